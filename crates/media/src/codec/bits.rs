@@ -1,0 +1,71 @@
+//! A bit reader that stops at the end instead of panicking. Codec headers come from outside.
+
+/// Reads big-endian bits from a byte slice.
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// The next bit, or `None` at the end.
+    pub(crate) fn bit(&mut self) -> Option<bool> {
+        let byte = self.bytes.get(self.position / 8)?;
+        let bit = byte >> (7 - self.position % 8) & 1;
+        self.position += 1;
+        Some(bit == 1)
+    }
+
+    /// The next `count` bits (at most 32), most significant first.
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
+        debug_assert!(count <= 32, "a u32 holds 32 bits");
+        let mut value = 0u32;
+        for _ in 0..count {
+            value = value << 1 | u32::from(self.bit()?);
+        }
+        Some(value)
+    }
+
+    /// ue(v), ITU-T H.264 §9.1: an unsigned Exp-Golomb code of at most 32 bits.
+    pub(crate) fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.bit()? {
+            zeros += 1;
+            if zeros > 31 {
+                return None;
+            }
+        }
+        Some((1u32 << zeros) - 1 + self.bits(zeros)?)
+    }
+
+    /// se(v), ITU-T H.264 §9.1.1: a signed Exp-Golomb code.
+    pub(crate) fn se(&mut self) -> Option<i32> {
+        let code = i64::from(self.ue()?);
+        let magnitude = (code + 1) / 2;
+        Some(if code % 2 == 0 { -magnitude } else { magnitude } as i32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_golomb_codes_read_as_the_standard_lists_them() {
+        // Table 9-2: 1, 010, 011, 00100, 00101.
+        let mut reader = BitReader::new(&[0b1010_0110, 0b0100_0010, 0b1000_0000]);
+        assert_eq!((0..5).map(|_| reader.ue()).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), Some(3), Some(4)]);
+        let mut reader = BitReader::new(&[0b1010_0110, 0b0100_0010, 0b1000_0000]);
+        assert_eq!((0..5).map(|_| reader.se()).collect::<Vec<_>>(), [Some(0), Some(1), Some(-1), Some(2), Some(-2)]);
+    }
+
+    #[test]
+    fn the_end_and_a_run_of_zeros_are_none() {
+        assert_eq!(BitReader::new(&[]).bit(), None);
+        assert_eq!(BitReader::new(&[0; 16]).ue(), None);
+        assert_eq!(BitReader::new(&[0xff]).bits(9), None);
+    }
+}
