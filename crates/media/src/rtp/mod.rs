@@ -1,0 +1,118 @@
+//! Between the two views of a track: frames into RTP packets and RTP packets into frames.
+//!
+//! In flow [`Frame`]s or [`Packet`]s of one layer, out flows the other view with the same times. A converter exists only
+//! while something consumes it, once per layer however many consume it. It knows no transport and no SSRC.
+
+mod h264;
+
+use std::sync::Arc;
+
+use crate::codec::{Codec, CodecConfig};
+use crate::frame::{Frame, Packet};
+
+pub use h264::{H264Depacketiser, H264Packetiser, PAYLOAD_LEN_MAX};
+
+/// Frames in, packets out.
+#[derive(Debug)]
+pub enum Packetiser {
+    /// RFC 6184.
+    H264(H264Packetiser),
+    /// RFC 7587: one Opus packet is one RTP payload.
+    Opus {
+        /// The next packet's sequence number.
+        sequence: u64,
+    },
+}
+
+impl Packetiser {
+    /// A packetiser for `codec`, or `None` when the codec has no RTP form that a viewer could negotiate.
+    pub fn new(codec: Codec) -> Option<Packetiser> {
+        match codec {
+            Codec::H264 => Some(Packetiser::H264(H264Packetiser::default())),
+            Codec::Opus => Some(Packetiser::Opus { sequence: 0 }),
+            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Aac | Codec::Mp3 => None,
+        }
+    }
+
+    /// Appends the packets of `frame` to `packets`.
+    pub fn push(&mut self, frame: &Frame, packets: &mut Vec<Packet>) {
+        match self {
+            Packetiser::H264(packetiser) => packetiser.push(frame, packets),
+            Packetiser::Opus { sequence } => {
+                let payload = frame.payload.clone();
+                packets.push(Packet { sequence: *sequence, time: frame.pts, marker: false, key: true, payload });
+                *sequence += 1;
+            }
+        }
+    }
+}
+
+/// Packets in, frames out.
+#[derive(Debug)]
+pub enum Depacketiser {
+    /// RFC 6184.
+    H264(H264Depacketiser),
+    /// RFC 7587.
+    Opus {
+        /// What every frame is configured by.
+        config: Arc<CodecConfig>,
+    },
+}
+
+impl Depacketiser {
+    /// A depacketiser for `codec`, or `None` when frames of it cannot be made here.
+    pub fn new(codec: Codec) -> Option<Depacketiser> {
+        match codec {
+            Codec::H264 => Some(Depacketiser::H264(H264Depacketiser::default())),
+            // RFC 7587 §4.4: RTP Opus is described as stereo always, and a live stream starts without pre-skip.
+            Codec::Opus => {
+                let config = Arc::new(CodecConfig::Opus { channels: 2, pre_skip: 0 });
+                Some(Depacketiser::Opus { config })
+            }
+            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Aac | Codec::Mp3 => None,
+        }
+    }
+
+    /// Takes the next packet; appends each access unit that it completes. Packets come in order, gaps are losses.
+    pub fn push(&mut self, packet: &Packet, frames: &mut Vec<Frame>) {
+        match self {
+            Depacketiser::H264(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::Opus { config } => frames.push(Frame {
+                config: Arc::clone(config),
+                dts: packet.time,
+                pts: packet.time,
+                duration: opus_duration(&packet.payload),
+                key: true,
+                payload: packet.payload.clone(),
+            }),
+        }
+    }
+
+    /// Access units that were thrown away because a part of them was lost or they could not be decoded.
+    pub fn frames_dropped(&self) -> u64 {
+        match self {
+            Depacketiser::H264(depacketiser) => depacketiser.frames_dropped(),
+            Depacketiser::Opus { .. } => 0,
+        }
+    }
+}
+
+/// Samples at 48 kHz in an Opus packet, from its table-of-contents byte (RFC 6716 §3.1). 0 for an empty packet.
+pub fn opus_duration(packet: &[u8]) -> u32 {
+    let Some(&toc) = packet.first() else { return 0 };
+    let frame = match toc >> 3 {
+        // SILK: 10, 20, 40, 60 ms.
+        config @ 0..=11 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
+        // Hybrid: 10, 20 ms.
+        config @ 12..=15 => [480, 960][usize::from(config % 2)],
+        // CELT: 2.5, 5, 10, 20 ms.
+        config => [120, 240, 480, 960][usize::from(config % 4)],
+    };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1).copied().unwrap_or(0) & 0x3f),
+    };
+    // §3.2.5: at most 120 ms in one packet; more is malformed and counted as the most.
+    (frame * frames).min(5_760)
+}
