@@ -1,0 +1,69 @@
+// Chromium by Playwright and Firefox by Puppeteer behind one small face: open a page with the probe in it, evaluate,
+// screenshot, close.
+
+import path from 'node:path';
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
+import { BARCODE_BITS, BARCODE_CELL } from './encoders.mjs';
+import { runDir } from './paths.mjs';
+import { STALL_MS, installProbe } from './probe.mjs';
+
+const PROBE = { stallMs: STALL_MS, bits: BARCODE_BITS, cell: BARCODE_CELL };
+const pick = (variable, paths) => process.env[variable] ?? paths.find(existsSync) ?? paths[0];
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}) {
+  const browser = await chromium.launch({
+    executablePath: pick('CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
+    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage'],
+  });
+  // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
+  const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  await context.addInitScript(installProbe, PROBE);
+  return {
+    name: 'chromium', browser, context,
+    async page() {
+      const page = await context.newPage();
+      return watchConsole(page, page, 'chromium', (size) => page.setViewportSize(size));
+    },
+    close: () => browser.close(),
+  };
+}
+
+export async function openFirefox({ viewport = DESKTOP } = {}) {
+  const browser = await puppeteer.launch({
+    browser: 'firefox', executablePath: pick('FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
+    acceptInsecureCerts: true, defaultViewport: viewport,
+    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false },
+  });
+  return {
+    name: 'firefox', browser,
+    async page() {
+      const page = await browser.newPage();
+      await page.evaluateOnNewDocument(installProbe, PROBE);
+      return watchConsole(page, page, 'firefox', (size) => page.setViewport(size));
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Wraps a page: collects what its console says, names its screenshots. */
+function watchConsole(page, raw, browser, resize) {
+  const said = [];
+  page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`.slice(0, 500)));
+  page.on('pageerror', (error) => said.push(`pageerror: ${String(error.message ?? error).slice(0, 500)}`));
+  return {
+    raw, browser, said, resize,
+    goto: (url) => page.goto(url, { waitUntil: 'domcontentloaded', timeout: 30_000 }),
+    evaluate: (fn, arg) => page.evaluate(fn, arg),
+    snapshot: () => page.evaluate(() => window.__probe.snapshot()),
+    async screenshot(name) {
+      const file = path.join(runDir(), `${name}.png`);
+      await page.screenshot({ path: file });
+      return path.basename(file);
+    },
+    close: () => page.close(),
+  };
+}

@@ -1,0 +1,59 @@
+// Independent encoders that publish over RTMP: ffmpeg in the forms that people use, and GStreamer's rtmp2sink.
+
+import { encoderArgs, preparedClip, realClip } from './clips.mjs';
+import { FlvReader } from './flv.mjs';
+import { start } from './process.mjs';
+
+const QUIET = ['-hide_banner', '-loglevel', 'warning', '-nostdin'];
+
+/** Publishes a file as it is. The cheapest publisher: no codec runs. */
+export function publishCopy(url, file, { name = 'encoder' } = {}) {
+  return start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', file, '-c', 'copy', '-f', 'flv', url]);
+}
+
+/** The real clip with a parameter set, encoded beforehand. */
+export async function publishPrepared(url, options = {}) {
+  return publishCopy(url, await preparedClip(options), options);
+}
+
+/** Bits of the frame number that `barcode` draws: 16 bits last 36 minutes at 30 frames a second. */
+export const BARCODE_BITS = 16;
+/** Cells are this many pixels wide and high: large enough to survive any encoder setting used here. */
+export const BARCODE_CELL = 32;
+
+/**
+ * A filter that draws the frame number into the picture: a row of its bits above a row of their complements, so that
+ * a reader knows when it has misread.
+ */
+export function barcode() {
+  const cells = [`drawbox=x=0:y=0:w=${BARCODE_BITS * BARCODE_CELL}:h=${2 * BARCODE_CELL}:color=black:t=fill`];
+  for (let bit = 0; bit < BARCODE_BITS; bit += 1) {
+    const box = (row, test) => `drawbox=x=${bit * BARCODE_CELL}:y=${row * BARCODE_CELL}:w=${BARCODE_CELL}:h=${BARCODE_CELL}:color=white:t=fill:enable='${test}(mod(n,${2 ** (bit + 1)}),${2 ** bit})'`;
+    cells.push(box(0, 'gte'), box(1, 'lt'));
+  }
+  return cells.join(',');
+}
+
+/**
+ * Encodes live with the frame number in the picture, and tells when each frame left the encoder:
+ * `sentAt[n]` is the wall time in milliseconds at which frame n was handed to the network.
+ */
+export async function publishClocked(url, { name = 'encoder', ...options } = {}) {
+  const o = { size: '854x480', fps: 30, tune: 'zerolatency', bframes: 0, preset: 'ultrafast', ...options };
+  const [width, height] = o.size.split('x');
+  const sentAt = [];
+  const reader = new FlvReader((unit) => { if (unit.kind === 'video') sentAt.push(unit.wall); });
+  const proc = start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', await realClip(), '-map', '0:v:0', '-map', '0:a:0',
+    '-vf', `fps=${o.fps},scale=${width}:${height},${barcode()}`, ...encoderArgs(o), '-flags', '+global_header', '-flush_packets', '1',
+    '-f', 'tee', `[f=flv:flvflags=no_duration_filesize]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
+  return Object.assign(proc, { sentAt, fps: o.fps });
+}
+
+/** GStreamer's own RTMP client, which speaks the protocol differently from ffmpeg's. */
+export function publishGstreamer(url, { name = 'gstreamer' } = {}) {
+  return start(name, 'gst-launch-1.0', ['-q',
+    'videotestsrc', 'is-live=true', '!', 'video/x-raw,width=640,height=360,framerate=30/1', '!', 'timeoverlay', '!', 'videoconvert', '!',
+    'x264enc', 'speed-preset=ultrafast', 'tune=zerolatency', 'key-int-max=60', 'bitrate=800', '!', 'h264parse', '!', 'queue', '!', 'mux.',
+    'audiotestsrc', 'is-live=true', 'wave=ticks', '!', 'audio/x-raw,rate=44100,channels=2', '!', 'avenc_aac', '!', 'aacparse', '!', 'queue', '!', 'mux.',
+    'flvmux', 'name=mux', 'streamable=true', '!', 'rtmp2sink', `location=${url}`]);
+}

@@ -1,0 +1,122 @@
+// The server under test: started on free loopback ports with a data folder of its own; read only through what it
+// prints and serves, as a user would.
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { freePorts, run, start, until } from './process.mjs';
+import { runDir, telstarBinary } from './paths.mjs';
+
+/** A debug build under load must still make it; nothing judges this time. */
+const READY_TIMEOUT_MS = 60_000;
+
+export class Telstar {
+  /** `serveArgs` are passed through; `name` tells the log files of several servers apart. */
+  static async launch({ name = 'telstar', serveArgs = [], env = {}, publicHttp = false } = {}) {
+    const server = new Telstar();
+    Object.assign(server, { name, serveArgs, env, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
+    const [http, https, rtmp] = await freePorts(3);
+    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}` };
+    await server.start();
+    server.banner = parseBanner(server.output);
+    return server;
+  }
+
+  /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
+  async start() {
+    const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
+      '--rtmp', this.ports.rtmp, '--print-addresses', ...this.serveArgs];
+    this.output = '';
+    this.addresses = null;
+    const from = performance.now();
+    this.starts += 1;
+    this.process = start(`${this.name}-${this.starts}`, this.binary, args, {
+      env: this.env,
+      onLine: (line) => {
+        this.output += `${line}\n`;
+        if (!this.addresses && line.startsWith('{') && line.includes('"http"')) {
+          this.addresses = JSON.parse(line);
+          this.readyMs = performance.now() - from;
+        }
+      },
+    });
+    await until('the server to print its addresses', READY_TIMEOUT_MS, () => {
+      if (this.process.ended) throw new Error(`the server ended: ${this.process.tail.join('\n')}`);
+      return this.addresses;
+    }, 5);
+    this.http = `http://${this.addresses.http}`;
+    this.https = this.addresses.https ? `https://${this.addresses.https}` : null;
+    this.rtmp = `rtmp://${this.addresses.rtmp}/live`;
+  }
+
+  get pid() { return this.process.child.pid; }
+
+  /** The crash of acceptance line 4: no warning, nothing flushed. */
+  async kill9() {
+    this.process.child.kill('SIGKILL');
+    await this.process.exited;
+  }
+
+  async stop() { return this.process.stop('SIGTERM', 15_000); }
+
+  /** A short-lived API token, minted by the command an operator would use. */
+  async adminToken() {
+    this.token ??= (await run('token', this.binary, ['token', '--admin', '--data', this.data])).trim().split('\n').at(-1).trim();
+    return this.token;
+  }
+
+  async api(method, pathname, body) {
+    const response = await fetch(this.http + pathname, {
+      method, headers: { authorization: `Bearer ${await this.adminToken()}`, ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${pathname}: ${response.status} ${text}`);
+    return text ? JSON.parse(text) : null;
+  }
+
+  /** A room with a Stream Key, made over the API: for scripts whose subject is not the page. */
+  async room(name, title = name) {
+    const room = await this.api('POST', '/api/v1/rooms', { title, name, open: true });
+    const { key } = await this.api('POST', `/api/v1/rooms/${room.name}/stream-keys`, { label: 'e2e' });
+    return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, rtmp: `${this.rtmp}/${key}` };
+  }
+
+  /** A new one-time sign-in link, from the command that an operator would use. */
+  async signInLink() {
+    const output = await run('sign-in', this.binary, ['sign-in', '--data', this.data]);
+    const link = output.match(/https?:\/\/\S+\/sign-in#\S+/)?.[0];
+    if (!link) throw new Error(`\`telstar sign-in\` printed no link: ${output}`);
+    return link;
+  }
+
+  /** Resident and proportional memory of the process, in KiB. */
+  memory() {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
+    const kib = (text, field) => Number(text.match(new RegExp(`^${field}:\\s+(\\d+)`, 'm'))?.[1]);
+    return { rss_kib: kib(status, 'VmRSS'), pss_kib: kib(rollup, 'Pss'), anon_kib: kib(status, 'RssAnon') };
+  }
+
+  /** User and system CPU seconds so far. */
+  cpuSeconds() {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
+  }
+}
+
+let ticks;
+const ticksPerSecond = () => (ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })));
+
+/** What a person would copy from the terminal. Fields are null when the banner does not show them. */
+export function parseBanner(text) {
+  const one = (pattern) => text.match(pattern)?.[1] ?? null;
+  return {
+    text,
+    signIn: one(/(https?:\/\/\S+\/sign-in#[^\s"']+)/),
+    server: one(/(rtmp:\/\/[^\s"']+\/live)(?=[\s"']|$)/m),
+    streamKey: one(/(?:^|[\s"'/=])(sk_[A-Za-z0-9_-]+)/m),
+    ffmpegLine: one(/^\s*(?:\$\s*)?(ffmpeg .*)$/m),
+    watch: one(/(https?:\/\/[^\s"']+\/watch\/[^\s"']+)/),
+  };
+}

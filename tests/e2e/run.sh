@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Telstar in real browsers, players and encoders.
+#
+#   run.sh short            one publish, one Chromium viewer, one ffprobe; judges content and order, never speed
+#   run.sh all              every acceptance script, each into docs/results/<name>.json
+#   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
+#   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
+#   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
+#
+# TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here"
+
+all=(watch players keyframes obs restart tabs secrets)
+
+missing() {
+    echo "tests/e2e needs $1; on Debian: apt-get install --no-install-recommends chromium firefox-esr ffmpeg gstreamer1.0-tools" \
+        "gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav obs-studio xvfb xauth libgl1-mesa-dri" >&2
+    exit 1
+}
+
+for tool in node npm ffmpeg ffprobe; do command -v "$tool" >/dev/null || missing "$tool"; done
+[ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing chromium
+
+# The lock file is newer than what is installed: install exactly what it says. Nothing is downloaded otherwise.
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+    npm ci --no-audit --no-fund --loglevel=error
+    touch node_modules/.package-lock.json
+fi
+
+one() {
+    local name=$1 script
+    script=scripts/$name.mjs
+    [ "$name" = soak ] && script=../soak/soak.mjs
+    [ -e "$script" ] || { echo "no such script: $name (there are: $(ls scripts | sed 's/\.mjs$//' | tr '\n' ' ')soak)" >&2; return 2; }
+    export E2E_COMMAND="tests/e2e/run.sh $name"
+    if [ "$name" = obs ] && [ "${E2E_NETNS:-}" != 1 ]; then
+        # OBS gets a network of its own with nothing but loopback in it, and so do the server and the viewers beside it.
+        local user=()
+        [ "$(id -u)" = 0 ] || user=(--map-root-user)
+        # shellcheck disable=SC2016
+        E2E_NETNS=1 unshare --net "${user[@]}" sh -c 'ip link set lo up && exec node "$0"' "$script"
+    else
+        node "$script"
+    fi
+}
+
+case "${1:-}" in
+    '') sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    all)
+        failed=()
+        for name in "${all[@]}"; do
+            echo "== $name"
+            one "$name" || failed+=("$name")
+        done
+        [ ${#failed[@]} = 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
+        ;;
+    *) for name in "$@"; do one "$name"; done ;;
+esac
