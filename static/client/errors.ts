@@ -1,0 +1,20 @@
+/** The one error type of the library. `code` is stable and is what callers decide on; `message` is for people. */
+
+export class TelstarError extends Error {
+  override readonly name = 'TelstarError';
+
+  constructor(
+    /** A problem's `code` (RFC 9457), a reply's error code, or one of `network`, `timeout`, `closed`, `busy`, `bad_reply`. */
+    readonly code: string,
+    message: string,
+    /** The HTTP status, 0 where there is none. */
+    readonly status: number = 0,
+  ) {
+    super(message);
+  }
+
+  /** True where nothing was answered, so that trying again later may help. */
+  get isTransient(): boolean {
+    return this.code === 'network' || this.code === 'timeout' || this.code === 'closed' || this.status >= 500;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * What the library needs from its surroundings: a socket, a timer, fetch.
+ * It is described structurally, so that the library compiles without the DOM and runs in pages, workers, Node and tests.
+ */
+
+export interface SocketLike {
+  readonly readyState: number;
+  onopen: ((event: unknown) => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  onerror: ((event: unknown) => void) | null;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export interface ResponseLike {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly statusText: string;
+  text(): Promise<string>;
+}
+
+export interface RequestLike {
+  method: string;
+  headers: Record<string, string>;
+  body?: string;
+  credentials?: 'same-origin' | 'include' | 'omit';
+}
+
+export type TimerHandle = unknown;
+
+export interface Platform {
+  openSocket(url: string, protocol: string): SocketLike;
+  fetch(url: string, request: RequestLike): Promise<ResponseLike>;
+  setTimer(callback: () => void, delayMs: number): TimerHandle;
+  clearTimer(handle: TimerHandle): void;
+  /** In [0, 1); spreads reconnects so that a restarted server is not met by all clients at once. */
+  random(): number;
+}
+
+/** `WebSocket.OPEN`. */
+export const SOCKET_OPEN = 1;
+
+interface Globals {
+  WebSocket: new (url: string, protocol: string) => SocketLike;
+  fetch: (url: string, request: RequestLike) => Promise<ResponseLike>;
+  setTimeout: (callback: () => void, delayMs: number) => TimerHandle;
+  clearTimeout: (handle: TimerHandle) => void;
+}
+
+/** The surroundings of a browser, a worker or a recent Node. */
+export function defaultPlatform(): Platform {
+  const globals = globalThis as unknown as Globals;
+  return {
+    openSocket: (url, protocol) => new globals.WebSocket(url, protocol),
+    fetch: (url, request) => globals.fetch(url, request),
+    setTimer: (callback, delayMs) => globals.setTimeout(callback, delayMs),
+    clearTimer: (handle) => globals.clearTimeout(handle),
+    random: () => Math.random(),
+  };
+}

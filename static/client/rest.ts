@@ -1,0 +1,144 @@
+/** The REST API, typed. Every failure is a `TelstarError` with the problem's `code` (RFC 9457 §3.2 extension member). */
+
+import { TelstarError } from './errors.js';
+import { defaultPlatform, type Platform, type RequestLike } from './platform.js';
+import type { Account, NewStreamKey, PlaybackToken, Room, ServerFacts, StreamKey } from './wire.js';
+
+export interface RestOptions {
+  /** Empty for the page's own origin. */
+  baseUrl?: string;
+  /** An API token; a page with a session cookie needs none. */
+  token?: string;
+  platform?: Platform;
+}
+
+export interface NewRoom {
+  title: string;
+  name?: string;
+  open?: boolean;
+}
+
+export interface RoomPatch {
+  title?: string;
+  open?: boolean;
+  embed_origins?: string[];
+}
+
+export class Rest {
+  private readonly baseUrl: string;
+  private readonly token: string | undefined;
+  private readonly platform: Platform;
+
+  constructor(options: RestOptions = {}) {
+    this.baseUrl = options.baseUrl ?? '';
+    this.token = options.token;
+    this.platform = options.platform ?? defaultPlatform();
+  }
+
+  server(): Promise<ServerFacts> {
+    return this.send('GET', '/server');
+  }
+
+  signIn(code: string): Promise<Account> {
+    return this.send<{ account: Account }>('POST', '/sessions', { code }).then((body) => body.account);
+  }
+
+  /** Null when nobody is signed in. */
+  async currentAccount(): Promise<Account | null> {
+    try {
+      return (await this.send<{ account: Account }>('GET', '/sessions/current')).account;
+    } catch (error) {
+      if (error instanceof TelstarError && error.status === 401) return null;
+      throw error;
+    }
+  }
+
+  signOut(): Promise<void> {
+    return this.send('DELETE', '/sessions/current');
+  }
+
+  rooms(): Promise<Room[]> {
+    return this.send<{ rooms: Room[] }>('GET', '/rooms').then((body) => body.rooms);
+  }
+
+  room(name: string): Promise<Room> {
+    return this.send('GET', roomPath(name));
+  }
+
+  createRoom(room: NewRoom): Promise<Room> {
+    return this.send('POST', '/rooms', room);
+  }
+
+  updateRoom(name: string, patch: RoomPatch): Promise<Room> {
+    return this.send('PATCH', roomPath(name), patch);
+  }
+
+  deleteRoom(name: string): Promise<void> {
+    return this.send('DELETE', roomPath(name));
+  }
+
+  streamKeys(room: string): Promise<StreamKey[]> {
+    return this.send<{ stream_keys: StreamKey[] }>('GET', `${roomPath(room)}/stream-keys`).then((body) => body.stream_keys);
+  }
+
+  createStreamKey(room: string, label?: string): Promise<NewStreamKey> {
+    return this.send('POST', `${roomPath(room)}/stream-keys`, label === undefined ? {} : { label });
+  }
+
+  deleteStreamKey(room: string, id: string | number): Promise<void> {
+    return this.send('DELETE', `${roomPath(room)}/stream-keys/${encodeURIComponent(String(id))}`);
+  }
+
+  createPlaybackToken(room: string, expiresInSecs?: number): Promise<PlaybackToken> {
+    const body = expiresInSecs === undefined ? {} : { expires_in_secs: expiresInSecs };
+    return this.send('POST', `${roomPath(room)}/playback-tokens`, body);
+  }
+
+  private async send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const request: RequestLike = {
+      method,
+      headers: { accept: 'application/json' },
+      credentials: 'same-origin',
+    };
+    if (this.token !== undefined) request.headers['authorization'] = `Bearer ${this.token}`;
+    if (body !== undefined) {
+      request.headers['content-type'] = 'application/json';
+      request.body = JSON.stringify(body);
+    }
+    let status: number;
+    let ok: boolean;
+    let text: string;
+    try {
+      const response = await this.platform.fetch(`${this.baseUrl}/api/v1${path}`, request);
+      ({ status, ok } = response);
+      text = await response.text();
+    } catch {
+      throw new TelstarError('network', 'the server could not be reached');
+    }
+    if (!ok) throw problem(status, text);
+    if (text === '') return undefined as T;
+    try {
+      return JSON.parse(text) as T;
+    } catch {
+      throw new TelstarError('bad_reply', 'the server answered with something that is not JSON', status);
+    }
+  }
+}
+
+function roomPath(name: string): string {
+  return `/rooms/${encodeURIComponent(name)}`;
+}
+
+/** A proxy in between may answer without a problem document, so a code is made from the status then. */
+export function problem(status: number, text: string): TelstarError {
+  try {
+    const body = JSON.parse(text) as { code?: unknown; title?: unknown; detail?: unknown };
+    if (typeof body.code === 'string') {
+      const message = typeof body.detail === 'string' ? body.detail : typeof body.title === 'string' ? body.title : body.code;
+      return new TelstarError(body.code, message, status);
+    }
+  } catch {
+    // Falls through to the code made from the status.
+  }
+  return new TelstarError(`http_${status}`, `the server answered ${status}`, status);
+}

@@ -1,0 +1,151 @@
+/** The bar over the picture, and the keys that do the same. */
+
+import { h, setProp, setText } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { icon, type IconName } from '../shared/icons.js';
+import type { MessageKey } from '../shared/messages.js';
+import { formatSecs } from '../shared/format.js';
+import { readPreference, writePreference } from '../shared/preferences.js';
+import type { Player } from './player.js';
+
+/** Without a move of the pointer for this long the bar goes away while playing. */
+const HIDE_AFTER_MS = 2_600;
+
+export interface Controls {
+  bar: HTMLElement;
+  update(isLive: boolean, viewers: number | null): void;
+}
+
+/** A button whose icon and label change together. */
+class IconButton {
+  readonly element: HTMLButtonElement;
+  private shown: string | null = null;
+
+  constructor(name: string, onClick: () => void) {
+    this.element = h('button', { type: 'button', class: `control control-${name}`, onclick: onClick });
+  }
+
+  show(iconName: IconName, label: MessageKey): void {
+    if (this.shown === iconName + label) return;
+    this.shown = iconName + label;
+    this.element.replaceChildren(icon(iconName));
+    setProp(this.element, 'aria-label', t(label));
+    setProp(this.element, 'title', t(label));
+  }
+}
+
+export function buildControls(root: HTMLElement, player: Player, toggleInfo: () => void): Controls {
+  const { video } = player;
+  restoreVolume(video);
+  const togglePlay = (): void => (video.paused ? void player.play() : player.pause());
+  const toggleMute = (): void => (video.muted ? player.unmute() : void (video.muted = true));
+  const toggleFull = (): void => void toggleFullscreen(root, video);
+
+  const play = new IconButton('play', togglePlay);
+  const mute = new IconButton('mute', toggleMute);
+  const full = new IconButton('fullscreen', toggleFull);
+  const pip = new IconButton('pip', () => void togglePictureInPicture(video));
+  const info = new IconButton('info', toggleInfo);
+  const volume = h('input', {
+    type: 'range', class: 'volume', min: 0, max: 1, step: 0.05, 'aria-label': t('player.volume'),
+    oninput: () => {
+      video.volume = Number(volume.value);
+      video.muted = video.volume === 0;
+    },
+  });
+  const live = h('button', { type: 'button', class: 'live-button', onclick: () => player.jumpToLive() },
+    h('span', { class: 'live-dot' }), h('span', {}, t('player.live')));
+  const latency = h('span', { class: 'latency', title: t('player.latency-title') });
+  const viewerCount = h('span', {});
+  const viewers = h('span', { class: 'bar-viewers', hidden: true }, icon('eye'), viewerCount);
+  const bar = h('div', { class: 'controls', role: 'group', 'aria-label': t('player.controls') },
+    play.element, mute.element, volume, live, latency, h('span', { class: 'spring' }), viewers,
+    info.element, pip.element, full.element);
+  pip.element.hidden = !document.pictureInPictureEnabled;
+  info.show('info', 'player.info');
+  pip.show('pip', 'player.pip');
+
+  video.addEventListener('click', togglePlay);
+  video.addEventListener('dblclick', toggleFull);
+  autoHide(root, video);
+  onKeys(root, { k: togglePlay, ' ': togglePlay, m: toggleMute, f: toggleFull, l: () => player.jumpToLive(), i: toggleInfo });
+
+  return {
+    bar,
+    update(isLive, count) {
+      play.show(video.paused ? 'play' : 'pause', video.paused ? 'player.play' : 'player.pause');
+      const isSilent = video.muted || video.volume === 0;
+      mute.show(isSilent ? 'muted' : 'volume', isSilent ? 'player.unmute' : 'player.mute');
+      const isFull = document.fullscreenElement === root;
+      full.show(isFull ? 'exitFullscreen' : 'fullscreen', isFull ? 'player.exit-fullscreen' : 'player.fullscreen');
+      volume.value = String(video.muted ? 0 : video.volume);
+      const isBehind = player.isBehind();
+      live.hidden = !isLive;
+      live.classList.toggle('is-behind', isBehind);
+      live.disabled = !isBehind;
+      setProp(live, 'aria-label', t(isBehind ? 'player.jump-to-live' : 'player.at-live-edge'));
+      const secs = isLive ? player.latencySecs() : null;
+      latency.hidden = secs === null;
+      if (secs !== null) setText(latency, t('player.latency', { seconds: formatSecs(secs) }));
+      viewers.hidden = count === null || !isLive;
+      if (count !== null) setText(viewerCount, String(count));
+    },
+  };
+}
+
+function restoreVolume(video: HTMLVideoElement): void {
+  const stored = Number(readPreference('volume') ?? '1');
+  if (stored >= 0 && stored <= 1) video.volume = stored;
+  video.addEventListener('volumechange', () => {
+    if (!video.muted) writePreference('volume', String(video.volume));
+  });
+}
+
+function autoHide(root: HTMLElement, video: HTMLVideoElement): void {
+  let timer: number | undefined;
+  const wake = (): void => {
+    root.classList.remove('is-quiet');
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const hasKeyboardFocus = root.querySelector('.controls :focus-visible') !== null;
+      if (!video.paused && !hasKeyboardFocus) root.classList.add('is-quiet');
+    }, HIDE_AFTER_MS);
+  };
+  for (const name of ['pointermove', 'pointerdown', 'keydown', 'focusin'] as const) root.addEventListener(name, wake);
+  root.addEventListener('pointerleave', () => {
+    if (!video.paused) root.classList.add('is-quiet');
+  });
+  video.addEventListener('playing', wake);
+  video.addEventListener('pause', () => root.classList.remove('is-quiet'));
+}
+
+async function toggleFullscreen(root: HTMLElement, video: HTMLVideoElement): Promise<void> {
+  if (document.fullscreenElement !== null) {
+    await document.exitFullscreen();
+    return;
+  }
+  const phoneVideo = video as HTMLVideoElement & { webkitEnterFullscreen?: () => void };
+  // iPhones put only a video element on the full screen, not its surroundings.
+  if (typeof root.requestFullscreen === 'function') await root.requestFullscreen().catch(() => {});
+  else phoneVideo.webkitEnterFullscreen?.();
+}
+
+async function togglePictureInPicture(video: HTMLVideoElement): Promise<void> {
+  if (document.pictureInPictureElement !== null) await document.exitPictureInPicture();
+  else await video.requestPictureInPicture().catch(() => {});
+}
+
+function onKeys(root: HTMLElement, keys: Record<string, () => void>): void {
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target as HTMLElement;
+    if (target.closest('input, textarea, select') !== null) return;
+    // Space on a focused button presses that button.
+    if (event.key === ' ' && target.closest('button, a') !== null) return;
+    const action = keys[event.key.toLowerCase()];
+    if (action === undefined) return;
+    event.preventDefault();
+    root.classList.remove('is-quiet');
+    action();
+  });
+}

@@ -1,0 +1,102 @@
+/** hls.js in low-latency mode. Its own retries cover short failures; what it calls fatal goes to the player. */
+
+import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
+import type { Engine, EngineHandlers, Quality } from './engine.js';
+
+/** Set by the build: the worker's file of our own origin, since a page with our policy runs no worker from elsewhere. */
+declare const __HLS_WORKER_PATH__: string;
+
+/** A media error is first answered by rebuilding the buffers in place, but not twice within this time. */
+const MEDIA_RECOVERY_EVERY_MS = 10_000;
+/** Above the target by this much, "jump to live" has something to do; hls.js closes smaller gaps by playing faster. */
+const CATCH_UP_RATE = 1.06;
+
+/** A playlist request may block until the next part (RFC 8216bis §6.2.5.2) or be refused while an encoder is away. */
+const PLAYLIST_POLICY: HlsConfig['playlistLoadPolicy'] = {
+  default: {
+    maxTimeToFirstByteMs: 15_000,
+    maxLoadTimeMs: 20_000,
+    timeoutRetry: { maxNumRetry: 3, retryDelayMs: 0, maxRetryDelayMs: 0 },
+    errorRetry: { maxNumRetry: 6, retryDelayMs: 400, maxRetryDelayMs: 4_000 },
+  },
+};
+
+export class HlsEngine implements Engine {
+  readonly name = 'hls.js';
+  private readonly hls: Hls;
+  private lastMediaRecovery = -Infinity;
+
+  constructor(
+    private readonly video: HTMLVideoElement,
+    private readonly handlers: EngineHandlers,
+  ) {
+    this.hls = new Hls({
+      lowLatencyMode: true,
+      enableWorker: true,
+      workerPath: __HLS_WORKER_PATH__,
+      liveDurationInfinity: true,
+      // The server's PART-HOLD-BACK sets the distance from the edge; these only close what a stall has opened.
+      maxLiveSyncPlaybackRate: CATCH_UP_RATE,
+      liveMaxLatencyDurationCount: 8,
+      // Lower saves memory; higher lets a viewer pause briefly without losing the place.
+      backBufferLength: 30,
+      maxBufferLength: 20,
+      playlistLoadPolicy: PLAYLIST_POLICY,
+    });
+    this.hls.on(Hls.Events.MANIFEST_PARSED, () => handlers.onReady());
+    this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
+      if (!data.details.live) handlers.onEnded();
+    });
+    this.hls.on(Hls.Events.ERROR, (_event, data) => this.failed(data));
+  }
+
+  static isSupported(): boolean {
+    return Hls.isSupported();
+  }
+
+  load(url: string): void {
+    this.hls.attachMedia(this.video);
+    this.hls.loadSource(url);
+  }
+
+  destroy(): void {
+    this.hls.destroy();
+  }
+
+  jumpToLive(): void {
+    const edge = this.hls.liveSyncPosition;
+    if (edge !== null && edge > this.video.currentTime) this.video.currentTime = edge;
+  }
+
+  latencyByClockSecs(): number | null {
+    const shown = this.hls.playingDate;
+    return shown === null ? null : (Date.now() - shown.getTime()) / 1000;
+  }
+
+  latencyByEdgeSecs(): number | null {
+    return this.hls.latestLevelDetails === null ? null : this.hls.latency;
+  }
+
+  quality(): Quality {
+    const level = this.hls.levels[Math.max(0, this.hls.currentLevel)];
+    return {
+      width: this.video.videoWidth || level?.width || null,
+      height: this.video.videoHeight || level?.height || null,
+      videoCodec: level?.videoCodec ?? null,
+      audioCodec: level?.audioCodec ?? null,
+      bandwidthBps: Number.isFinite(this.hls.bandwidthEstimate) ? this.hls.bandwidthEstimate : null,
+      targetLatencySecs: this.hls.targetLatency,
+    };
+  }
+
+  private failed(data: ErrorData): void {
+    if (!data.fatal) return;
+    const now = performance.now();
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && now - this.lastMediaRecovery > MEDIA_RECOVERY_EVERY_MS) {
+      this.lastMediaRecovery = now;
+      this.hls.recoverMediaError();
+      return;
+    }
+    this.handlers.onFatal(data.details);
+  }
+}

@@ -1,0 +1,147 @@
+/** What the watch page decides, apart from any element: its state, its stalls, its latency. Tested in Node. */
+
+import type { ConnectionState, RoomTopicState } from '../../client/index.js';
+
+/** `data-state` of the player. */
+export type ViewState = 'connecting' | 'offline' | 'waiting' | 'live' | 'reconnecting' | 'denied';
+
+/** `data-playback` of the player. `blocked`: the browser wants a click first. */
+export type Playback = 'idle' | 'loading' | 'playing' | 'buffering' | 'paused' | 'blocked';
+
+export interface ViewInput {
+  connection: ConnectionState;
+  /** The server refused the room: it does not exist or is not for us. */
+  isRefused: boolean;
+  room: Pick<RoomTopicState, 'state'> | null;
+  /** The picture moves. */
+  isPlaying: boolean;
+}
+
+/** The server's word counts while it can be heard; while it cannot, a moving picture is proof enough of being live. */
+export function viewState(input: ViewInput): ViewState {
+  if (input.isRefused) return 'denied';
+  if (input.connection === 'open' && input.room !== null) return input.room.state;
+  if (input.isPlaying) return 'live';
+  return input.room === null ? 'connecting' : 'reconnecting';
+}
+
+/** The playlist's address with the playback token, if there is one. The server copies the token to what the playlist names. */
+export function playlistUrl(playlist: string, token: string | null): string {
+  if (token === null) return playlist;
+  return `${playlist}${playlist.includes('?') ? '&' : '?'}t=${encodeURIComponent(token)}`;
+}
+
+export interface PageAddress {
+  room: string;
+  token: string | null;
+  isEmbed: boolean;
+  /** `native` leaves the playlist to the browser's own HLS player, where it has one. */
+  engine: 'auto' | 'native';
+  startMuted: boolean;
+}
+
+/** Null where the path names no room. */
+export function parseAddress(path: string, query: string): PageAddress | null {
+  const match = /^\/(embed\/)?watch\/([^/]+)\/?$/.exec(path);
+  if (match === null) return null;
+  const params = new URLSearchParams(query);
+  const muted = params.get('muted');
+  let room: string;
+  try {
+    room = decodeURIComponent(match[2] ?? '');
+  } catch {
+    return null;
+  }
+  return {
+    room,
+    token: params.get('t'),
+    isEmbed: match[1] !== undefined,
+    engine: params.get('engine') === 'native' ? 'native' : 'auto',
+    startMuted: muted !== null && muted !== '0' && muted !== 'false',
+  };
+}
+
+/** Further from the edge of the playlist than this, a wall-clock latency is taken for a wrong clock. */
+const CLOCK_TRUST_SECS = 6;
+
+/**
+ * Seconds from the server receiving the picture to showing it.
+ * EXT-X-PROGRAM-DATE-TIME gives it exactly if the viewer's clock is right, so the figure is believed only while it
+ * fits the distance to the playlist's edge, which needs no clock but misses the time a part takes to become listed.
+ */
+export function liveLatencySecs(byClock: number | null, byEdge: number | null): number | null {
+  if (byEdge === null || !Number.isFinite(byEdge)) {
+    return byClock !== null && byClock >= 0 && byClock < 3600 ? byClock : null;
+  }
+  const edge = Math.max(0, byEdge);
+  if (byClock === null || byClock < edge - 0.5 || byClock > edge + CLOCK_TRUST_SECS) return edge;
+  return byClock;
+}
+
+/** A picture that stands still for longer than this while it should move has stalled, event or not. */
+const FREEZE_MS = 700;
+/** After a seek that the viewer asked for, waiting for data is expected for this long. */
+const SEEK_GRACE_MS = 2_000;
+
+/** Counts stalls from the player's events and from samples of its clock. */
+export class StallMeter {
+  count = 0;
+  private doneMs = 0;
+  private since: number | null = null;
+  private lastTime = -1;
+  private lastMove = 0;
+  private isRunning = false;
+  private graceUntil = 0;
+
+  /** The media element says that it waits for data. */
+  waiting(now: number): void {
+    if (!this.isRunning || this.since !== null || now < this.graceUntil) return;
+    this.since = now;
+    this.count += 1;
+  }
+
+  /** Called a few times a second with the element's clock; `isExpected` is false while paused, seeking, ended or off air. */
+  sample(now: number, mediaTime: number, isExpected: boolean): void {
+    if (!isExpected) {
+      this.endStall(now);
+      this.lastMove = now;
+      this.lastTime = mediaTime;
+      return;
+    }
+    if (mediaTime !== this.lastTime) {
+      const isFirst = this.lastTime < 0;
+      this.lastTime = mediaTime;
+      this.lastMove = now;
+      if (!isFirst && mediaTime > 0) this.isRunning = true;
+      this.endStall(now);
+    } else if (now - this.lastMove > FREEZE_MS) {
+      this.waiting(this.lastMove);
+    }
+  }
+
+  /** The viewer jumped. */
+  soughtByViewer(now: number): void {
+    this.graceUntil = now + SEEK_GRACE_MS;
+  }
+
+  /** Off air: what comes next is a new start, not the end of a stall. */
+  stop(now: number): void {
+    this.endStall(now);
+    this.isRunning = false;
+    this.lastTime = -1;
+  }
+
+  isStalled(): boolean {
+    return this.since !== null;
+  }
+
+  totalMs(now: number): number {
+    return this.doneMs + (this.since === null ? 0 : now - this.since);
+  }
+
+  private endStall(now: number): void {
+    if (this.since === null) return;
+    this.doneMs += Math.max(0, now - this.since);
+    this.since = null;
+  }
+}

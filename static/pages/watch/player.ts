@@ -1,0 +1,268 @@
+/**
+ * Keeps one video element playing one playlist: autoplay within the browser's rules, a new engine after a fatal error
+ * or a freeze, measurements. It knows nothing of rooms and of the page around it.
+ */
+
+import { Backoff } from '../../client/index.js';
+import type { Engine } from './engine.js';
+import { HlsEngine } from './engine-hls.js';
+import { NativeEngine } from './engine-native.js';
+import { liveLatencySecs, StallMeter, type Playback } from './logic.js';
+
+/** Lower: measurements follow closer. Higher: less work. Four a second is what `timeupdate` gives as well. */
+const SAMPLE_EVERY_MS = 250;
+/** A picture that stands still for this long gets a new engine. Above one target duration of common streams. A guess. */
+const FREEZE_REBUILD_MS = 7_000;
+const REBUILD_BACKOFF = { firstMs: 400, maxMs: 6_000 };
+/** Playing for this long makes the next failure a first failure again. */
+const HEALTHY_MS = 10_000;
+/** Coming back from a pause further behind than this goes to the live edge. A guess. */
+const RESUME_BEHIND_SECS = 6;
+
+export interface PlayerHandlers {
+  onChange(): void;
+}
+
+export class Player {
+  readonly meter = new StallMeter();
+  playback: Playback = 'idle';
+  firstFrameMs: number | null = null;
+  rebuilds = 0;
+  /** The last few reasons, newest last. */
+  readonly failures: string[] = [];
+  /** Muted by us because the browser plays nothing aloud without a click. */
+  isMutedByBrowser = false;
+  private engine: Engine | null = null;
+  private url: string | null = null;
+  private hasEnded = false;
+  private isPausedByViewer = false;
+  private lastMediaTime = -1;
+  private lastMoveAt = 0;
+  private startedMovingAt = 0;
+  private rebuildTimer: number | undefined;
+  /** False while the encoder is away: then a freeze is expected and a new engine would not help. */
+  private isDataExpected = true;
+  private readonly backoff = new Backoff(REBUILD_BACKOFF, Math.random);
+
+  constructor(
+    readonly video: HTMLVideoElement,
+    private readonly forceNative: boolean,
+    private readonly handlers: PlayerHandlers,
+  ) {
+    for (const name of ['play', 'pause', 'playing', 'waiting', 'seeking', 'seeked', 'ended', 'volumechange'] as const) {
+      video.addEventListener(name, () => this.mediaEvent(name));
+    }
+    this.watchFirstFrame();
+    setInterval(() => this.sample(), SAMPLE_EVERY_MS);
+  }
+
+  get engineName(): string {
+    return this.engine?.name ?? 'none';
+  }
+
+  get isLoaded(): boolean {
+    return this.url !== null && !this.hasEnded;
+  }
+
+  /** The picture moved within the last second. */
+  get isMoving(): boolean {
+    return this.lastMediaTime > 0 && performance.now() - this.lastMoveAt < 1_000 && !this.video.paused;
+  }
+
+  load(url: string): void {
+    this.backoff.reset();
+    this.url = url;
+    this.isDataExpected = true;
+    this.build();
+  }
+
+  /** Off air: lets what is buffered play out and starts nothing anew. */
+  finish(): void {
+    this.isDataExpected = false;
+    clearTimeout(this.rebuildTimer);
+    if (!this.isMoving) this.unload();
+    else this.hasEnded = true;
+  }
+
+  unload(): void {
+    clearTimeout(this.rebuildTimer);
+    this.engine?.destroy();
+    this.engine = null;
+    this.url = null;
+    this.hasEnded = false;
+    this.lastMediaTime = -1;
+    this.meter.stop(performance.now());
+    this.setPlayback('idle');
+  }
+
+  setDataExpected(isExpected: boolean): void {
+    if (isExpected && !this.isDataExpected) this.lastMoveAt = performance.now();
+    this.isDataExpected = isExpected;
+  }
+
+  rebuild(reason: string): void {
+    if (this.url === null) return;
+    this.failures.push(reason);
+    if (this.failures.length > 10) this.failures.shift();
+    this.rebuilds += 1;
+    this.engine?.destroy();
+    this.engine = null;
+    this.setPlayback('loading');
+    clearTimeout(this.rebuildTimer);
+    this.rebuildTimer = setTimeout(() => this.build(), this.backoff.nextDelayMs());
+  }
+
+  async play(): Promise<void> {
+    this.isPausedByViewer = false;
+    if ((this.latencySecs() ?? 0) > RESUME_BEHIND_SECS) this.jumpToLive();
+    await this.start();
+  }
+
+  pause(): void {
+    this.isPausedByViewer = true;
+    this.video.pause();
+  }
+
+  jumpToLive(): void {
+    this.meter.soughtByViewer(performance.now());
+    this.engine?.jumpToLive();
+  }
+
+  unmute(): void {
+    this.isMutedByBrowser = false;
+    this.video.muted = false;
+    if (this.video.volume === 0) this.video.volume = 1;
+    if (!this.isPausedByViewer) void this.start();
+  }
+
+  latencySecs(): number | null {
+    if (this.engine === null || this.lastMediaTime < 0) return null;
+    return liveLatencySecs(this.engine.latencyByClockSecs(), this.engine.latencyByEdgeSecs());
+  }
+
+  /** Behind enough for "jump to live" to make a difference. */
+  isBehind(): boolean {
+    const byEdge = this.engine?.latencyByEdgeSecs() ?? null;
+    if (byEdge === null) return false;
+    const target = this.engine?.quality().targetLatencySecs ?? 2;
+    return byEdge > target + 3;
+  }
+
+  bufferSecs(): number {
+    const { buffered, currentTime } = this.video;
+    for (let index = 0; index < buffered.length; index += 1) {
+      if (buffered.start(index) <= currentTime + 0.1 && currentTime < buffered.end(index)) return buffered.end(index) - currentTime;
+    }
+    return 0;
+  }
+
+  quality(): ReturnType<Engine['quality']> | null {
+    return this.engine?.quality() ?? null;
+  }
+
+  private build(): void {
+    if (this.url === null) return;
+    this.engine?.destroy();
+    this.hasEnded = false;
+    this.lastMediaTime = -1;
+    this.lastMoveAt = performance.now();
+    this.setPlayback(this.isPausedByViewer ? 'paused' : 'loading');
+    const handlers = {
+      onReady: () => {
+        if (!this.isPausedByViewer) void this.start();
+      },
+      onFatal: (reason: string) => this.rebuild(reason),
+      onEnded: () => {
+        this.hasEnded = true;
+        this.handlers.onChange();
+      },
+    };
+    const useNative = this.forceNative || !HlsEngine.isSupported();
+    if (useNative && !NativeEngine.isSupported(this.video)) {
+      this.failures.push('no HLS support');
+      this.handlers.onChange();
+      return;
+    }
+    this.engine = useNative ? new NativeEngine(this.video, handlers) : new HlsEngine(this.video, handlers);
+    this.engine.load(this.url);
+  }
+
+  /** Browsers let a page play aloud only after the viewer did something, but muted always (HTML, "allowed to play"). */
+  private async start(): Promise<void> {
+    try {
+      await this.video.play();
+    } catch (error) {
+      // AbortError: a newer load has taken over and starts by itself.
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      if (this.video.muted) {
+        this.setPlayback('blocked');
+        return;
+      }
+      this.isMutedByBrowser = true;
+      this.video.muted = true;
+      await this.start();
+    }
+  }
+
+  private mediaEvent(name: string): void {
+    const now = performance.now();
+    if (name === 'waiting' && !this.video.seeking && this.isDataExpected) this.meter.waiting(now);
+    if (name === 'waiting' && this.url !== null && !this.video.paused) this.setPlayback('buffering');
+    if (name === 'playing') this.setPlayback('playing');
+    // A pause may come from the system (headphones pulled, picture-in-picture) as well as from our button.
+    if (name === 'pause' && this.engine !== null && !this.video.ended && this.url !== null) {
+      if (this.playback === 'playing') this.isPausedByViewer = true;
+      if (this.isPausedByViewer) this.setPlayback('paused');
+    }
+    if (name === 'play') this.isPausedByViewer = false;
+    if (name === 'volumechange' && !this.video.muted) this.isMutedByBrowser = false;
+    if (name === 'ended' && this.hasEnded) this.unload();
+    this.handlers.onChange();
+  }
+
+  private sample(): void {
+    const now = performance.now();
+    const { video } = this;
+    const isWanted = this.url !== null && !this.isPausedByViewer && this.playback !== 'blocked';
+    const isExpected = isWanted && this.isDataExpected && !video.seeking && !this.hasEnded;
+    this.meter.sample(now, video.currentTime, isExpected);
+    if (video.currentTime !== this.lastMediaTime && !video.seeking) {
+      if (now - this.lastMoveAt > 1_500) this.startedMovingAt = now;
+      this.lastMediaTime = video.currentTime;
+      this.lastMoveAt = now;
+      if (!video.paused && video.currentTime > 0 && video.readyState >= 3) this.setPlayback('playing');
+      if (now - this.startedMovingAt > HEALTHY_MS) this.backoff.reset();
+    } else {
+      this.checkFreeze(now);
+    }
+    this.handlers.onChange();
+  }
+
+  private checkFreeze(now: number): void {
+    if (this.url === null || this.isPausedByViewer || this.playback === 'blocked') return;
+    const frozenMs = now - this.lastMoveAt;
+    if (this.hasEnded) {
+      if (frozenMs > 1_500) this.unload();
+      return;
+    }
+    if (frozenMs > 1_000 && this.playback === 'playing') this.setPlayback('buffering');
+    if (this.isDataExpected && this.engine !== null && frozenMs > FREEZE_REBUILD_MS) this.rebuild('frozen');
+  }
+
+  private watchFirstFrame(): void {
+    const seen = (): void => {
+      this.firstFrameMs ??= performance.now();
+    };
+    // Sound alone has no video frame, so `playing` with no picture counts as well.
+    if ('requestVideoFrameCallback' in this.video) this.video.requestVideoFrameCallback(seen);
+    this.video.addEventListener('timeupdate', () => {
+      if (this.video.currentTime > 0 && this.video.readyState >= 2 && !this.video.seeking) seen();
+    });
+  }
+
+  private setPlayback(playback: Playback): void {
+    if (this.playback === playback) return;
+    this.playback = playback;
+    this.handlers.onChange();
+  }
+}

@@ -1,0 +1,87 @@
+/** Joins the room's state, as `/ws` tells it, to the player. Nothing is polled: the server says when to start and stop. */
+
+import { Client, socketUrl, type ConnectionState, type RoomTopicState, type StateChange } from '../../client/index.js';
+import { playlistUrl, viewState, type PageAddress, type ViewState } from './logic.js';
+import { Player } from './player.js';
+
+/** Where a proxy blocks WebSockets, the playlist is tried on its own after this long. A guess. */
+const PLAY_WITHOUT_SOCKET_MS = 4_000;
+
+export class WatchSession {
+  readonly player: Player;
+  room: RoomTopicState | null = null;
+  private isRefused = false;
+  private readonly client: Client;
+
+  constructor(
+    readonly address: PageAddress,
+    video: HTMLVideoElement,
+    private readonly onChange: () => void,
+  ) {
+    this.player = new Player(video, address.engine === 'native', { onChange });
+    this.client = new Client({
+      url: socketUrl(location.origin),
+      ...(address.token === null ? {} : { token: address.token }),
+    });
+    this.client.onConnection((state, reason) => this.connectionChanged(state, reason));
+    this.client.subscribe<RoomTopicState>(`room:${address.room}`, {
+      watch: true,
+      onState: (state, change) => this.roomChanged(state, change),
+      onError: () => {
+        this.isRefused = true;
+        this.player.unload();
+        this.onChange();
+      },
+    });
+    window.addEventListener('online', () => this.client.retryNow());
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') this.client.retryNow();
+    });
+    setTimeout(() => this.playWithoutSocket(), PLAY_WITHOUT_SOCKET_MS);
+    this.client.connect();
+  }
+
+  get state(): ViewState {
+    return viewState({
+      connection: this.client.state,
+      isRefused: this.isRefused,
+      room: this.room,
+      isPlaying: this.player.isMoving,
+    });
+  }
+
+  private connectionChanged(state: ConnectionState, reason: string | null): void {
+    // The token was refused: expired, or not of this room.
+    if (state === 'closed' && reason !== null) this.isRefused = true;
+    this.onChange();
+  }
+
+  private roomChanged(room: RoomTopicState, change: StateChange): void {
+    this.isRefused = false;
+    this.room = room;
+    this.apply(room, change.newEpoch);
+    this.onChange();
+  }
+
+  private apply(room: RoomTopicState, isNewServer: boolean): void {
+    const { player } = this;
+    if (room.state === 'offline') {
+      player.finish();
+    } else if (room.state === 'reconnecting') {
+      player.setDataExpected(false);
+    } else if (room.state === 'live' && room.playlist !== null) {
+      player.setDataExpected(true);
+      if (!player.isLoaded) {
+        player.load(playlistUrl(room.playlist, this.address.token));
+      } else if (isNewServer) {
+        // After a restart nothing of the old playlist is left, so a fresh start is quicker than finding that out.
+        player.rebuild('server restarted');
+      }
+    }
+  }
+
+  private playWithoutSocket(): void {
+    if (this.room !== null || this.isRefused || this.player.isLoaded) return;
+    this.player.load(playlistUrl(`/live/${encodeURIComponent(this.address.room)}/index.m3u8`, this.address.token));
+  }
+}
