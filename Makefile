@@ -1,0 +1,24 @@
+# The targets a person needs. Each is one small script in scripts/, so that the logic can be read and checked on its own.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help run test check e2e soak bench fuzz dist
+
+help:
+	@echo "make run     build and start the server (ARGS='--http 127.0.0.1:9000' passes flags)"
+	@echo "make test    everything that must hold before a commit: units, conformance, one real client per surface"
+	@echo "make check   format, lints, import directions, types, licences"
+	@echo "make e2e     every browser, player and encoder against a real server"
+	@echo "make soak    five minutes of live video, every access unit accounted for"
+	@echo "make bench   the figures of docs/performance.md"
+	@echo "make fuzz    every parser against hostile bytes (SECONDS_EACH=60)"
+	@echo "make dist    a tarball to install from: executable, systemd unit, Dockerfile"
+
+run:   ; @scripts/run $(ARGS)
+test:  ; @scripts/test
+check: ; @scripts/check
+e2e:   ; @scripts/e2e $(ARGS)
+soak:  ; @scripts/soak
+bench: ; @scripts/bench $(ARGS)
+fuzz:  ; @scripts/fuzz
+dist:  ; @scripts/dist
