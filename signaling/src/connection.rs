@@ -1,0 +1,531 @@
+//! One client: what it asked for, what waits for it, when it has to be closed.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::Instant;
+
+use crate::bucket::Bucket;
+use crate::limits::Limits;
+use crate::outbox::{Full, Outbox};
+use crate::timer::{Timer, TimerTable};
+use crate::topic::{Event, Snapshot, Version};
+use crate::topic_name::TopicName;
+use crate::wire::{CloseCode, ErrorCode, EventBody, EventKind, Parsed, Reply, Request, RequestId, parse};
+
+#[cfg(test)]
+mod tests;
+
+/// The core of one connection. It starts anonymous and may subscribe at once: what it may see is the shell's decision.
+///
+/// Drain rule: after every `handle_*`, take effects from [`Connection::poll_effect`] until `None`. Take output from
+/// [`Connection::poll_output`] only while the socket can be written: what is left here is what the limits see.
+/// Call [`Connection::handle_timeout`] when [`Connection::poll_timeout`] has passed. Once [`Connection::is_finished`],
+/// drop the socket. A connection that ends does not unsubscribe one by one: the shell forgets it whole.
+pub struct Connection {
+    limits: Limits,
+    life: Life,
+    timers: TimerTable,
+    requests: Bucket,
+    /// Requests over the rate since the last one within it.
+    overruns: u32,
+    authentication: Option<RequestId>,
+    authentication_failures: u32,
+    subscriptions: BTreeMap<TopicName, Subscription>,
+    tickets: u64,
+    outbox: Outbox,
+    ping_due: bool,
+    /// At most one effect per request and one per subscription: the drain rule keeps it short.
+    effects: VecDeque<Effect>,
+}
+
+enum Life {
+    Open,
+    /// What waits is written first, then the close frame.
+    Closing(CloseCode, &'static str),
+    /// The close frame is out, the peer's is awaited.
+    Closed,
+    Finished,
+}
+
+struct Subscription {
+    watch: bool,
+    /// The question that the shell has not answered yet.
+    asked: Option<Asked>,
+    /// The last event or snapshot that the client was sent; `None` until the first answer.
+    version: Option<Version>,
+}
+
+struct Asked {
+    ticket: Ticket,
+    /// The request that waits for the answer; `None` when the core itself asked again.
+    request: Option<RequestId>,
+}
+
+/// Ties the shell's answer to the question, so that an answer that was overtaken is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// A credential as it came from outside.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(…)")
+    }
+}
+
+/// Who a connection belongs to, as far as this core has to know.
+#[derive(Clone)]
+pub struct Principal {
+    /// What the client is told that it is; `None` for a credential that names nobody.
+    pub identity: Option<String>,
+    /// When the credential ends; the connection then closes with 4401.
+    pub expires_at: Option<Instant>,
+}
+
+/// What the shell is asked to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Find out whose token this is and call [`Connection::handle_principal`].
+    Authenticate {
+        /// The token.
+        token: Token,
+    },
+    /// Decide whether the connection's principal may see the topic, send the topic's events from now on (or with the new
+    /// principal's view, if it sends them already), and call [`Connection::handle_answer`].
+    Subscribe {
+        /// To be given back with the answer.
+        ticket: Ticket,
+        /// The topic.
+        topic: TopicName,
+        /// Whether the connection counts as a viewer.
+        watch: bool,
+    },
+    /// Stop sending a topic's events.
+    Unsubscribe {
+        /// The topic.
+        topic: TopicName,
+    },
+}
+
+/// What goes to the socket, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A text message.
+    Text(String),
+    /// A WebSocket ping (RFC 6455 §5.5.2).
+    Ping,
+    /// A close frame; nothing follows it.
+    Close(CloseCode, &'static str),
+}
+
+/// The shell's answer to [`Effect::Subscribe`].
+pub type Answer = Result<Snapshot, ErrorCode>;
+
+impl Connection {
+    /// An anonymous connection.
+    pub fn new(limits: Limits, now: Instant) -> Connection {
+        let mut connection = Connection {
+            life: Life::Open,
+            timers: TimerTable::default(),
+            requests: Bucket::new(limits.requests_per_sec, limits.requests_burst, now),
+            overruns: 0,
+            authentication: None,
+            authentication_failures: 0,
+            subscriptions: BTreeMap::new(),
+            tickets: 0,
+            outbox: Outbox::new(&limits),
+            ping_due: false,
+            effects: VecDeque::new(),
+            limits,
+        };
+        connection.heard(now);
+        connection
+    }
+
+    /// A text message came.
+    pub fn handle_text(&mut self, now: Instant, text: &str) {
+        if !self.is_open() {
+            return;
+        }
+        self.heard(now);
+        if text.len() > self.limits.message_bytes_max {
+            return self.close(now, CloseCode::TooBig, "message too long");
+        }
+        let parsed = match parse(text, self.limits.json_depth_max) {
+            Ok(parsed) => parsed,
+            Err(_) => return self.close(now, CloseCode::BadMessage, "not a request"),
+        };
+        let (Parsed::Request(id, _) | Parsed::UnknownType(id) | Parsed::BadFields(id)) = &parsed;
+        if !self.within_rate(now) {
+            return self.reply_error(now, &id.clone(), ErrorCode::RateLimited);
+        }
+        match parsed {
+            Parsed::UnknownType(id) => self.reply_error(now, &id, ErrorCode::UnknownType),
+            Parsed::BadFields(id) => self.reply_error(now, &id, ErrorCode::BadRequest),
+            Parsed::Request(id, _) if self.authentication.is_some() => self.reply_error(now, &id, ErrorCode::Busy),
+            Parsed::Request(id, request) => self.handle_request(now, id, request),
+        }
+    }
+
+    /// A binary message came; the subprotocol has none.
+    pub fn handle_binary(&mut self, now: Instant) {
+        if self.is_open() {
+            self.close(now, CloseCode::BadMessage, "binary message");
+        }
+    }
+
+    /// The peer's message is longer than the socket layer accepts.
+    pub fn handle_oversize(&mut self, now: Instant) {
+        if self.is_open() {
+            self.close(now, CloseCode::TooBig, "message too long");
+        }
+    }
+
+    /// A ping or pong frame came. They count against the rate as requests do: a flood of pings costs as much.
+    pub fn handle_control(&mut self, now: Instant) {
+        if self.is_open() {
+            self.heard(now);
+            self.within_rate(now);
+        }
+    }
+
+    /// The shell found out who this is: the answer to [`Effect::Authenticate`], or what the upgrade request proved.
+    pub fn handle_principal(&mut self, now: Instant, outcome: Result<Principal, ErrorCode>) {
+        if !self.is_open() {
+            return;
+        }
+        self.timers.clear(Timer::Authentication);
+        let request = self.authentication.take();
+        match outcome {
+            Ok(principal) => {
+                if let Some(id) = request {
+                    let identity = principal.identity.as_deref();
+                    self.reply(now, &Reply::Authenticated { re: &id, ok: true, identity });
+                }
+                match principal.expires_at {
+                    Some(deadline) => self.timers.set(Timer::Credential, deadline),
+                    None => self.timers.clear(Timer::Credential),
+                }
+                self.ask_again();
+            }
+            Err(code) => {
+                if let Some(id) = request {
+                    self.reply_error(now, &id, code);
+                }
+                if code == ErrorCode::Unauthorised {
+                    self.authentication_failures += 1;
+                }
+                if self.authentication_failures >= self.limits.authentication_failures_max {
+                    self.close(now, CloseCode::Unauthorised, "too many wrong tokens");
+                }
+            }
+        }
+    }
+
+    /// What the principal may do has changed: the shell is asked again about every topic.
+    pub fn handle_rights_changed(&mut self) {
+        if self.is_open() {
+            self.ask_again();
+        }
+    }
+
+    /// The credential was revoked.
+    pub fn handle_revoked(&mut self, now: Instant) {
+        self.close(now, CloseCode::Unauthorised, "credential revoked");
+    }
+
+    /// The answer to [`Effect::Subscribe`]. After an error the shell must send no more events of the topic.
+    pub fn handle_answer(&mut self, now: Instant, topic: &TopicName, ticket: Ticket, answer: Answer) {
+        if !self.is_open() {
+            return;
+        }
+        let Some(subscription) = self.subscriptions.get_mut(topic) else { return };
+        let Some(asked) = subscription.asked.take_if(|asked| asked.ticket == ticket) else { return };
+        match answer {
+            Ok(snapshot) => {
+                let had_state = subscription.version.replace(snapshot.version).is_some();
+                match asked.request {
+                    Some(id) => self.reply_subscribed(now, &id, topic, &snapshot),
+                    None if had_state => self.push_event(now, Event::whole(topic, &snapshot)),
+                    None => {}
+                }
+            }
+            Err(code) => {
+                let had_state = subscription.version.is_some();
+                self.subscriptions.remove(topic);
+                match asked.request {
+                    Some(id) => self.reply_error(now, &id, code),
+                    None if had_state => self.push_ended(now, topic),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// An event of a topic. What the client already has, or did not ask for, goes no further.
+    pub fn handle_event(&mut self, now: Instant, event: &Event) {
+        if !self.is_open() {
+            return;
+        }
+        let Some(subscription) = self.subscriptions.get_mut(&event.topic) else { return };
+        match &mut subscription.version {
+            Some(version) if *version < event.version => *version = event.version,
+            _ => return,
+        }
+        self.push_event(now, event.clone());
+    }
+
+    /// A topic is gone. The shell has already forgotten it.
+    pub fn handle_ended(&mut self, now: Instant, topic: &TopicName) {
+        if !self.is_open() {
+            return;
+        }
+        let Some(subscription) = self.subscriptions.remove(topic) else { return };
+        match subscription.asked.and_then(|asked| asked.request) {
+            Some(id) => self.reply_error(now, &id, ErrorCode::NotFound),
+            None => self.push_ended(now, topic),
+        }
+    }
+
+    /// The shell could not hand over an event because this connection's mailbox is full.
+    pub fn handle_overflow(&mut self, now: Instant) {
+        self.close(now, CloseCode::Slow, "too slow");
+    }
+
+    /// The server shuts down.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.close(now, CloseCode::GoingAway, "server shuts down");
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.expire(now) {
+            match timer {
+                Timer::Heartbeat => {
+                    self.ping_due = true;
+                    self.timers.set(Timer::Heartbeat, now + self.limits.heartbeat_interval);
+                }
+                Timer::Idle => self.close(now, CloseCode::Slow, "no answer to pings"),
+                Timer::Stall => self.close(now, CloseCode::Slow, "too slow"),
+                Timer::Authentication => self.close(now, CloseCode::Unauthorised, "token could not be checked"),
+                Timer::Credential => self.close(now, CloseCode::Unauthorised, "credential expired"),
+                Timer::Close => self.life = Life::Finished,
+            }
+        }
+    }
+
+    /// The next thing to write to the socket.
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        match self.life {
+            Life::Open if self.ping_due => {
+                self.ping_due = false;
+                return Some(Output::Ping);
+            }
+            Life::Open | Life::Closing(..) => {}
+            Life::Closed | Life::Finished => return None,
+        }
+        if let Some(text) = self.outbox.pop() {
+            self.timers.clear(Timer::Stall);
+            self.watch_stall(now);
+            return Some(Output::Text(text));
+        }
+        let Life::Closing(code, reason) = self.life else { return None };
+        self.life = Life::Closed;
+        Some(Output::Close(code, reason))
+    }
+
+    /// The next thing for the shell to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Connection::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Whether the shell should read on. It is false while a token is being checked, so that a request sent right behind
+    /// `authenticate` waits in the socket and is judged as the new principal's.
+    pub fn wants_input(&self) -> bool {
+        self.authentication.is_none() && !self.is_finished()
+    }
+
+    /// Whether [`Connection::poll_output`] has something.
+    pub fn has_output(&self) -> bool {
+        match self.life {
+            Life::Open => self.ping_due || !self.outbox.is_empty(),
+            Life::Closing(..) => true,
+            Life::Closed | Life::Finished => false,
+        }
+    }
+
+    /// Whether the connection takes requests and events.
+    pub fn is_open(&self) -> bool {
+        matches!(self.life, Life::Open)
+    }
+
+    /// Whether the socket has to be dropped, however politely it was closed.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.life, Life::Finished)
+    }
+
+    /// Messages and bytes that wait for the socket.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.outbox.len(), self.outbox.bytes())
+    }
+
+    /// Events that newer ones superseded before they left.
+    pub fn events_coalesced(&self) -> u64 {
+        self.outbox.coalesced()
+    }
+}
+
+/// Requests.
+impl Connection {
+    fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
+        match request {
+            Request::Ping => self.reply(now, &Reply::Done { re: &id, ok: true }),
+            Request::Authenticate { token } => {
+                self.authentication = Some(id);
+                self.timers.set(Timer::Authentication, now + self.limits.authentication_timeout);
+                self.effects.push_back(Effect::Authenticate { token: Token(token) });
+            }
+            Request::Subscribe { topic, watch } => self.subscribe(now, id, &topic, watch),
+            Request::Unsubscribe { topic } => self.unsubscribe(now, &id, &topic),
+        }
+    }
+
+    fn subscribe(&mut self, now: Instant, id: RequestId, topic: &str, watch: bool) {
+        let Ok(topic) = TopicName::parse(topic) else {
+            return self.reply_error(now, &id, ErrorCode::NotFound);
+        };
+        let count = self.subscriptions.len();
+        let subscription = match self.subscriptions.entry(topic.clone()) {
+            Entry::Vacant(_) if count >= self.limits.subscriptions_max => {
+                return self.reply_error(now, &id, ErrorCode::TooManySubscriptions);
+            }
+            Entry::Vacant(entry) => entry.insert(Subscription { watch, asked: None, version: None }),
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        if subscription.asked.as_ref().is_some_and(|asked| asked.request.is_some()) {
+            return self.reply_error(now, &id, ErrorCode::Busy);
+        }
+        subscription.watch = watch;
+        let ticket = next_ticket(&mut self.tickets);
+        subscription.asked = Some(Asked { ticket, request: Some(id) });
+        self.effects.push_back(Effect::Subscribe { ticket, topic, watch });
+    }
+
+    fn unsubscribe(&mut self, now: Instant, id: &RequestId, topic: &str) {
+        let removed = TopicName::parse(topic).ok().and_then(|topic| self.subscriptions.remove_entry(&topic));
+        let Some((topic, subscription)) = removed else {
+            return self.reply_error(now, id, ErrorCode::NotFound);
+        };
+        if let Some(overtaken) = subscription.asked.and_then(|asked| asked.request) {
+            self.reply_error(now, &overtaken, ErrorCode::Cancelled);
+        }
+        self.outbox.forget(&topic);
+        self.effects.push_back(Effect::Unsubscribe { topic });
+        self.reply(now, &Reply::Done { re: id, ok: true });
+    }
+
+    /// Rights may have changed with the principal: every subscription is decided anew. A request that waits keeps waiting,
+    /// now for the new answer.
+    fn ask_again(&mut self) {
+        for (topic, subscription) in &mut self.subscriptions {
+            let ticket = next_ticket(&mut self.tickets);
+            let request = subscription.asked.take().and_then(|asked| asked.request);
+            subscription.asked = Some(Asked { ticket, request });
+            self.effects.push_back(Effect::Subscribe { ticket, topic: topic.clone(), watch: subscription.watch });
+        }
+    }
+
+    fn within_rate(&mut self, now: Instant) -> bool {
+        if self.requests.take(now) {
+            self.overruns = 0;
+            return true;
+        }
+        self.overruns += 1;
+        if self.overruns > self.limits.overruns_max {
+            self.close(now, CloseCode::TooMany, "too many requests");
+        }
+        false
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.timers.set(Timer::Heartbeat, now + self.limits.heartbeat_interval);
+        self.timers.set(Timer::Idle, now + self.limits.idle_timeout);
+    }
+}
+
+/// Output.
+impl Connection {
+    fn reply(&mut self, now: Instant, reply: &Reply<'_>) {
+        if self.is_open() {
+            let pushed = self.outbox.push_reply(reply.to_text());
+            self.pushed(now, pushed);
+        }
+    }
+
+    fn reply_error(&mut self, now: Instant, id: &RequestId, code: ErrorCode) {
+        self.reply(now, &Reply::Error { re: id, ok: false, error: code.into() });
+    }
+
+    fn reply_subscribed(&mut self, now: Instant, id: &RequestId, topic: &TopicName, snapshot: &Snapshot) {
+        // The snapshot contains what still waits.
+        self.outbox.forget(topic);
+        let Version { epoch, offset } = snapshot.version;
+        let topic = topic.to_string();
+        let state = &snapshot.state;
+        self.reply(now, &Reply::Subscribed { re: id, ok: true, topic: &topic, offset, epoch, state });
+    }
+
+    fn push_event(&mut self, now: Instant, event: Event) {
+        let pushed = self.outbox.push_event(event);
+        self.pushed(now, pushed);
+    }
+
+    fn push_ended(&mut self, now: Instant, topic: &TopicName) {
+        let name = topic.to_string();
+        let body = EventBody { topic: &name, kind: EventKind::Ended, offset: None, epoch: None };
+        let pushed = self.outbox.push_ended(topic, body.to_tail());
+        self.pushed(now, pushed);
+    }
+
+    fn pushed(&mut self, now: Instant, outcome: Result<(), Full>) {
+        match outcome {
+            Ok(()) => self.watch_stall(now),
+            Err(Full) => self.close(now, CloseCode::Slow, "too slow"),
+        }
+    }
+
+    fn watch_stall(&mut self, now: Instant) {
+        if self.is_open() && !self.outbox.is_empty() && !self.timers.is_set(Timer::Stall) {
+            self.timers.set(Timer::Stall, now + self.limits.stall_timeout);
+        }
+    }
+
+    fn close(&mut self, now: Instant, code: CloseCode, reason: &'static str) {
+        if !self.is_open() {
+            return;
+        }
+        if code == CloseCode::Slow {
+            // It would not read what waits: only the close frame is worth a try.
+            self.outbox.clear();
+        }
+        self.life = Life::Closing(code, reason);
+        self.authentication = None;
+        self.subscriptions.clear();
+        self.effects.clear();
+        self.timers.clear_all();
+        self.timers.set(Timer::Close, now + self.limits.close_timeout);
+    }
+}
+
+fn next_ticket(tickets: &mut u64) -> Ticket {
+    *tickets += 1;
+    Ticket(*tickets)
+}

@@ -1,0 +1,121 @@
+//! Every limit of a connection and a topic, with what a higher and a lower value costs.
+
+use std::time::Duration;
+
+/// The longest text message of a client, in bytes; a longer one closes with 1009.
+/// Higher: more memory per hostile connection. Lower: an SDP offer with many sections no longer fits. Guess: an SDP of 30 sections is about 40 KiB.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The deepest nesting of arrays and objects in a client's message; a deeper one closes with 4400.
+/// The protocol needs 2; the rest is room for clients' own data. Guess.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// The longest `id` of a request when it is a string, in bytes. It is echoed, so it costs outbox bytes. Guess: a UUID has 36.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// The longest token in `authenticate`, in bytes. Guess: room tokens with grants are below 1 KiB.
+pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// Topics that one connection may subscribe to; the next one is answered `too_many_subscriptions`.
+/// Higher: one connection can make more fan-out work. Lower: a page that lists rooms must page them. Guess.
+pub const SUBSCRIPTIONS_MAX: usize = 64;
+/// Messages waiting to be written; see [`OUTBOX_BYTES_MAX`].
+pub const OUTBOX_MESSAGES_MAX: usize = 256;
+/// Bytes waiting to be written. At either limit a waiting event with the same key is replaced by the newest; when that frees
+/// nothing the connection closes with 4408. An empty outbox takes any one message, so that a large snapshot can always leave.
+/// Higher: more memory per slow client. Lower: a short stall of the network already closes. Guess: 200 room states.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+/// Requests per second in the long run; above it they are answered `rate_limited`. Guess: trickled candidates come at about 10 a second.
+pub const REQUESTS_PER_SEC: u32 = 20;
+/// Requests that may come at once after a quiet time. Guess: a page that subscribes to everything it may, and a call's negotiation.
+pub const REQUESTS_BURST: u32 = 100;
+/// Requests in a row over the rate before the connection closes with 4409: it is not listening to the errors.
+pub const OVERRUNS_MAX: u32 = 100;
+/// Failed `authenticate` requests before the connection closes with 4401. Higher: more guesses per connection.
+pub const AUTHENTICATION_FAILURES_MAX: u32 = 3;
+/// Silence after which a ping is sent. Lower: more packets and radio wake-ups. Higher: NATs and proxies forget the connection;
+/// nginx closes a silent upstream after 60 s (`proxy_read_timeout`).
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
+/// Silence after which the connection counts as dead and closes with 4408: two pings went unanswered.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// How long the oldest waiting message may wait for the socket before the connection closes with 4408, however little waits. Guess.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the shell may take to say who a token belongs to before the connection closes with 4401.
+pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a closing connection may take to write what waits, send its close frame and hear the peer's.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The shortest time between two events of a topic about the same thing: changes in between are seen as one.
+/// Higher: stale viewers' counts. Lower: a hundred joins a second cost a hundred fan-outs. Guess: below what a person notices.
+pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
+
+const _: () = assert!(IDLE_TIMEOUT.as_secs() > 2 * HEARTBEAT_INTERVAL.as_secs(), "two pings fit into the idle timeout");
+const _: () = assert!(
+    CLOSE_TIMEOUT.as_secs() < STALL_TIMEOUT.as_secs(),
+    "a closing connection never waits longer than an open one"
+);
+const _: () = assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an echo of the largest message fits into the outbox");
+const _: () = assert!(SUBSCRIPTIONS_MAX < OUTBOX_MESSAGES_MAX, "one state of every topic fits into the outbox");
+const _: () = assert!(TOKEN_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest token fits into a message");
+
+/// The limits of a [`crate::Connection`]. Worst-case memory: `outbox_bytes_max` and one snapshot, plus 200 bytes per subscription.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// See [`MESSAGE_BYTES_MAX`].
+    pub message_bytes_max: usize,
+    /// See [`JSON_DEPTH_MAX`].
+    pub json_depth_max: usize,
+    /// See [`SUBSCRIPTIONS_MAX`].
+    pub subscriptions_max: usize,
+    /// See [`OUTBOX_MESSAGES_MAX`].
+    pub outbox_messages_max: usize,
+    /// See [`OUTBOX_BYTES_MAX`].
+    pub outbox_bytes_max: usize,
+    /// See [`REQUESTS_PER_SEC`].
+    pub requests_per_sec: u32,
+    /// See [`REQUESTS_BURST`].
+    pub requests_burst: u32,
+    /// See [`OVERRUNS_MAX`].
+    pub overruns_max: u32,
+    /// See [`AUTHENTICATION_FAILURES_MAX`].
+    pub authentication_failures_max: u32,
+    /// See [`HEARTBEAT_INTERVAL`].
+    pub heartbeat_interval: Duration,
+    /// See [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
+    /// See [`STALL_TIMEOUT`].
+    pub stall_timeout: Duration,
+    /// See [`AUTHENTICATION_TIMEOUT`].
+    pub authentication_timeout: Duration,
+    /// See [`CLOSE_TIMEOUT`].
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            json_depth_max: JSON_DEPTH_MAX,
+            subscriptions_max: SUBSCRIPTIONS_MAX,
+            outbox_messages_max: OUTBOX_MESSAGES_MAX,
+            outbox_bytes_max: OUTBOX_BYTES_MAX,
+            requests_per_sec: REQUESTS_PER_SEC,
+            requests_burst: REQUESTS_BURST,
+            overruns_max: OVERRUNS_MAX,
+            authentication_failures_max: AUTHENTICATION_FAILURES_MAX,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            idle_timeout: IDLE_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
+            authentication_timeout: AUTHENTICATION_TIMEOUT,
+            close_timeout: CLOSE_TIMEOUT,
+        }
+    }
+}
+
+/// The limits of a topic.
+#[derive(Clone, Debug)]
+pub struct TopicLimits {
+    /// See [`PUBLISH_INTERVAL`].
+    pub publish_interval: Duration,
+}
+
+impl Default for TopicLimits {
+    fn default() -> TopicLimits {
+        TopicLimits { publish_interval: PUBLISH_INTERVAL }
+    }
+}

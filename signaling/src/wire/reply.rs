@@ -1,0 +1,175 @@
+//! What the server answers, and how it says goodbye.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::RequestId;
+
+/// The answer to one request.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Reply"))]
+pub enum Reply<'a> {
+    /// The request failed.
+    Error {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always false.
+        ok: bool,
+        /// Why.
+        error: ErrorBody,
+    },
+    /// To `subscribe`.
+    Subscribed {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+        /// The topic.
+        topic: &'a str,
+        /// The position of `state` in the topic. Events that follow have greater ones.
+        offset: u64,
+        /// The topic's epoch. Offsets of different epochs do not compare.
+        epoch: u64,
+        /// The topic's state.
+        #[cfg_attr(test, schemars(with = "super::schema::AnyState"))]
+        state: &'a RawValue,
+    },
+    /// To `authenticate`.
+    Authenticated {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+        /// Who this connection is now: `account:ID` or the identity of a room token; absent for a playback token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        identity: Option<&'a str>,
+    },
+    /// To everything else.
+    Done {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+    },
+}
+
+impl Reply<'_> {
+    /// The text message.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("replies have text keys and no fallible serialisers")
+    }
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ErrorBody {
+    /// For programs; stable.
+    pub code: ErrorCode,
+    /// For people; may change.
+    pub detail: &'static str,
+}
+
+/// The stable codes of failed requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum ErrorCode {
+    /// The type is unknown.
+    UnknownType,
+    /// A field is missing or of the wrong type.
+    BadRequest,
+    /// The topic does not exist, or this connection may not see it.
+    NotFound,
+    /// The token is unknown, expired or revoked.
+    Unauthorised,
+    /// Too many requests a second.
+    RateLimited,
+    /// This connection has as many subscriptions as it may have.
+    TooManySubscriptions,
+    /// An earlier request about the same thing has not been answered yet.
+    Busy,
+    /// A later request of the same connection overtook this one.
+    Cancelled,
+    /// The server could not do it now.
+    Unavailable,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [ErrorCode; 9] = [
+        ErrorCode::UnknownType,
+        ErrorCode::BadRequest,
+        ErrorCode::NotFound,
+        ErrorCode::Unauthorised,
+        ErrorCode::RateLimited,
+        ErrorCode::TooManySubscriptions,
+        ErrorCode::Busy,
+        ErrorCode::Cancelled,
+        ErrorCode::Unavailable,
+    ];
+
+    /// One sentence for people.
+    pub fn detail(self) -> &'static str {
+        match self {
+            ErrorCode::UnknownType => "this server does not know this type of request",
+            ErrorCode::BadRequest => "a field is missing or of the wrong type",
+            ErrorCode::NotFound => "no such topic",
+            ErrorCode::Unauthorised => "the token is not valid",
+            ErrorCode::RateLimited => "too many requests: slow down",
+            ErrorCode::TooManySubscriptions => "too many subscriptions on this connection",
+            ErrorCode::Busy => "an earlier request about the same thing is not answered yet",
+            ErrorCode::Cancelled => "a later request overtook this one",
+            ErrorCode::Unavailable => "not possible at the moment: try again",
+        }
+    }
+}
+
+impl From<ErrorCode> for ErrorBody {
+    fn from(code: ErrorCode) -> ErrorBody {
+        ErrorBody { code, detail: code.detail() }
+    }
+}
+
+/// Why the server closes a connection (RFC 6455 §7.4; 4000-4999 are private use).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCode {
+    /// The server shuts down; come back.
+    GoingAway,
+    /// A message is longer than the limit.
+    TooBig,
+    /// A message is not a request.
+    BadMessage,
+    /// The credential ended or was revoked, or too many were wrong.
+    Unauthorised,
+    /// The client does not read, or does not answer pings.
+    Slow,
+    /// Far too many requests.
+    TooMany,
+}
+
+impl CloseCode {
+    /// Every code.
+    pub const ALL: [CloseCode; 6] = [
+        CloseCode::GoingAway,
+        CloseCode::TooBig,
+        CloseCode::BadMessage,
+        CloseCode::Unauthorised,
+        CloseCode::Slow,
+        CloseCode::TooMany,
+    ];
+
+    /// The number on the wire.
+    pub fn number(self) -> u16 {
+        match self {
+            CloseCode::GoingAway => 1001,
+            CloseCode::TooBig => 1009,
+            CloseCode::BadMessage => 4400,
+            CloseCode::Unauthorised => 4401,
+            CloseCode::Slow => 4408,
+            CloseCode::TooMany => 4409,
+        }
+    }
+}
