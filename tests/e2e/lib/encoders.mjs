@@ -36,17 +36,18 @@ export function barcode() {
 
 /**
  * Encodes live with the frame number in the picture, and tells when each frame left the encoder:
- * `sentAt[n]` is the wall time in milliseconds at which frame n was handed to the network.
+ * `sentAt[n]` is the wall time in milliseconds at which frame n was handed to the network, `sent[n]` its access unit.
  */
 export async function publishClocked(url, { name = 'encoder', ...options } = {}) {
   const o = { size: '854x480', fps: 30, tune: 'zerolatency', bframes: 0, preset: 'ultrafast', ...options };
   const [width, height] = o.size.split('x');
   const sentAt = [];
-  const reader = new FlvReader((unit) => { if (unit.kind === 'video') sentAt.push(unit.wall); });
+  const sent = [];
+  const reader = new FlvReader((unit) => { if (unit.kind === 'video') { sentAt.push(unit.wall); sent.push(unit); } });
   const proc = start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', await realClip(), '-map', '0:v:0', '-map', '0:a:0',
     '-vf', `fps=${o.fps},scale=${width}:${height},${barcode()}`, ...encoderArgs(o), '-flags', '+global_header', '-flush_packets', '1',
     '-f', 'tee', `[f=flv:flvflags=no_duration_filesize]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
-  return Object.assign(proc, { sentAt, fps: o.fps });
+  return Object.assign(proc, { sentAt, sent, fps: o.fps });
 }
 
 /** GStreamer's own RTMP client, which speaks the protocol differently from ffmpeg's. */

@@ -82,7 +82,7 @@ export function installProbe({ stallMs, bits, cell }) {
   };
   /** Seconds behind live as the player says; pages of ours and of the test server offer it in different places. */
   probe.readLatency = () => {
-    const said = window.__telstar?.latency ?? window.__latency;
+    const said = window.__telstar?.latencySecs ?? window.__latency;
     const value = typeof said === 'function' ? said() : said;
     return Number.isFinite(value) ? value : null;
   };
@@ -93,6 +93,7 @@ export function installProbe({ stallMs, bits, cell }) {
     readyState: video?.readyState ?? null, width: video?.videoWidth ?? 0, height: video?.videoHeight ?? 0, rate: video?.playbackRate ?? null,
     dropped: video?.getVideoPlaybackQuality?.().droppedVideoFrames ?? null, latency: probe.readLatency(),
     buffered: video ? Array.from({ length: video.buffered.length }, (_, i) => [video.buffered.start(i), video.buffered.end(i)]) : [],
-    timeOrigin: performance.timeOrigin, nowMs: performance.now(),
+    timeOrigin: performance.timeOrigin, nowMs: performance.now(), href: location.href,
+    page: window.__telstar ? { state: window.__telstar.state, stalls: window.__telstar.stalls, rebuilds: window.__telstar.rebuilds, failures: window.__telstar.failures, firstFrameMs: window.__telstar.firstFrameMs } : null,
   });
 }

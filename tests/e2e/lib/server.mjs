@@ -82,6 +82,14 @@ export class Telstar {
     return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, rtmp: `${this.rtmp}/${key}` };
   }
 
+  /** Waits until the room is watchable: the first playlist appears after one whole GOP. */
+  async untilLive(room, timeoutMs = 40_000) {
+    return until(`room ${room} to be live`, timeoutMs, async () => {
+      const { live } = await this.api('GET', `/api/v1/rooms/${room}`);
+      return live.state === 'live' && live;
+    }, 200);
+  }
+
   /** A new one-time sign-in link, from the command that an operator would use. */
   async signInLink() {
     const output = await run('sign-in', this.binary, ['sign-in', '--data', this.data]);

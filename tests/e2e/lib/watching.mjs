@@ -44,9 +44,37 @@ function summary(snapshot, { latencies, pictures, seconds }) {
     stalls: snapshot.stalls, jumps: snapshot.jumps, waiting_events: snapshot.waiting, errors: snapshot.errors,
     played_seconds: round(snapshot.playedMs / 1000, 1), frames: snapshot.frames, dropped_frames: snapshot.dropped,
     latency_seconds_by_player: spread(latencies), latency_seconds_by_picture: spread(pictures),
-    size: `${snapshot.width}x${snapshot.height}`,
+    size: `${snapshot.width}x${snapshot.height}`, page: snapshot.page,
   };
 }
 
 /** One line for a check: nothing stood still, nothing was skipped, nothing failed. */
 export const smooth = (figures) => figures.stalls.length === 0 && figures.jumps.length === 0 && figures.errors.length === 0;
+
+/**
+ * Waits until the picture comes from `clock`, a freshly started clocked encoder: its frame numbers are small again.
+ * Returns the wall time, or null.
+ */
+export async function untilMoving(page, clock, timeoutMs) {
+  const deadline = performance.now() + timeoutMs;
+  let previous = null;
+  while (performance.now() < deadline) {
+    const read = await page.evaluate(() => window.__probe.readPicture());
+    const isNew = read && clock.sentAt[read.number] !== undefined && read.wall - clock.sentAt[read.number] < 20_000;
+    if (isNew && previous !== null && read.number > previous) return read.wall;
+    previous = isNew ? read.number : null;
+    await sleep(150);
+  }
+  return null;
+}
+
+/** Seconds of picture that a page shows in `seconds` of wall time. */
+export async function moved(page, seconds) {
+  const before = await page.snapshot();
+  await sleep(seconds * 1000);
+  const after = await page.snapshot();
+  return (after.playedMs - before.playedMs) / 1000;
+}
+
+/** A reload begins a new document with a new time origin. */
+export const sameDocument = (a, b) => a.timeOrigin === b.timeOrigin && a.href === b.href;
