@@ -14,19 +14,11 @@ cd "$here"
 
 all=(watch players keyframes obs restart tabs secrets)
 
-missing() {
-    echo "tests/e2e needs $1; on Debian: apt-get install --no-install-recommends chromium firefox-esr ffmpeg gstreamer1.0-tools" \
-        "gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav obs-studio xvfb xauth libgl1-mesa-dri" >&2
-    exit 1
-}
-
-for tool in node npm ffmpeg ffprobe; do command -v "$tool" >/dev/null || missing "$tool"; done
-[ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing chromium
-
-# The lock file is newer than what is installed: install exactly what it says. Nothing is downloaded otherwise.
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    npm ci --no-audit --no-fund --loglevel=error
-    touch node_modules/.package-lock.json
+../../scripts/node-modules tests/e2e
+# A browser that starts, or words on how to get one.
+if [ -z "${TELSTAR_CHROMIUM:-}" ]; then
+    TELSTAR_CHROMIUM=$(../../scripts/browser chromium)
+    export TELSTAR_CHROMIUM
 fi
 
 one() {

@@ -16,7 +16,7 @@ export const PHONE = { width: 390, height: 844 };
 
 export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}) {
   const browser = await chromium.launch({
-    executablePath: pick('CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
+    executablePath: pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
     args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage'],
   });
   // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
@@ -34,7 +34,7 @@ export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}
 
 export async function openFirefox({ viewport = DESKTOP } = {}) {
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath: pick('FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
+    browser: 'firefox', executablePath: pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
     acceptInsecureCerts: true, defaultViewport: viewport,
     extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false },
   });

@@ -154,7 +154,7 @@ export class Follower {
 }
 
 function seconds(sample, track) {
-  return { dtsSeconds: sample.dts / track.timescale, ptsSeconds: (sample.dts + sample.cts - track.edit) / track.timescale };
+  return { dtsSeconds: sample.dts / track.timescale, ptsSeconds: (sample.dts + sample.cts) / track.timescale + track.shiftSeconds };
 }
 
 /** The moof and mdat boxes alone: `styp` or `prft` may stand before the parts and not before the segment. */

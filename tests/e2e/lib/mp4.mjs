@@ -30,9 +30,10 @@ const children = (box, type) => box.children.filter((b) => b.type === type);
 const need = (box, type) => child(box, type) ?? fail(`${box.type} has no ${type}`);
 const fail = (message) => { throw new Error(message); };
 
-/** Init segment -> Map of track id to { id, kind, timescale, codec, config, defaults }. */
+/** Init segment -> Map of track id to { id, kind, timescale, codec, entry, shiftSeconds, defaults }. */
 export function readInit(buffer) {
   const moov = boxes(buffer).find((b) => b.type === 'moov') ?? fail('init segment has no moov');
+  const movieTimescale = timescaleOf(buffer, need(moov, 'mvhd'));
   const trex = new Map();
   for (const box of children(need(moov, 'mvex'), 'trex')) {
     const at = box.body + 4;
@@ -48,25 +49,38 @@ export function readInit(buffer) {
     const stsd = need(need(need(mdia, 'minf'), 'stbl'), 'stsd');
     const entry = stsd.body + 8;
     const elst = child(trak, 'edts') && child(child(trak, 'edts'), 'elst');
+    const timescale = timescaleOf(buffer, mdhd);
     tracks.set(id, {
-      id,
-      timescale: buffer.readUInt32BE(mdhd.body + (buffer[mdhd.body] === 1 ? 20 : 12)),
+      id, timescale,
       kind: { vide: 'video', soun: 'audio' }[buffer.toString('latin1', hdlr.body + 8, hdlr.body + 12)] ?? 'other',
       codec: buffer.toString('latin1', entry + 4, entry + 8),
       entry: createHash('sha256').update(buffer.subarray(entry, stsd.end)).digest('hex').slice(0, 16),
-      edit: elst ? readEdit(buffer, elst) : 0,
+      shiftSeconds: elst ? readEdit(buffer, elst, movieTimescale, timescale) : 0,
       defaults: trex.get(id) ?? fail(`track ${id} has no trex`),
     });
   }
   return tracks;
 }
 
-/** The media time that an edit list of one entry starts at; a longer list would need a judgement that nobody made. */
-function readEdit(buffer, elst) {
+/** mvhd and mdhd keep it at the same place. */
+const timescaleOf = (buffer, box) => buffer.readUInt32BE(box.body + (buffer[box.body] === 1 ? 20 : 12));
+
+/**
+ * What an edit list (ISO/IEC 14496-12 §8.6.6) does to presentation times, in seconds: an empty edit delays, the media
+ * edit begins inside the media. More than one media edit would need a judgement that nobody made.
+ */
+function readEdit(buffer, elst, movieTimescale, timescale) {
   const wide = buffer[elst.body] === 1;
-  const count = buffer.readUInt32BE(elst.body + 4);
-  if (count !== 1) fail(`edit list of ${count} entries`);
-  return wide ? Number(buffer.readBigInt64BE(elst.body + 16)) : buffer.readInt32BE(elst.body + 12);
+  let shift = 0;
+  let mediaEdits = 0;
+  for (let i = 0, at = elst.body + 8; i < buffer.readUInt32BE(elst.body + 4); i += 1, at += wide ? 20 : 12) {
+    const duration = wide ? Number(buffer.readBigUInt64BE(at)) : buffer.readUInt32BE(at);
+    const time = wide ? Number(buffer.readBigInt64BE(at + 8)) : buffer.readInt32BE(at + 4);
+    if (time === -1) shift += duration / movieTimescale;
+    else { shift -= time / timescale; mediaEdits += 1; }
+  }
+  if (mediaEdits > 1) fail(`edit list with ${mediaEdits} media edits`);
+  return shift;
 }
 
 /** Media segment or part -> samples in file order: { track, dts, cts, duration, key, size, hash }. Times in ticks. */

@@ -16,7 +16,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 const TAIL_LINES = 40;
 
 /**
- * Starts a command. `onLine(line, wallMs)` sees each line of stdout and stderr; `onStdout(buffer)` takes
+ * Starts a command. `onLine(line, 'stdout' | 'stderr')` sees each line; `onStdout(buffer)` takes
  * stdout raw instead, for children that write media to it.
  */
 export function start(name, command, args, { cwd, env, onLine, onStdout } = {}) {
@@ -28,19 +28,18 @@ export function start(name, command, args, { cwd, env, onLine, onStdout } = {}) 
   const proc = { name, child, logPath, tail: [], startedAt: performance.now(), ended: null };
   alive.add(proc);
 
-  const take = (line) => {
-    const wall = Date.now();
+  const take = (from) => (line) => {
     log.write(`${line}\n`);
     proc.tail.push(line);
     if (proc.tail.length > TAIL_LINES) proc.tail.shift();
-    onLine?.(line, wall);
+    onLine?.(line, from);
   };
   if (onStdout) child.stdout.on('data', onStdout);
-  else createInterface({ input: child.stdout, crlfDelay: Infinity }).on('line', take);
-  createInterface({ input: child.stderr, crlfDelay: Infinity }).on('line', take);
+  else createInterface({ input: child.stdout, crlfDelay: Infinity }).on('line', take('stdout'));
+  createInterface({ input: child.stderr, crlfDelay: Infinity }).on('line', take('stderr'));
 
   proc.exited = new Promise((resolve) => {
-    child.on('error', (error) => { take(`could not start: ${error.message}`); alive.delete(proc); resolve(proc.ended = { code: -1, signal: null }); });
+    child.on('error', (error) => { take('stderr')(`could not start: ${error.message}`); alive.delete(proc); resolve(proc.ended = { code: -1, signal: null }); });
     child.on('close', (code, signal) => { alive.delete(proc); log.end(); resolve(proc.ended = { code, signal }); });
   });
   /** Asks, waits, then kills. */
@@ -57,7 +56,7 @@ export function start(name, command, args, { cwd, env, onLine, onStdout } = {}) 
 /** Runs a command to its end and returns its stdout; throws with the tail of the output when it fails. */
 export async function run(name, command, args, options = {}) {
   const lines = [];
-  const proc = start(name, command, args, { ...options, onLine: (line) => { lines.push(line); options.onLine?.(line); } });
+  const proc = start(name, command, args, { ...options, onLine: (line, from) => { if (from === 'stdout') lines.push(line); } });
   const { code, signal } = await proc.exited;
   if (code !== 0) throw new Error(`${name} ended with ${signal ?? code}:\n${proc.tail.join('\n')}`);
   return lines.join('\n');

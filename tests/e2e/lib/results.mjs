@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { E2E, REPO, RESULTS, runDir, telstarBinary, version } from './paths.mjs';
+import { launched } from './server.mjs';
 
 const git = (...args) => execFileSync('git', ['-C', REPO, ...args], { encoding: 'utf8' }).trim();
 
@@ -24,8 +25,8 @@ function machine() {
   return {
     cpu: cpus[0]?.model.trim(), cores: cpus.length, memory_gib: Math.round(os.totalmem() / 2 ** 30),
     system: `${os.type()} ${os.release()} ${os.arch()}`, load_average_1m: Number(os.loadavg()[0].toFixed(2)),
-    node: process.version, ffmpeg: version('ffmpeg', '-version'), chromium: version('chromium', '--version'),
-    firefox: version('firefox-esr', '--version'), gstreamer: version('gst-launch-1.0', '--version'),
+    node: process.version, ffmpeg: version('ffmpeg', '-version'), chromium: version(process.env.TELSTAR_CHROMIUM ?? 'chromium', '--version'),
+    firefox: version(process.env.TELSTAR_FIREFOX ?? 'firefox-esr', '--version'), gstreamer: version('gst-launch-1.0', '--version'),
   };
 }
 
@@ -72,6 +73,10 @@ export class Results {
   }
 
   finish({ write = true } = {}) {
+    for (const server of launched) {
+      const leaks = server.leaks();
+      this.check(`no secret stands in the log of ${server.name}`, leaks.length === 0, { secrets: server.secrets.size, log_lines: server.log.split('\n').length - 1, leaks: leaks.length });
+    }
     const passed = this.checks.length > 0 && this.checks.every((c) => c.ok);
     const binary = telstarBinary();
     const record = {

@@ -10,15 +10,22 @@ import { runDir, telstarBinary } from './paths.mjs';
 /** A debug build under load must still make it; nothing judges this time. */
 const READY_TIMEOUT_MS = 60_000;
 
+/** Every server of this run, for the check that follows each script: secrets appear in no log. */
+export const launched = [];
+
 export class Telstar {
   /** `serveArgs` are passed through; `name` tells the log files of several servers apart. */
   static async launch({ name = 'telstar', serveArgs = [], env = {}, publicHttp = false } = {}) {
     const server = new Telstar();
     Object.assign(server, { name, serveArgs, env, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
     const [http, https, rtmp] = await freePorts(3);
+    server.log = '';
+    server.secrets = new Set();
+    launched.push(server);
     server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}` };
     await server.start();
     server.banner = parseBanner(server.output);
+    server.keepSecret(server.banner.streamKey, server.banner.signIn?.split('#')[1]);
     return server;
   }
 
@@ -32,7 +39,8 @@ export class Telstar {
     this.starts += 1;
     this.process = start(`${this.name}-${this.starts}`, this.binary, args, {
       env: this.env,
-      onLine: (line) => {
+      onLine: (line, from) => {
+        if (from === 'stderr') { this.log += `${line}\n`; return; }
         this.output += `${line}\n`;
         if (!this.addresses && line.startsWith('{') && line.includes('"http"')) {
           this.addresses = JSON.parse(line);
@@ -62,6 +70,7 @@ export class Telstar {
   /** A short-lived API token, minted by the command an operator would use. */
   async adminToken() {
     this.token ??= (await run('token', this.binary, ['token', '--admin', '--data', this.data])).trim().split('\n').at(-1).trim();
+    this.keepSecret(this.token);
     return this.token;
   }
 
@@ -79,6 +88,7 @@ export class Telstar {
   async room(name, title = name) {
     const room = await this.api('POST', '/api/v1/rooms', { title, name, open: true });
     const { key } = await this.api('POST', `/api/v1/rooms/${room.name}/stream-keys`, { label: 'e2e' });
+    this.keepSecret(key);
     return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, rtmp: `${this.rtmp}/${key}` };
   }
 
@@ -95,7 +105,16 @@ export class Telstar {
     const output = await run('sign-in', this.binary, ['sign-in', '--data', this.data]);
     const link = output.match(/https?:\/\/\S+\/sign-in#\S+/)?.[0];
     if (!link) throw new Error(`\`telstar sign-in\` printed no link: ${output}`);
+    this.keepSecret(link.split('#')[1]);
     return link;
+  }
+
+  /** Remembers what must never stand in a log. */
+  keepSecret(...values) { values.filter(Boolean).forEach((value) => this.secrets.add(value)); }
+
+  /** Lines of the log (standard error; the banner on standard output shows two on purpose) that hold a secret. */
+  leaks() {
+    return this.log.split('\n').filter((line) => [...this.secrets].some((secret) => line.includes(secret)));
   }
 
   /** Resident and proportional memory of the process, in KiB. */
