@@ -1,20 +1,21 @@
 //! One client: what it asked for, what waits for it, when it has to be closed.
 
-use std::collections::btree_map::Entry;
+mod requests;
+mod sending;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::limits::Limits;
-use crate::outbox::{Full, Outbox};
+use crate::outbox::Outbox;
 use crate::timer::{Timer, TimerTable};
 use crate::topic::{Event, Snapshot, Version};
 use crate::topic_name::TopicName;
-use crate::wire::{CloseCode, ErrorCode, EventBody, EventKind, Parsed, Reply, Request, RequestId, parse};
-
-#[cfg(test)]
-mod tests;
+use crate::wire::{CloseCode, ErrorCode, Parsed, Reply, RequestId, parse};
 
 /// The core of one connection. It starts anonymous and may subscribe at once: what it may see is the shell's decision.
 ///
@@ -380,148 +381,6 @@ impl Connection {
     /// Events that newer ones superseded before they left.
     pub fn events_coalesced(&self) -> u64 {
         self.outbox.coalesced()
-    }
-}
-
-/// Requests.
-impl Connection {
-    fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
-        match request {
-            Request::Ping => self.reply(now, &Reply::Done { re: &id, ok: true }),
-            Request::Authenticate { token } => {
-                self.authentication = Some(id);
-                self.timers.set(Timer::Authentication, now + self.limits.authentication_timeout);
-                self.effects.push_back(Effect::Authenticate { token: Token(token) });
-            }
-            Request::Subscribe { topic, watch } => self.subscribe(now, id, &topic, watch),
-            Request::Unsubscribe { topic } => self.unsubscribe(now, &id, &topic),
-        }
-    }
-
-    fn subscribe(&mut self, now: Instant, id: RequestId, topic: &str, watch: bool) {
-        let Ok(topic) = TopicName::parse(topic) else {
-            return self.reply_error(now, &id, ErrorCode::NotFound);
-        };
-        let count = self.subscriptions.len();
-        let subscription = match self.subscriptions.entry(topic.clone()) {
-            Entry::Vacant(_) if count >= self.limits.subscriptions_max => {
-                return self.reply_error(now, &id, ErrorCode::TooManySubscriptions);
-            }
-            Entry::Vacant(entry) => entry.insert(Subscription { watch, asked: None, version: None }),
-            Entry::Occupied(entry) => entry.into_mut(),
-        };
-        if subscription.asked.as_ref().is_some_and(|asked| asked.request.is_some()) {
-            return self.reply_error(now, &id, ErrorCode::Busy);
-        }
-        subscription.watch = watch;
-        let ticket = next_ticket(&mut self.tickets);
-        subscription.asked = Some(Asked { ticket, request: Some(id) });
-        self.effects.push_back(Effect::Subscribe { ticket, topic, watch });
-    }
-
-    fn unsubscribe(&mut self, now: Instant, id: &RequestId, topic: &str) {
-        let removed = TopicName::parse(topic).ok().and_then(|topic| self.subscriptions.remove_entry(&topic));
-        let Some((topic, subscription)) = removed else {
-            return self.reply_error(now, id, ErrorCode::NotFound);
-        };
-        if let Some(overtaken) = subscription.asked.and_then(|asked| asked.request) {
-            self.reply_error(now, &overtaken, ErrorCode::Cancelled);
-        }
-        self.outbox.forget(&topic);
-        self.effects.push_back(Effect::Unsubscribe { topic });
-        self.reply(now, &Reply::Done { re: id, ok: true });
-    }
-
-    /// Rights may have changed with the principal: every subscription is decided anew. A request that waits keeps waiting,
-    /// now for the new answer.
-    fn ask_again(&mut self) {
-        for (topic, subscription) in &mut self.subscriptions {
-            let ticket = next_ticket(&mut self.tickets);
-            let request = subscription.asked.take().and_then(|asked| asked.request);
-            subscription.asked = Some(Asked { ticket, request });
-            self.effects.push_back(Effect::Subscribe { ticket, topic: topic.clone(), watch: subscription.watch });
-        }
-    }
-
-    fn within_rate(&mut self, now: Instant) -> bool {
-        if self.requests.take(now) {
-            self.overruns = 0;
-            return true;
-        }
-        self.overruns += 1;
-        if self.overruns > self.limits.overruns_max {
-            self.close(now, CloseCode::TooMany, "too many requests");
-        }
-        false
-    }
-
-    fn heard(&mut self, now: Instant) {
-        self.timers.set(Timer::Heartbeat, now + self.limits.heartbeat_interval);
-        self.timers.set(Timer::Idle, now + self.limits.idle_timeout);
-    }
-}
-
-/// Output.
-impl Connection {
-    fn reply(&mut self, now: Instant, reply: &Reply<'_>) {
-        if self.is_open() {
-            let pushed = self.outbox.push_reply(reply.to_text());
-            self.pushed(now, pushed);
-        }
-    }
-
-    fn reply_error(&mut self, now: Instant, id: &RequestId, code: ErrorCode) {
-        self.reply(now, &Reply::Error { re: id, ok: false, error: code.into() });
-    }
-
-    fn reply_subscribed(&mut self, now: Instant, id: &RequestId, topic: &TopicName, snapshot: &Snapshot) {
-        // The snapshot contains what still waits.
-        self.outbox.forget(topic);
-        let Version { epoch, offset } = snapshot.version;
-        let topic = topic.to_string();
-        let state = &snapshot.state;
-        self.reply(now, &Reply::Subscribed { re: id, ok: true, topic: &topic, offset, epoch, state });
-    }
-
-    fn push_event(&mut self, now: Instant, event: Event) {
-        let pushed = self.outbox.push_event(event);
-        self.pushed(now, pushed);
-    }
-
-    fn push_ended(&mut self, now: Instant, topic: &TopicName) {
-        let name = topic.to_string();
-        let body = EventBody { topic: &name, kind: EventKind::Ended, offset: None, epoch: None };
-        let pushed = self.outbox.push_ended(topic, body.to_tail());
-        self.pushed(now, pushed);
-    }
-
-    fn pushed(&mut self, now: Instant, outcome: Result<(), Full>) {
-        match outcome {
-            Ok(()) => self.watch_stall(now),
-            Err(Full) => self.close(now, CloseCode::Slow, "too slow"),
-        }
-    }
-
-    fn watch_stall(&mut self, now: Instant) {
-        if self.is_open() && !self.outbox.is_empty() && !self.timers.is_set(Timer::Stall) {
-            self.timers.set(Timer::Stall, now + self.limits.stall_timeout);
-        }
-    }
-
-    fn close(&mut self, now: Instant, code: CloseCode, reason: &'static str) {
-        if !self.is_open() {
-            return;
-        }
-        if code == CloseCode::Slow {
-            // It would not read what waits: only the close frame is worth a try.
-            self.outbox.clear();
-        }
-        self.life = Life::Closing(code, reason);
-        self.authentication = None;
-        self.subscriptions.clear();
-        self.effects.clear();
-        self.timers.clear_all();
-        self.timers.set(Timer::Close, now + self.limits.close_timeout);
     }
 }
 
