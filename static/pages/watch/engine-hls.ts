@@ -8,8 +8,10 @@ declare const __HLS_WORKER_PATH__: string;
 
 /** A media error is first answered by rebuilding the buffers in place, but not twice within this time. */
 const MEDIA_RECOVERY_EVERY_MS = 10_000;
-/** Above the target by this much, "jump to live" has something to do; hls.js closes smaller gaps by playing faster. */
+/** Lower: what a stall has opened closes unnoticed but slowly. Higher: sooner, and the pitch correction is heard. A guess. */
 const CATCH_UP_RATE = 1.06;
+/** Further behind than this, playing faster would take minutes, so hls.js seeks to the live edge. A guess. */
+const LATENCY_MAX_TARGET_DURATIONS = 8;
 
 /** A playlist request may block until the next part (RFC 8216bis §6.2.5.2) or be refused while an encoder is away. */
 const PLAYLIST_POLICY: HlsConfig['playlistLoadPolicy'] = {
@@ -35,14 +37,16 @@ export class HlsEngine implements Engine {
       enableWorker: true,
       workerPath: __HLS_WORKER_PATH__,
       liveDurationInfinity: true,
-      // The server's PART-HOLD-BACK sets the distance from the edge; these only close what a stall has opened.
+      // The server's PART-HOLD-BACK sets the distance from the edge; this only closes what a stall has opened.
       maxLiveSyncPlaybackRate: CATCH_UP_RATE,
-      liveMaxLatencyDurationCount: 8,
       // Lower saves memory; higher lets a viewer pause briefly without losing the place.
       backBufferLength: 30,
       maxBufferLength: 20,
       playlistLoadPolicy: PLAYLIST_POLICY,
     });
+    // Set afterwards: as a constructor option hls.js 1.7 takes it only together with a distance from the edge in
+    // target durations, which would replace the server's.
+    this.hls.config.liveMaxLatencyDurationCount = LATENCY_MAX_TARGET_DURATIONS;
     this.hls.on(Hls.Events.MANIFEST_PARSED, () => handlers.onReady());
     this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
       if (!data.details.live) handlers.onEnded();
