@@ -26,7 +26,7 @@ const AV_OFFSET_MAX_MS = 1;
 function publish(url, times) {
   const sent = { video: [], audio: [] };
   const reader = new FlvReader((unit) => sent[unit.kind].push(unit));
-  const tee = `[f=flv:flvflags=no_duration_filesize]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1|[f=framehash:hash=md5]${times}`;
+  const tee = `[f=flv:flvflags=no_duration_filesize:onfail=abort]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1|[f=framehash:hash=md5]${times}`;
   const proc = start('encoder', 'ffmpeg', ['-hide_banner', '-loglevel', 'warning', '-nostdin',
     '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-re', '-f', 'lavfi', '-i', 'anoisesrc=sample_rate=44100:amplitude=0.2:seed=7',
     '-t', String(SECONDS), ...encoderArgs({ gopFrames: 60, scenecut: 40, bframes: 2, videoKbps: 800, audioRate: 44100 }),

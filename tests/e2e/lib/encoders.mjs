@@ -46,14 +46,14 @@ export async function publishClocked(url, { name = 'encoder', ...options } = {})
   const reader = new FlvReader((unit) => { if (unit.kind === 'video') { sentAt.push(unit.wall); sent.push(unit); } });
   const proc = start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', await realClip(), '-map', '0:v:0', '-map', '0:a:0',
     '-vf', `fps=${o.fps},scale=${width}:${height},${barcode()}`, ...encoderArgs(o), '-flags', '+global_header', '-flush_packets', '1',
-    '-f', 'tee', `[f=flv:flvflags=no_duration_filesize]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
+    '-f', 'tee', `[f=flv:flvflags=no_duration_filesize:onfail=abort]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
   return Object.assign(proc, { sentAt, sent, fps: o.fps });
 }
 
 /** GStreamer's own RTMP client, which speaks the protocol differently from ffmpeg's. */
 export function publishGstreamer(url, { name = 'gstreamer' } = {}) {
   return start(name, 'gst-launch-1.0', ['-q',
-    'videotestsrc', 'is-live=true', '!', 'video/x-raw,width=640,height=360,framerate=30/1', '!', 'timeoverlay', '!', 'videoconvert', '!',
+    'videotestsrc', 'is-live=true', 'pattern=ball', '!', 'video/x-raw,width=640,height=360,framerate=30/1', '!', 'videoconvert', '!',
     'x264enc', 'speed-preset=ultrafast', 'tune=zerolatency', 'key-int-max=60', 'bitrate=800', '!', 'h264parse', '!', 'queue', '!', 'mux.',
     'audiotestsrc', 'is-live=true', 'wave=ticks', '!', 'audio/x-raw,rate=44100,channels=2', '!', 'avenc_aac', '!', 'aacparse', '!', 'queue', '!', 'mux.',
     'flvmux', 'name=mux', 'streamable=true', '!', 'rtmp2sink', `location=${url}`]);
