@@ -279,13 +279,15 @@ impl Connection {
         self.push_event(now, event.clone());
     }
 
-    /// A topic is gone. The shell has already forgotten it.
-    pub fn handle_ended(&mut self, now: Instant, topic: &TopicName) {
-        if !self.is_open() {
+    /// A topic's life of this epoch is over for this connection. The shell has already forgotten it. A topic that was
+    /// made anew under the same name since is another one.
+    pub fn handle_ended(&mut self, now: Instant, topic: &TopicName, epoch: u64) {
+        let later = |subscription: &Subscription| subscription.version.is_none_or(|version| version.epoch > epoch);
+        if !self.is_open() || self.subscriptions.get(topic).is_none_or(later) {
             return;
         }
-        let Some(subscription) = self.subscriptions.remove(topic) else { return };
-        match subscription.asked.and_then(|asked| asked.request) {
+        let request = self.subscriptions.remove(topic).and_then(|gone| gone.asked).and_then(|asked| asked.request);
+        match request {
             Some(id) => self.reply_error(now, &id, ErrorCode::NotFound),
             None => self.push_ended(now, topic),
         }
@@ -294,6 +296,11 @@ impl Connection {
     /// The shell could not hand over an event because this connection's mailbox is full.
     pub fn handle_overflow(&mut self, now: Instant) {
         self.close(now, CloseCode::Slow, "too slow");
+    }
+
+    /// There are more connections than the server allows: this one is told and closed.
+    pub fn handle_refused(&mut self, now: Instant) {
+        self.close(now, CloseCode::TooMany, "too many connections");
     }
 
     /// The server shuts down.

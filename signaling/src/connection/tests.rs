@@ -253,12 +253,15 @@ fn events_that_wait_do_not_outlive_the_view_they_were_made_for() {
 fn a_topic_that_is_gone_says_so_once() {
     let mut rig = Rig::new();
     let topic = rig.subscribe("demo", 1);
-    rig.connection.handle_ended(rig.now, &topic);
-    rig.connection.handle_ended(rig.now, &topic);
+    rig.connection.handle_ended(rig.now, &topic, 0);
+    assert!(rig.texts().is_empty(), "the news is older than the subscription");
+    rig.connection.handle_ended(rig.now, &topic, 1);
+    rig.connection.handle_ended(rig.now, &topic, 1);
     assert_eq!(rig.texts(), [json!({ "seq": 1, "topic": "room:demo", "type": "ended" })]);
 
+    let topic = rig.subscribe("demo", 1);
     rig.send(json!({ "id": 7, "type": "subscribe", "topic": "room:demo" }));
-    rig.connection.handle_ended(rig.now, &topic);
+    rig.connection.handle_ended(rig.now, &topic, 1);
     assert_eq!(code(&rig.texts()[0]), "not_found");
 }
 

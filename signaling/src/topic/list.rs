@@ -79,6 +79,11 @@ impl ListTopic {
         }
     }
 
+    /// The names of the rooms that are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().filter(|(_, item)| item.state.is_some()).map(|(name, _)| &**name)
+    }
+
     /// The next event, if something changed and the last events are long enough ago.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         if self.ready.is_empty() && self.poll_timeout()? <= now {

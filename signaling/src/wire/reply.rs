@@ -146,7 +146,7 @@ pub enum CloseCode {
     Unauthorised,
     /// The client does not read, or does not answer pings.
     Slow,
-    /// Far too many requests.
+    /// Far too many requests, or more connections than the server allows.
     TooMany,
 }
 
