@@ -18,7 +18,7 @@ run:   ; @scripts/run $(ARGS)
 test:  ; @scripts/test
 check: ; @scripts/check
 e2e:   ; @scripts/e2e $(ARGS)
-soak:  ; @scripts/soak
-bench: ; @scripts/bench $(ARGS)
+soak:  ; @scripts/e2e soak
+bench: ; @scripts/e2e $(or $(ARGS),bench)
 fuzz:  ; @scripts/fuzz
 dist:  ; @scripts/dist
