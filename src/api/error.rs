@@ -1,0 +1,217 @@
+//! Every HTTP error: RFC 9457 problem details with a stable `code`. No other file builds one.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use telstar_store::StoreError;
+use tracing::error;
+use utoipa::ToSchema;
+
+/// RFC 9457 §3.
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Where each code is explained; the code follows. RFC 9457 §3.1.1 allows a relative reference.
+const TYPE_BASE: &str = "/docs/problems#";
+/// After how many seconds a request that met a full queue is worth repeating.
+const RETRY_AFTER_SECS: u32 = 1;
+
+macro_rules! codes {
+    ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal, $status:ident, $title:literal; )*) => {
+        /// What went wrong. The code is stable; titles and details may change their words.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $( $(#[doc = $doc])* $variant, )* }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
+
+            /// The stable word.
+            pub fn as_str(self) -> &'static str {
+                match self { $( Code::$variant => $code, )* }
+            }
+
+            /// The status it is answered with.
+            pub fn status(self) -> StatusCode {
+                match self { $( Code::$variant => StatusCode::$status, )* }
+            }
+
+            /// The same words for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $( Code::$variant => $title, )* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request is not what the route takes, in a way that no other code names.
+    BadRequest = "bad_request", BAD_REQUEST, "Bad request";
+    /// The body is not JSON.
+    BadJson = "bad_json", BAD_REQUEST, "Not JSON";
+    /// No credential, or one that is not good any more.
+    Unauthorised = "unauthorised", UNAUTHORIZED, "Sign in first";
+    /// A one-time sign-in code that is unknown, used or expired.
+    BadSignInCode = "bad_sign_in_code", UNAUTHORIZED, "This sign-in link is not good any more";
+    /// A good credential without the right.
+    Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// A signed-in browser's request that comes from another site.
+    ForeignOrigin = "foreign_origin", FORBIDDEN, "From another site";
+    /// No such thing, or none that this credential may know of.
+    NotFound = "not_found", NOT_FOUND, "Not found";
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The client took too long to send its request.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Too slow";
+    /// Something of that name exists.
+    Conflict = "conflict", CONFLICT, "Already there";
+    /// One more would be too many.
+    LimitReached = "limit_reached", CONFLICT, "Limit reached";
+    /// The body is too large.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
+    /// The body must be `application/json`.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    /// The body is JSON, but its fields are not what they must be.
+    InvalidFields = "invalid_fields", UNPROCESSABLE_ENTITY, "Invalid fields";
+    /// Too many requests of this kind.
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
+    /// A bug of ours; the log says more.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
+    /// The server has too much to do, or is shutting down.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Unavailable";
+}
+
+/// An HTTP error on its way out.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    /// Headers that belong to the answer, such as `Allow` and `Retry-After`.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// An error as it stands in a body (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Where the code is explained, relative to the server.
+    #[schema(example = "/docs/problems#not_found")]
+    r#type: String,
+    /// The same words for every occurrence of the code.
+    title: &'static str,
+    /// The status again.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened this time.
+    detail: String,
+    /// A stable word for programs.
+    #[schema(example = "not_found")]
+    code: &'static str,
+}
+
+impl Problem {
+    /// An error with what happened this time, in a sentence without a secret.
+    pub fn new(code: Code, detail: impl Into<String>) -> Problem {
+        let problem = Problem { code, detail: detail.into(), headers: Vec::new() };
+        match code {
+            // RFC 9110 §11.6.1: a 401 names a scheme.
+            Code::Unauthorised | Code::BadSignInCode => {
+                problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+            Code::Unavailable | Code::TooManyRequests => problem.retry_after_secs(RETRY_AFTER_SECS),
+            _ => problem,
+        }
+    }
+
+    /// Nothing there, or nothing that the credential may know of: both look the same.
+    pub fn not_found(what: &str) -> Problem {
+        Problem::new(Code::NotFound, format!("There is no such {what}."))
+    }
+
+    /// No credential, or a bad one.
+    pub fn unauthorised() -> Problem {
+        Problem::new(Code::Unauthorised, "This needs a signed-in browser or an API token.")
+    }
+
+    /// A bug of ours. The reason goes to the log only.
+    pub fn internal(reason: impl std::fmt::Display) -> Problem {
+        error!(%reason, "an internal error");
+        Problem::new(Code::Internal, "The server failed. Its log says more.")
+    }
+
+    /// Adds a header to the answer, replacing one of the same name.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says when to try again (RFC 9110 §10.2.3).
+    pub fn retry_after_secs(self, secs: u32) -> Problem {
+        self.with(header::RETRY_AFTER, HeaderValue::from(secs))
+    }
+
+    /// The stable word.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The body.
+    pub fn body(&self) -> ProblemBody {
+        ProblemBody {
+            r#type: format!("{TYPE_BASE}{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.as_str(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body()).expect("strings and numbers always serialise");
+        let mut response = (self.code.status(), body).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::NotFound(what) => Problem::not_found(what),
+            StoreError::Conflict(what) => Problem::new(Code::Conflict, format!("That {what} exists already.")),
+            StoreError::Limit { what, max } => {
+                Problem::new(Code::LimitReached, format!("There can be at most {max} {what}."))
+            }
+            StoreError::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
+            StoreError::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
+            StoreError::SchemaTooNew { .. } | StoreError::NotOurs | StoreError::Backend(_) => Problem::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_words() {
+        let words: HashSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for word in words {
+            assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_problem_repeats_its_status_and_names_its_code() {
+        for code in Code::ALL {
+            let response = Problem::new(*code, "x").into_response();
+            assert_eq!(response.status(), code.status());
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+    }
+}

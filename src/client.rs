@@ -1,0 +1,202 @@
+//! Who is at the other end of a request: address, scheme and host, seen through the proxies that are trusted.
+//!
+//! Forwarded headers count only when the connection comes from a trusted proxy (`trusted_proxies`); anyone else could
+//! write them. Limits, cookies and the Origin check all ask here.
+
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::api::error::Problem;
+use crate::config::General;
+use crate::config::address::{IpRange, parse_origin};
+use crate::http::Peer;
+use crate::state::AppState;
+
+/// The other end of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address, or the one that a trusted proxy names.
+    pub address: IpAddr,
+    /// The origin under which it reached us, such as `https://10.0.0.5:8443`. A hint: the client chose the host.
+    pub reached_origin: String,
+}
+
+impl Client {
+    /// Whether the browser reached us over TLS, so that cookies can be `Secure`.
+    pub fn is_secure(&self) -> bool {
+        self.reached_origin.starts_with("https:")
+    }
+
+    /// Whether an `Origin` header (RFC 6454 §7) names us: the configured origin, or the one it reached us under.
+    pub fn is_our_origin(&self, origin: &str, general: &General) -> bool {
+        let Some(origin) = parse_origin(origin) else { return false };
+        general.public_url.fixed() == Some(origin.as_str()) || normal(&origin) == normal(&self.reached_origin)
+    }
+}
+
+/// Browsers leave a scheme's own port out; other clients need not.
+fn normal(origin: &str) -> &str {
+    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(port).unwrap_or(origin)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let client = parts.extensions.get::<Client>().cloned();
+        client.ok_or_else(|| Problem::internal("a route stands outside the layer that identifies clients"))
+    }
+}
+
+/// The layer that puts a [`Client`] on every request.
+pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return axum::response::IntoResponse::into_response(Problem::internal("a request without a connection"));
+    };
+    let client = client_of(peer, request.headers(), request.uri(), &state.config.general.trusted_proxies);
+    request.extensions_mut().insert(client);
+    next.run(request).await
+}
+
+fn client_of(peer: Peer, headers: &HeaderMap, uri: &Uri, trusted: &[IpRange]) -> Client {
+    // HTTP/2 carries the host in the target (RFC 9113 §8.3.1).
+    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| text(headers, header::HOST.as_str()));
+    let mut client = Client {
+        address: peer.address.ip().to_canonical(),
+        reached_origin: origin_of(if peer.tls { "https" } else { "http" }, host.unwrap_or_default()),
+    };
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+    if !is_trusted(client.address) {
+        return client;
+    }
+    let forwarded = Forwarded::read(headers);
+    // The nearest hop is the last; the first address from there that is no proxy of ours is the client.
+    for hop in forwarded.hops.iter().rev() {
+        client.address = *hop;
+        if !is_trusted(*hop) {
+            break;
+        }
+    }
+    if forwarded.proto.is_some() || forwarded.host.is_some() {
+        let scheme = forwarded.proto.unwrap_or(if peer.tls { "https" } else { "http" });
+        client.reached_origin = origin_of(scheme, forwarded.host.or(host).unwrap_or_default());
+    }
+    client
+}
+
+fn origin_of(scheme: &str, host: &str) -> String {
+    format!("{scheme}://{host}").to_ascii_lowercase()
+}
+
+/// What proxies say, in RFC 7239's header or the older `X-Forwarded-*`.
+#[derive(Default)]
+struct Forwarded<'a> {
+    hops: Vec<IpAddr>,
+    proto: Option<&'a str>,
+    host: Option<&'a str>,
+}
+
+impl<'a> Forwarded<'a> {
+    fn read(headers: &'a HeaderMap) -> Forwarded<'a> {
+        let mut forwarded = Forwarded::default();
+        let elements: Vec<&str> = all(headers, "forwarded").flat_map(|value| value.split(',')).collect();
+        if elements.is_empty() {
+            forwarded.hops =
+                all(headers, "x-forwarded-for").flat_map(|value| value.split(',')).filter_map(hop_of).collect();
+            forwarded.proto = all(headers, "x-forwarded-proto").last().and_then(scheme_of);
+            forwarded.host = all(headers, "x-forwarded-host").last().map(str::trim);
+            return forwarded;
+        }
+        // RFC 7239 §4: each proxy appends one element of `name=value` pairs.
+        for pair in elements.iter().flat_map(|element| element.split(';')) {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "for" => forwarded.hops.extend(hop_of(value)),
+                "proto" => forwarded.proto = scheme_of(value),
+                "host" => forwarded.host = Some(value),
+                _ => {}
+            }
+        }
+        forwarded
+    }
+}
+
+fn all<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn scheme_of(value: &str) -> Option<&'static str> {
+    ["https", "http"].into_iter().find(|scheme| value.trim().eq_ignore_ascii_case(scheme))
+}
+
+/// An address as proxies write it: bare, in brackets, with or without a port (RFC 7239 §6).
+fn hop_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.parse::<IpAddr>().ok();
+    let bracketed = || text.strip_prefix('[')?.split_once(']')?.0.parse().ok();
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    bare.or_else(bracketed).or_else(with_port).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    fn check(from: &str, headers: &[(&str, &str)], expect: (&str, &str)) {
+        let peer = Peer { address: format!("{from}:5000").parse().expect("an address"), tls: false };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a header name");
+            map.append(name, value.parse().expect("a header value"));
+        }
+        let trusted = [IpRange::LOOPBACK_V4];
+        let client = client_of(peer, &map, &Uri::from_static("/"), &trusted);
+        assert_eq!((client.address.to_string().as_str(), client.reached_origin.as_str()), expect, "{headers:?}");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_may_say_who_the_client_is() {
+        let said = [("host", "a:80"), ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https")];
+        check("10.0.0.1", &said, ("10.0.0.1", "http://a:80"));
+        check("127.0.0.1", &said, ("9.9.9.9", "https://a:80"));
+    }
+
+    #[test]
+    fn a_client_cannot_put_itself_behind_an_address_of_its_choice() {
+        // The client wrote the first entry, our proxy appended the second.
+        check("127.0.0.1", &[("host", "a"), ("x-forwarded-for", "1.1.1.1, 9.9.9.9")], ("9.9.9.9", "http://a"));
+        check("127.0.0.1", &[("host", "a"), ("x-forwarded-for", "1.1.1.1, 127.0.0.2")], ("1.1.1.1", "http://a"));
+    }
+
+    #[test]
+    fn both_kinds_of_forwarded_headers_are_read() {
+        let header = [("host", "a"), ("forwarded", r#"for="[2001:db8::1]:80";proto=https;host=live.example.org"#)];
+        check("127.0.0.1", &header, ("2001:db8::1", "https://live.example.org"));
+    }
+
+    #[test]
+    fn our_origin_is_the_configured_one_or_the_one_reached() {
+        let mut general = General::default();
+        let client = Client { address: IpAddr::from([1, 1, 1, 1]), reached_origin: "https://10.0.0.5".to_owned() };
+        assert!(client.is_our_origin("https://10.0.0.5", &general));
+        assert!(client.is_our_origin("https://10.0.0.5:443", &general));
+        assert!(!client.is_our_origin("http://10.0.0.5", &general));
+        assert!(!client.is_our_origin("null", &general));
+        assert!(!client.is_our_origin("https://evil.example", &general));
+        general.public_url = crate::config::address::PublicUrl::Fixed("https://live.example.org".to_owned());
+        assert!(client.is_our_origin("https://live.example.org", &general));
+    }
+}

@@ -1,0 +1,24 @@
+//! The section `[limits]`: what one client, or all together, may take of the server.
+
+use super::section::section;
+
+section! {
+    /// Limits of HTTP, WebSocket and the records behind them.
+    Limits {
+        /// HTTP and HTTPS connections at once. Beyond it a new one is closed and counted. Each costs about 20 KiB.
+        http_connections_max: u32 = 10_000 => 10..=1_000_000,
+        /// The longest a client may take over its TLS handshake or over a request's header. It is also how long an idle
+        /// HTTP/1.1 connection stays open. Shorter frees slots sooner.
+        header_timeout_secs: u32 = 30 => 1..=300,
+        /// Requests at once on one HTTP/2 connection. A player needs about six.
+        h2_streams_max: u32 = 128 => 8..=1_000,
+        /// The largest body of an API request. Beyond it the answer is 413.
+        body_max_kib: u32 = 64 => 1..=10_240,
+        /// WebSocket connections at once. Beyond it the close code is 4409.
+        websockets_max: u32 = 10_000 => 1..=1_000_000,
+        /// Rooms of one account. Beyond it creating one is answered 409.
+        rooms_per_account_max: u32 = 1_000 => 1..=1_000_000,
+        /// Stream keys of one room. Beyond it creating one is answered 409.
+        stream_keys_per_room_max: u32 = 20 => 1..=1_000,
+    }
+}

@@ -1,0 +1,31 @@
+//! The section `[tls]`: where the certificate comes from.
+
+use std::path::PathBuf;
+
+use super::section::section;
+use super::value::word;
+
+word! {
+    /// Where the certificate comes from.
+    TlsMode {
+        /// Made at the first start and kept in the data folder.
+        SelfSigned = "self-signed",
+        /// Read from `cert` and `key`.
+        Files = "files",
+        /// No TLS: HTTPS does not listen.
+        Off = "off",
+    }
+}
+
+section! {
+    /// The certificate of HTTPS.
+    Tls {
+        /// Where the certificate comes from. `self-signed` makes one at the first start: browsers ask once, then cameras
+        /// and service workers function. `files` reads `cert` and `key`. `off` turns HTTPS off.
+        mode: TlsMode = TlsMode::SelfSigned,
+        /// The certificate chain in PEM, the server's own first. For the mode `files`.
+        cert: PathBuf = PathBuf::new(),
+        /// The private key in PEM. For the mode `files`.
+        key: PathBuf = PathBuf::new(),
+    }
+}

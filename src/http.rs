@@ -1,0 +1,190 @@
+//! The HTTP server: its own accept loop, so that every limit is ours and named.
+//!
+//! In: a bound listener, perhaps a TLS configuration, the router. Out: served connections: HTTP/1.1 in the clear, HTTP/2
+//! or HTTP/1.1 by ALPN over TLS. It knows nothing of what the router answers.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::tasks::Tasks;
+
+/// Bytes of one HTTP/1.1 header block, and its read buffer. A cookie, a token and a browser's headers need 2 KiB.
+/// More: each connection may hold that much; less: long tokens fail.
+const H1_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of one HTTP/2 header list (RFC 9113 §10.5.1), for the same reason.
+const H2_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// An HTTP/2 connection that sends nothing is asked with a PING after this long. Phones that left a network are seen
+/// by it; a shorter time wakes their radios.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long the answer to a PING may take.
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Request bodies in flight on one HTTP/2 connection. Bodies here are small JSON.
+const H2_WINDOW_BYTES: u32 = 256 * 1024;
+/// A peer that acknowledges nothing of what we sent for this long is gone, also when it advertises an empty window.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+/// The pause after a failed accept, which mostly means that file descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The connection a request came on, as an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The other end, which may be a proxy.
+    pub address: SocketAddr,
+    /// Whether it came over our own TLS.
+    pub tls: bool,
+}
+
+/// What all HTTP listeners share.
+#[derive(Clone)]
+pub struct HttpServer {
+    router: Router,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+}
+
+impl HttpServer {
+    /// A server of `router`. The connection limit counts over all its listeners.
+    pub fn new(router: Router, limits: &Limits, tasks: Tasks, metrics: Arc<Metrics>) -> HttpServer {
+        let slots = Arc::new(Semaphore::new(limits.http_connections_max as usize));
+        HttpServer { router, limits: limits.clone(), slots, tasks, metrics }
+    }
+
+    /// Accepts on `listener` until the doors close; connections end when the task set stops.
+    pub fn listen(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let server = self.clone();
+        let name = if tls.is_some() { "https" } else { "http" };
+        self.tasks.spawn(name, async move { server.accept_all(listener, tls).await });
+    }
+
+    async fn accept_all(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let mut doors_closed = std::pin::pin!(self.tasks.doors_closed());
+        loop {
+            // Cancel-safe: an accept that was not finished leaves the connection in the kernel's queue.
+            let accepted = tokio::select! {
+                () = &mut doors_closed => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => self.admit(stream, address, tls.clone()),
+                Err(error) => {
+                    warn!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Starts a connection's task, or closes it at once when there are too many.
+    fn admit(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            self.metrics.http_refused_connections.add(1);
+            return;
+        };
+        self.metrics.http_accepted_connections.add(1);
+        let open = self.metrics.http_connections_count.enter();
+        let server = self.clone();
+        self.tasks.spawn("http connection", async move {
+            server.serve(stream, address, tls).await;
+            drop((slot, open));
+        });
+    }
+
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+        // Parts are written whole; waiting for more would only add latency.
+        let _ = stream.set_nodelay(true);
+        let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, unacknowledged_ms);
+        let peer = Peer { address, tls: tls.is_some() };
+        let Some(acceptor) = tls else {
+            return self.serve_http1(stream, peer).await;
+        };
+        let deadline = Duration::from_secs(self.limits.header_timeout_secs.into());
+        match tokio::time::timeout(deadline, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    self.serve_http2(stream, peer).await;
+                } else {
+                    self.serve_http1(stream, peer).await;
+                }
+            }
+            Ok(Err(error)) => {
+                self.metrics.http_failed_handshakes.add(1);
+                debug!(%error, "a TLS handshake failed");
+            }
+            Err(_) => self.metrics.http_failed_handshakes.add(1),
+        }
+    }
+
+    async fn serve_http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            // It also bounds an idle connection: the wait for the next request's header is such a read.
+            .header_read_timeout(Duration::from_secs(self.limits.header_timeout_secs.into()))
+            .max_buf_size(H1_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), self.service(peer))
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        // Cancel-safe: the connection is polled by reference and goes on after the other branch.
+        tokio::select! {
+            outcome = &mut connection => return log_end(outcome),
+            () = self.tasks.stopping() => connection.as_mut().graceful_shutdown(),
+        }
+        log_end(connection.await);
+    }
+
+    async fn serve_http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.h2_streams_max)
+            .max_header_list_size(H2_HEADER_LIST_BYTES)
+            .initial_connection_window_size(H2_WINDOW_BYTES)
+            .keep_alive_interval(H2_PING_INTERVAL)
+            .keep_alive_timeout(H2_PING_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), self.service(peer));
+        let mut connection = std::pin::pin!(connection);
+        // Cancel-safe: the connection is polled by reference and goes on after the other branch.
+        tokio::select! {
+            outcome = &mut connection => return log_end(outcome),
+            () = self.tasks.stopping() => connection.as_mut().graceful_shutdown(),
+        }
+        log_end(connection.await);
+    }
+
+    fn service(
+        &self,
+        peer: Peer,
+    ) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Send
+    + 'static {
+        let router = self.router.clone();
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.clone().oneshot(request.map(Body::new))
+        })
+    }
+}
+
+fn log_end(outcome: Result<(), hyper::Error>) {
+    if let Err(error) = outcome {
+        // Peers that vanish are daily life.
+        debug!(%error, "an HTTP connection ended early");
+    }
+}

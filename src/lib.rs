@@ -1,0 +1,11 @@
+//! The shell.
+pub mod addresses;
+pub mod config;
+pub mod files;
+pub mod http;
+pub mod listen;
+pub mod machine;
+pub mod metrics;
+pub mod tasks;
+pub mod telemetry;
+pub mod tls;

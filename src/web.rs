@@ -1,0 +1,183 @@
+//! The pages and their assets, embedded in the executable.
+//!
+//! In: `static/dist`, as `npm run build` leaves it. Out: pages under a strict content security policy, hashed assets
+//! that browsers keep for ever, the client library. Only `/embed/…` can be framed, and only by the room's origins.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{LazyLock, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::api::error::Problem;
+use crate::api::extract::RoomPath;
+use crate::client::Client;
+use crate::config::address::parse_origin;
+use crate::state::AppState;
+
+/// A hashed asset never changes under its name.
+const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+/// Pages name the hashed assets, so they are asked for each time; the answer is mostly 304.
+const CACHE_ASK: &str = "no-cache";
+/// The client library has a stable name; a fix reaches everyone within this time.
+const CACHE_SHORT: &str = "public, max-age=300";
+/// Smaller files gain nothing from compression.
+const GZIP_BYTES_MIN: usize = 1_024;
+
+#[derive(RustEmbed)]
+#[folder = "static/dist"]
+struct Files;
+
+/// The routes of pages and assets.
+pub fn router() -> Router<AppState> {
+    Router::new()
+        .route("/", get(|client, headers| page("index.html", client, headers)))
+        .route("/sign-in", get(|client, headers| page("sign-in.html", client, headers)))
+        .route("/watch/{room}", get(watch))
+        .route("/embed/watch/{room}", get(embed_watch))
+        .route("/assets/{name}", get(asset))
+        .route("/client/v1.js", get(client_library))
+}
+
+async fn page(name: &'static str, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
+    page_framed_by(name, &client, &headers, &[])
+}
+
+/// The page tells by itself when there is no such room; the server does not give away which rooms exist.
+async fn watch(RoomPath(_): RoomPath, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
+    page_framed_by("watch.html", &client, &headers, &[])
+}
+
+async fn embed_watch(
+    State(state): State<AppState>,
+    RoomPath(room): RoomPath,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let room = state.rooms.get(&room).await?;
+    let origins = room.map(|room| room.facts().embed_origins.clone()).unwrap_or_default();
+    page_framed_by("embed-watch.html", &client, &headers, &origins)
+}
+
+fn page_framed_by(name: &str, client: &Client, headers: &HeaderMap, origins: &[String]) -> Result<Response, Problem> {
+    let mut response = file(name, CACHE_ASK, headers)?;
+    let policy = content_security_policy(client, origins);
+    let policy = HeaderValue::try_from(policy).map_err(Problem::internal)?;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response.headers_mut().insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    response.headers_mut().insert(
+        "permissions-policy",
+        HeaderValue::from_static("camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    );
+    Ok(response)
+}
+
+/// No inline script or style, nothing from elsewhere. Origins were checked when they entered and are again here,
+/// because they stand in a header.
+fn content_security_policy(client: &Client, frame_ancestors: &[String]) -> String {
+    // Safari before 15.4 does not count a WebSocket to the same host as 'self'.
+    let socket = parse_origin(&client.reached_origin).map(|origin| origin.replacen("http", "ws", 1));
+    let socket = socket.map(|origin| format!(" {origin}")).unwrap_or_default();
+    let ancestors: Vec<String> = frame_ancestors.iter().filter_map(|origin| parse_origin(origin)).collect();
+    let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
+         connect-src 'self'{socket}; worker-src 'self' blob:; font-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors {ancestors}"
+    )
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    file(&format!("assets/{name}"), CACHE_FOREVER, &headers)
+}
+
+/// Other sites may import it: it holds nothing secret and gives no right.
+async fn client_library(headers: HeaderMap) -> Result<Response, Problem> {
+    let mut response = file("client/v1.js", CACHE_SHORT, &headers)?;
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    Ok(response)
+}
+
+fn file(name: &str, cache: &'static str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let file = Files::get(name).ok_or_else(|| Problem::not_found("page"))?;
+    let etag = etag_of(&file);
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let known = text(header::IF_NONE_MATCH).split(',').any(|known| known.trim().trim_start_matches("W/") == etag);
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let (body, encoding) = encoded(name, &file, text(header::ACCEPT_ENCODING));
+        let mut response = Response::new(Body::from(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type(&file)?);
+        if let Some(encoding) = encoding {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, HeaderValue::try_from(format!("W/{etag}")).map_err(Problem::internal)?);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Ok(response)
+}
+
+fn etag_of(file: &EmbeddedFile) -> String {
+    let hash: String = file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hash}\"")
+}
+
+fn content_type(file: &EmbeddedFile) -> Result<HeaderValue, Problem> {
+    let essence = file.metadata.mimetype();
+    let is_text = essence.starts_with("text/") || essence.ends_with("javascript") || essence.ends_with("json");
+    let full = if is_text { format!("{essence}; charset=utf-8") } else { essence.to_owned() };
+    HeaderValue::try_from(full).map_err(Problem::internal)
+}
+
+/// The bytes to send: compressed once, at the first request that takes gzip, and kept. There are a dozen files.
+fn encoded(name: &str, file: &EmbeddedFile, accept_encoding: &str) -> (Bytes, Option<&'static str>) {
+    static COMPRESSED: LazyLock<Mutex<HashMap<([u8; 32], String), Bytes>>> = LazyLock::new(Mutex::default);
+    let plain = match &file.data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::copy_from_slice(bytes),
+    };
+    if !accept_encoding.contains("gzip") || plain.len() < GZIP_BYTES_MIN {
+        return (plain, None);
+    }
+    let mut compressed = COMPRESSED.lock().expect("no code panics while it holds this lock");
+    let key = (file.metadata.sha256_hash(), name.to_owned());
+    let bytes = compressed.entry(key).or_insert_with(|| gzip(&plain));
+    (bytes.clone(), Some("gzip"))
+}
+
+fn gzip(plain: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_framed_only_by_the_rooms_origins() {
+        let client = Client {
+            address: std::net::IpAddr::from([127, 0, 0, 1]),
+            reached_origin: "https://10.0.0.5:8443".to_owned(),
+        };
+        let policy = content_security_policy(&client, &[]);
+        assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+        assert!(policy.contains("connect-src 'self' wss://10.0.0.5:8443;"), "{policy}");
+        let origins = ["https://blog.example".to_owned(), "https://x; script-src *".to_owned()];
+        let policy = content_security_policy(&client, &origins);
+        assert!(policy.ends_with("frame-ancestors https://blog.example"), "{policy}");
+    }
+}
