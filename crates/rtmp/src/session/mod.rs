@@ -1,0 +1,412 @@
+//! The server side of one RTMP connection: [`Session`].
+
+mod commands;
+mod config;
+mod event;
+mod metadata;
+mod request;
+mod timers;
+mod writer;
+
+pub use config::Config;
+pub use event::{EndReason, Event, RejectReason, TimedOut};
+pub use metadata::Metadata;
+pub use request::{Encoder, PublishMode, PublishRequest, Secret};
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::chunk::{ChunkReader, Message, message_type};
+use crate::error::Error;
+use crate::flv::FlvError;
+use crate::handshake::Handshake;
+use crate::limits::ChunkLimits;
+use crate::publish::{Output, Publication, WarningKind};
+use timers::{Timer, TimerTable};
+use writer::Writer;
+
+/// Input that may wait behind a publish request. The shell should not read while
+/// [`wants_input`](Session::wants_input) is false; what one read delivered beyond the request always fits.
+const WAITING_INPUT_BYTES_MAX: usize = 1 << 20;
+
+/// One connection.
+///
+/// Every call that takes `&mut self` must be followed by a complete drain: [`poll_output`](Self::poll_output) and
+/// [`poll_event`](Self::poll_event) until both return `None`. Then the shell waits for bytes, for
+/// [`poll_timeout`](Self::poll_timeout), or for its own reasons to end the publish.
+///
+/// 1. Give bytes to [`handle_input`](Self::handle_input) while [`wants_input`](Self::wants_input).
+/// 2. Answer [`Event::PublishRequested`] with [`accept_publish`](Self::accept_publish) or [`reject`](Self::reject).
+/// 3. At the deadline call [`handle_timeout`](Self::handle_timeout); at the end of the stream
+///    [`handle_disconnect`](Self::handle_disconnect).
+/// 4. After [`Event::Closed`] send the remaining output and close the socket.
+pub struct Session {
+    config: Config,
+    stage: Stage,
+    reader: ChunkReader,
+    writer: Writer,
+    timers: TimerTable,
+    events: VecDeque<Event>,
+    /// Input behind a publish request that is not answered yet.
+    waiting_input: BytesMut,
+    bytes_in: u64,
+    useless_messages: u32,
+    abandoned_messages: u64,
+    connected: Option<commands::Connected>,
+    publication: Publication,
+}
+
+/// Where the connection is. It only moves down, but for `Publishing` and `Deciding`, which return to `Commands`.
+enum Stage {
+    Handshake(Box<Handshake>),
+    /// Before `connect` or between publishes.
+    Commands,
+    /// A publish request waits for the shell's answer. Input is held meanwhile, so that nothing sent behind the
+    /// request is lost: several cameras do not wait for the answer.
+    Deciding {
+        stream_id: u32,
+    },
+    Publishing {
+        stream_id: u32,
+    },
+    Closed,
+}
+
+/// What a connection has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Frames of the current publish passed on.
+    pub frames: u64,
+    /// Frames of the current publish that could not be used.
+    pub dropped_frames: u64,
+}
+
+impl Session {
+    /// A connection that was accepted at `now`.
+    pub fn new(config: Config, now: Instant) -> Session {
+        let mut timers = TimerTable::default();
+        timers.set(Timer::Stage, now + config.limits.handshake_timeout);
+        Session {
+            stage: Stage::Handshake(Box::new(Handshake::new(config.handshake_seed))),
+            reader: ChunkReader::new(&config.limits),
+            writer: Writer::default(),
+            timers,
+            events: VecDeque::new(),
+            waiting_input: BytesMut::new(),
+            bytes_in: 0,
+            useless_messages: 0,
+            abandoned_messages: 0,
+            connected: None,
+            publication: Publication::default(),
+            config,
+        }
+    }
+
+    /// Bytes from the peer.
+    pub fn handle_input(&mut self, now: Instant, input: &[u8]) {
+        if input.is_empty() || matches!(self.stage, Stage::Closed) {
+            return;
+        }
+        self.bytes_in += input.len() as u64;
+        self.note_life(now);
+        if self.waiting_input.is_empty() && self.wants_input() {
+            self.process(now, input);
+        } else if self.waiting_input.len() + input.len() > WAITING_INPUT_BYTES_MAX {
+            self.fail(Error::Held { max: WAITING_INPUT_BYTES_MAX });
+        } else {
+            self.waiting_input.extend_from_slice(input);
+        }
+        self.acknowledge();
+    }
+
+    /// Deadlines that have come by `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::EarlyS1 => {
+                    if let Stage::Handshake(handshake) = &mut self.stage {
+                        handshake.send_early(self.writer.raw());
+                    }
+                }
+                Timer::Ping => self.writer.ping_request(),
+                Timer::Idle => self.close(EndReason::TimedOut(TimedOut::Idle)),
+                Timer::Stage => match (&self.stage, &self.connected) {
+                    (Stage::Handshake(_), _) => self.close(EndReason::TimedOut(TimedOut::Handshake)),
+                    (_, None) => self.close(EndReason::TimedOut(TimedOut::Connect)),
+                    (Stage::Deciding { .. }, _) => self.refuse(RejectReason::Unavailable),
+                    (_, Some(_)) => self.close(EndReason::TimedOut(TimedOut::Publish)),
+                },
+            }
+        }
+    }
+
+    /// The peer closed its side, or the socket failed.
+    pub fn handle_disconnect(&mut self) {
+        self.close(EndReason::Disconnected);
+    }
+
+    /// Lets the waiting publish request in. Without one nothing happens.
+    pub fn accept_publish(&mut self, now: Instant) {
+        let Stage::Deciding { stream_id } = self.stage else { return };
+        self.stage = Stage::Publishing { stream_id };
+        self.publication = Publication::default();
+        self.reader.set_limits(self.config.limits.publisher);
+        self.timers.clear(Timer::Stage);
+        self.note_life(now);
+        self.writer.publish_start(stream_id);
+        let waiting = std::mem::take(&mut self.waiting_input);
+        self.process(now, &waiting);
+    }
+
+    /// Refuses the waiting publish request with a status that encoders show, and ends the connection.
+    pub fn reject(&mut self, reason: RejectReason) {
+        if matches!(self.stage, Stage::Deciding { .. }) {
+            self.refuse(reason);
+        }
+    }
+
+    /// Ends the connection for a reason of the server, at any time: a revoked key, a takeover, a shutdown.
+    pub fn shutdown(&mut self, reason: RejectReason) {
+        self.refuse(reason);
+    }
+
+    /// Bytes for the peer.
+    pub fn poll_output(&mut self) -> Option<Bytes> {
+        self.writer.poll()
+    }
+
+    /// What happened, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.earliest()
+    }
+
+    /// False while a publish request waits for its answer, and after the end.
+    pub fn wants_input(&self) -> bool {
+        !matches!(self.stage, Stage::Deciding { .. } | Stage::Closed)
+    }
+
+    /// True between an accepted publish and its end.
+    pub fn is_publishing(&self) -> bool {
+        matches!(self.stage, Stage::Publishing { .. })
+    }
+
+    /// What the connection has done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            bytes_in: self.bytes_in,
+            frames: self.publication.frames(),
+            dropped_frames: self.publication.dropped_frames(),
+        }
+    }
+
+    fn process(&mut self, now: Instant, mut input: &[u8]) {
+        while !input.is_empty() && self.wants_input() {
+            if let Err(error) = self.step(now, &mut input) {
+                return self.fail(error);
+            }
+        }
+        if matches!(self.stage, Stage::Deciding { .. }) {
+            self.waiting_input.extend_from_slice(input);
+        }
+    }
+
+    /// Takes a handshake packet or one message from the front of `input`.
+    fn step(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), Error> {
+        let Stage::Handshake(handshake) = &mut self.stage else {
+            if !self.is_publishing() && self.bytes_in - input.len() as u64 > self.stranger_bytes_max() {
+                return Err(Error::StrangerBytes { max: self.config.limits.stranger_bytes_max });
+            }
+            return match self.reader.read(input)? {
+                Some(message) => self.message(now, message),
+                None => Ok(()),
+            };
+        };
+        handshake.read(input, self.writer.raw())?;
+        if handshake.is_done() {
+            self.stage = Stage::Commands;
+            self.timers.clear(Timer::EarlyS1);
+            self.timers.set(Timer::Stage, now + self.config.limits.connect_timeout);
+        } else if handshake.may_send_early() {
+            self.timers.set(Timer::EarlyS1, now + self.config.limits.early_s1_after);
+        } else {
+            self.timers.clear(Timer::EarlyS1);
+        }
+        Ok(())
+    }
+
+    /// Between two publishes the allowance starts anew.
+    fn stranger_bytes_max(&self) -> u64 {
+        self.connected.as_ref().map_or(0, |connected| connected.bytes_before) + self.config.limits.stranger_bytes_max
+    }
+
+    fn message(&mut self, now: Instant, message: Message) -> Result<(), Error> {
+        let useful = match message.kind {
+            message_type::AUDIO | message_type::VIDEO | message_type::AGGREGATE => {
+                let useful = self.is_publishing() && !message.payload.is_empty();
+                self.media(now, message);
+                useful
+            }
+            message_type::COMMAND_AMF0 | message_type::COMMAND_AMF3 => {
+                self.command(now, message)?;
+                true
+            }
+            message_type::DATA_AMF0 | message_type::DATA_AMF3 => {
+                self.data(&message);
+                false
+            }
+            _ => {
+                self.control(&message)?;
+                false
+            }
+        };
+        self.useless_messages = if useful { 0 } else { self.useless_messages + 1 };
+        match self.useless_messages > self.config.limits.useless_messages_max {
+            true => Err(Error::UselessMessages(self.useless_messages)),
+            false => Ok(()),
+        }
+    }
+
+    /// Protocol control and user control messages, RTMP §5.4 and §6.2.
+    fn control(&mut self, message: &Message) -> Result<(), Error> {
+        let body = &message.payload[..];
+        let value = || body.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Error::Control(message.kind));
+        match message.kind {
+            message_type::SET_CHUNK_SIZE => self.reader.set_chunk_size(value()?)?,
+            message_type::ABORT => self.reader.abort(value()?),
+            message_type::WINDOW_ACK_SIZE => self.writer.set_window(value()?),
+            message_type::USER_CONTROL => self.writer.answer_user_control(body),
+            // What the peer has received, and how much we should send, matter to a server that sends media.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn media(&mut self, now: Instant, message: Message) {
+        if !self.is_publishing() {
+            return;
+        }
+        let abandoned = self.reader.abandoned_messages();
+        if abandoned > self.abandoned_messages {
+            self.abandoned_messages = abandoned;
+            self.publication.warn(WarningKind::AbandonedMessage);
+        }
+        match message.kind {
+            message_type::AUDIO => self.publication.audio(now, message.timestamp_ms, message.payload),
+            message_type::VIDEO => self.publication.video(now, message.timestamp_ms, message.payload),
+            _ => self.aggregate(now, message),
+        }
+        self.take_outputs();
+    }
+
+    /// RTMP §7.1.6: FLV tags with their own stamps, of which only the differences count.
+    fn aggregate(&mut self, now: Instant, message: Message) {
+        let mut body = message.payload;
+        let mut first = None;
+        // Type, 24-bit size, 24-bit stamp and its upper 8 bits, 24-bit stream id; the tag; its size again.
+        while body.len() >= 11 {
+            let kind = body.get_u8();
+            let len = body.get_uint(3) as usize;
+            let low = body.get_uint(3) as u32;
+            let stamp = u32::from(body.get_u8()) << 24 | low;
+            body.advance(3);
+            if body.len() < len {
+                return self.publication.warn(WarningKind::Malformed(FlvError::Truncated));
+            }
+            let tag = body.split_to(len);
+            body.advance(body.len().min(4));
+            let timestamp_ms = message.timestamp_ms.wrapping_add(stamp.wrapping_sub(*first.get_or_insert(stamp)));
+            match kind {
+                message_type::AUDIO => self.publication.audio(now, timestamp_ms, tag),
+                message_type::VIDEO => self.publication.video(now, timestamp_ms, tag),
+                _ => {}
+            }
+        }
+    }
+
+    fn data(&mut self, message: &Message) {
+        if !self.is_publishing() {
+            return;
+        }
+        let (metadata, whole) = Metadata::from_message(&message.payload);
+        if !whole {
+            self.publication.warn(WarningKind::BadMetadata);
+            self.take_outputs();
+        }
+        if let Some(metadata) = metadata {
+            self.events.push_back(Event::Metadata(metadata));
+        }
+    }
+
+    fn take_outputs(&mut self) {
+        while let Some(output) = self.publication.poll() {
+            self.events.push_back(match output {
+                Output::TrackAdded(track) => Event::TrackAdded(track),
+                Output::Frame(frame) => Event::Frame(frame),
+                Output::Warning(warning) => Event::Warning(warning),
+            });
+        }
+    }
+
+    /// Any byte is a sign of life, while publishing.
+    fn note_life(&mut self, now: Instant) {
+        if self.is_publishing() {
+            let idle = self.config.limits.idle_timeout;
+            self.timers.set(Timer::Idle, now + idle);
+            self.timers.set(Timer::Ping, now + idle / 2);
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        if !matches!(self.stage, Stage::Handshake(_) | Stage::Closed) {
+            self.writer.acknowledge(self.bytes_in);
+        }
+    }
+
+    /// The publish is over, the connection is not.
+    fn end_publish(&mut self, now: Instant, reason: EndReason) {
+        let Stage::Publishing { stream_id } = self.stage else { return };
+        self.stage = Stage::Commands;
+        self.timers.clear(Timer::Idle);
+        self.timers.clear(Timer::Ping);
+        self.timers.set(Timer::Stage, now + self.config.limits.publish_timeout);
+        self.reader.set_limits(ChunkLimits::STRANGER);
+        if let Some(connected) = &mut self.connected {
+            connected.bytes_before = self.bytes_in;
+        }
+        self.writer.unpublished(stream_id);
+        self.events.push_back(Event::PublishEnded(reason));
+    }
+
+    fn refuse(&mut self, reason: RejectReason) {
+        if let Stage::Deciding { stream_id } | Stage::Publishing { stream_id } = self.stage {
+            self.writer.publish_error(stream_id, reason);
+        }
+        self.close(EndReason::Refused(reason));
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.close(EndReason::Error(error));
+    }
+
+    fn close(&mut self, reason: EndReason) {
+        if matches!(self.stage, Stage::Closed) {
+            return;
+        }
+        if self.is_publishing() {
+            self.events.push_back(Event::PublishEnded(reason.clone()));
+        }
+        self.stage = Stage::Closed;
+        self.timers = TimerTable::default();
+        self.waiting_input = BytesMut::new();
+        self.events.push_back(Event::Closed(reason));
+    }
+}
