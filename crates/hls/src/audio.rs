@@ -1,0 +1,165 @@
+//! The audio lane: frames of known duration, cut where video is cut.
+//!
+//! Audio never waits for a successor: each frame says how long it lasts, so a part leaves with its last frame.
+//! Times are the source's, exactly. With video in the room its segments end at the first frame at or after each video
+//! boundary; alone, it cuts itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use telstar_media::{CodecConfig, Frame};
+use telstar_units::Timescale;
+
+use crate::config::AUDIO_BOUNDARIES_MAX;
+use crate::lane::{Boundary, Limits, Moment, WallClock};
+use crate::rendition::Rendition;
+use crate::segment::Sample;
+
+#[derive(Debug)]
+pub(crate) struct AudioLane {
+    pub rendition: Rendition,
+    pub limits: Limits,
+    pub clock: WallClock,
+    pub config: Arc<CodecConfig>,
+    /// There is no video: it cuts its own segments.
+    alone: bool,
+    /// Ends of video segments that audio has not reached.
+    boundaries: VecDeque<Boundary>,
+    /// Where the segment before ended for video, to measure a gap by.
+    segment_from: Moment,
+    last_dts: Option<i64>,
+    /// Where the last frame ends.
+    end: Option<i64>,
+}
+
+impl AudioLane {
+    /// `from` is where its first segment begins for video.
+    pub fn new(
+        rendition: Rendition,
+        limits: Limits,
+        clock: WallClock,
+        config: Arc<CodecConfig>,
+        alone: bool,
+        from: Moment,
+    ) -> AudioLane {
+        let boundaries = VecDeque::new();
+        AudioLane { rendition, limits, clock, config, alone, boundaries, segment_from: from, last_dts: None, end: None }
+    }
+
+    fn timescale(&self) -> Timescale {
+        self.rendition.timescale
+    }
+
+    fn moment(&self, ticks: i64) -> Moment {
+        Moment::new(ticks, self.timescale())
+    }
+
+    pub fn last_dts(&self) -> Option<i64> {
+        self.last_dts
+    }
+
+    /// Where the last frame ends.
+    pub fn end(&self) -> Option<Moment> {
+        self.end.map(|end| self.moment(end))
+    }
+
+    /// Where the open segment began for video, or for itself when there is none.
+    pub fn segment_from(&self) -> Moment {
+        self.segment_from
+    }
+
+    /// Takes the next frame. Returns whether a playlist shows a change.
+    pub fn push(&mut self, frame: &Frame, dts: i64) -> bool {
+        let mut changed = self.reach(self.moment(dts));
+        let length = i64::from(frame.duration).max(1);
+        // A jump forward: the part ends where the sound did, unless the silence fits into it.
+        if let (Some(end), Some(start)) = (self.end, self.rendition.part_start())
+            && dts + length - start > self.limits.part_target
+        {
+            self.rendition.close_part(end.min(dts));
+            changed = true;
+        }
+        if self.rendition.open_segment().is_none() {
+            let wall = self.clock.at(self.moment(dts));
+            self.rendition.begin_segment(dts, wall, true);
+        }
+        self.rendition.push(Sample { dts, pts: dts, sync: true, payload: frame.payload.clone() });
+        self.last_dts = Some(dts);
+        let end = dts + length;
+        self.end = Some(end);
+        changed |= self.reach(self.moment(end));
+        changed | self.close_full(end, length)
+    }
+
+    /// A video segment ended.
+    pub fn push_boundary(&mut self, boundary: Boundary) -> bool {
+        self.boundaries.push_back(boundary);
+        let mut changed = self.end.is_some_and(|end| self.reach(self.moment(end)));
+        while self.boundaries.len() > AUDIO_BOUNDARIES_MAX {
+            changed |= self.take_boundary();
+        }
+        changed
+    }
+
+    /// Ends the segments whose boundaries lie at or before `moment`.
+    fn reach(&mut self, moment: Moment) -> bool {
+        let mut changed = false;
+        while self.boundaries.front().is_some_and(|boundary| moment.is_at_or_after(boundary.at)) {
+            changed |= self.take_boundary();
+        }
+        changed
+    }
+
+    fn take_boundary(&mut self) -> bool {
+        let Some(boundary) = self.boundaries.pop_front() else { return false };
+        match self.end.filter(|_| self.rendition.open_segment().is_some()) {
+            Some(end) => self.rendition.close_segment(end),
+            None => {
+                let secs = boundary.at.secs_since(self.segment_from).max(0.0);
+                self.rendition.push_gap(secs, self.clock.at(self.segment_from));
+            }
+        }
+        self.segment_from = boundary.at;
+        if boundary.discontinuity {
+            self.rendition.discontinuity_next();
+        }
+        true
+    }
+
+    /// Closes the part that ends at `end` if no further frame fits; alone, also the segment that is long enough.
+    fn close_full(&mut self, end: i64, length: i64) -> bool {
+        let Some(segment_start) = self.rendition.segment_start() else { return false };
+        if self.alone && end - segment_start >= self.limits.segment_min {
+            self.rendition.close_segment(end);
+            self.segment_from = self.moment(end);
+            return true;
+        }
+        let full = self.rendition.part_start().is_some_and(|start| end + length - start > self.limits.part_target);
+        if full {
+            self.rendition.close_part(end);
+        }
+        full
+    }
+
+    /// Says which segment the next part belongs to, from where video is expected to end its own.
+    pub fn expect_boundary(&mut self, expected: Option<Moment>) {
+        let Some(end) = self.end else { return };
+        let part_open = self.rendition.part_start().is_some();
+        let ends = expected.is_some_and(|expected| self.moment(end).is_at_or_after(expected));
+        self.rendition.hint_next_segment = ends && !part_open && self.rendition.open_segment().is_some();
+    }
+
+    /// Ends everything where it stands, with as many segments as video has. `end` is where video ended.
+    pub fn flush(&mut self, next_msn: u64, video_end: Option<Moment>) {
+        while !self.boundaries.is_empty() {
+            self.take_boundary();
+        }
+        if let Some(end) = self.end {
+            self.rendition.close_segment(end);
+        }
+        while self.rendition.next_msn() < next_msn {
+            let secs = video_end.map_or(0.0, |end| end.secs_since(self.segment_from).max(0.0));
+            self.rendition.push_gap(secs, self.clock.at(self.segment_from));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Settings of a packager, and the named limits that are not settings.
+
+use std::time::Duration;
+
+/// What an operator may choose. The defaults suit a laptop and a lecture hall alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HlsConfig {
+    /// Least media in a part; the part target is the smallest whole number of frames of at least this. Smaller lowers
+    /// latency (a player stays three parts behind) and costs a request per viewer and part. 333 ms keeps camera to
+    /// screen below 2 s.
+    pub part: Duration,
+    /// A segment ends at the first keyframe at or after this. Longer lists fewer segments and holds more in memory.
+    pub segment_min: Duration,
+    /// How long the first playlist waits for a whole group of pictures before it settles for what it has seen.
+    pub first_playlist_wait: Duration,
+    /// Target durations that stay listed. RFC 8216bis §6.2.2 asks for at least three; one more absorbs a slow reload.
+    pub window_target_durations: u32,
+}
+
+impl Default for HlsConfig {
+    fn default() -> HlsConfig {
+        HlsConfig {
+            part: Duration::from_millis(333),
+            segment_min: Duration::from_secs(2),
+            first_playlist_wait: Duration::from_secs(10),
+            window_target_durations: 4,
+        }
+    }
+}
+
+/// How far a keyframe may miss the nominal segment length, either way, and still count as on time. Covers millisecond
+/// clocks and NTSC rates (60 frames last 2.002 s). More would let segments outgrow the target duration audibly; the
+/// standard's own rounding allows half a second. A guess.
+pub(crate) const SEGMENT_TOLERANCE: Duration = Duration::from_millis(100);
+
+/// Added to the part target of video over its whole number of frames, because a source clock in whole milliseconds
+/// stretches a run of frames by up to one on either end. RFC 8216bis §4.4.4.9: no part may exceed the target.
+pub(crate) const PART_TARGET_SLACK: Duration = Duration::from_millis(1);
+
+/// RFC 8216bis §4.4.4.9: a part other than the last of its segment has at least this share of the part target.
+pub(crate) const PART_FILL_MIN: f64 = 0.85;
+
+/// Target durations from the end within which parts are listed. RFC 8216bis §4.4.4.9.
+pub(crate) const PART_WINDOW_TARGET_DURATIONS: f64 = 3.0;
+
+/// Part targets that a player stays behind the end. RFC 8216bis §4.4.3.8 says at least 2, Apple's authoring
+/// specification 14.3 at least 3.
+pub(crate) const PART_HOLD_BACK_TARGETS: u64 = 3;
+
+/// Target durations that a player without parts stays behind the end. RFC 8216bis §4.4.3.8.
+pub(crate) const HOLD_BACK_TARGET_DURATIONS: u64 = 3;
+
+/// The least target duration in seconds, whatever the group of pictures.
+pub(crate) const TARGET_DURATION_SECS_MIN: u64 = 2;
+
+/// A keyframe interval above this is worth a warning: every player waits for a keyframe to start. OBS's automatic
+/// interval is 250 frames, which is 4.2 s at 60 frames per second.
+pub(crate) const KEYFRAME_INTERVAL_WARN_SECS: f64 = 4.1;
+
+/// Audio this far before the first keyframe is kept, earlier audio has no picture to go with. A guess.
+pub(crate) const AUDIO_LEAD_MAX: Duration = Duration::from_millis(500);
+
+/// Audio that runs further ahead of video than this waits for it, so that both cut their segments at the same place.
+/// Encoders interleave by decode time, so nothing waits in practice. More lets boundaries drift apart, less delays audio
+/// of a sender that interleaves coarsely. A guess.
+pub(crate) const AUDIO_AHEAD_MAX: Duration = Duration::from_millis(300);
+
+/// Audio waits for video no longer than this, then goes on alone; the missing video becomes a gap.
+pub(crate) const VIDEO_STALL: Duration = Duration::from_millis(1_500);
+
+/// Audio frames that wait for video at most; beyond, the oldest go on. 20 s of AAC at 48 kHz.
+pub(crate) const HELD_FRAMES_MAX: usize = 1_024;
+
+/// Audio beyond the target duration before a boundary is forced on a video track that has stopped. The standard rounds
+/// segment durations to the nearest second, so half a second is the most that may be added.
+pub(crate) const FORCED_BOUNDARY_SLACK: Duration = Duration::from_millis(450);
+
+/// Boundaries that audio may lag behind video before the missing audio becomes a gap.
+pub(crate) const AUDIO_BOUNDARIES_MAX: usize = 3;
+
+/// Frames kept back before the first playlist: 60 frames per second for the 10 s wait, with audio, four times over.
+/// When it is full, the playlist settles for what it has seen.
+pub(crate) const PRELUDE_FRAMES_MAX: usize = 4_096;
+
+/// Bytes kept back before the first playlist: 10 s at 50 Mbit/s.
+pub(crate) const PRELUDE_BYTES_MAX: usize = 64 << 20;
+
+/// A continued playlist needs no group of pictures, only a frame rate: this much video tells it.
+pub(crate) const CONTINUE_FRAMES_MIN: usize = 9;
+
+/// A continued playlist waits no longer than this for a track that was announced.
+pub(crate) const CONTINUE_WAIT: Duration = Duration::from_secs(2);
+
+/// After ENDLIST everything stays fetchable for this many target durations, then the room is empty again.
+pub(crate) const ENDED_TARGET_DURATIONS: u32 = 10;
+
+const _: () = assert!(AUDIO_AHEAD_MAX.as_millis() < FORCED_BOUNDARY_SLACK.as_millis(), "held audio must not force a boundary");
+const _: () = assert!(SEGMENT_TOLERANCE.as_millis() < 500, "EXTINF rounded to whole seconds must stay within the target");
+const _: () = assert!(CONTINUE_FRAMES_MIN > 4, "a cadence needs four intervals before it predicts");

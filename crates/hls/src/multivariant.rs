@@ -1,0 +1,132 @@
+//! The multivariant playlist: one variant, its sound as a rendition group of its own.
+
+use m3u8_rs::{AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream};
+use telstar_media::{CodecConfig, MediaKind};
+
+use crate::playlist::rendition_name;
+use crate::rendered::Rendered;
+
+const AUDIO_GROUP: &str = "audio";
+/// EXT-X-MEDIA in fMP4 playlists: version 6, as the media playlists.
+const VERSION: usize = 6;
+
+/// What the multivariant playlist says. It is written anew only when one of these changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Variant {
+    pub video: Option<CodecFacts>,
+    pub audio: Option<CodecFacts>,
+    pub frame_rate: Option<f64>,
+    pub bandwidth_bps: u64,
+    pub average_bandwidth_bps: u64,
+    pub independent: bool,
+}
+
+/// A codec as the playlist names it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CodecFacts {
+    rfc6381: Option<String>,
+    size: Option<(u32, u32)>,
+    channels: Option<u8>,
+}
+
+impl CodecFacts {
+    pub fn of(config: &CodecConfig) -> CodecFacts {
+        let size = match config {
+            CodecConfig::H264(h264) => Some((h264.width, h264.height)),
+            _ => None,
+        };
+        let channels = match config {
+            CodecConfig::Aac(aac) => Some(aac.channels),
+            CodecConfig::Opus { channels, .. } | CodecConfig::Mp3 { channels, .. } => Some(*channels),
+            CodecConfig::H264(_) | CodecConfig::Opaque { .. } => None,
+        };
+        CodecFacts { rfc6381: config.rfc6381(), size, channels }
+    }
+}
+
+pub(crate) fn render(variant: &Variant) -> Rendered {
+    let uri = |kind| format!("{}/index.m3u8", rendition_name(kind));
+    let separate_audio = variant.audio.as_ref().filter(|_| variant.video.is_some());
+    let codecs: Vec<&str> =
+        [&variant.video, &variant.audio].into_iter().flatten().filter_map(|facts| facts.rfc6381.as_deref()).collect();
+    let stream = VariantStream {
+        uri: uri(if variant.video.is_some() { MediaKind::Video } else { MediaKind::Audio }),
+        bandwidth: variant.bandwidth_bps,
+        average_bandwidth: Some(variant.average_bandwidth_bps),
+        codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
+        resolution: variant.video.as_ref().and_then(|video| video.size).map(|(width, height)| Resolution {
+            width: width.into(),
+            height: height.into(),
+        }),
+        frame_rate: variant.frame_rate,
+        audio: separate_audio.map(|_| AUDIO_GROUP.into()),
+        closed_captions: variant.video.is_some().then_some(ClosedCaptionGroupId::None),
+        ..VariantStream::default()
+    };
+    let alternatives = separate_audio.map(|audio| AlternativeMedia {
+        media_type: AlternativeMediaType::Audio,
+        uri: Some(uri(MediaKind::Audio)),
+        group_id: AUDIO_GROUP.into(),
+        // RFC 5646 §4.1: what the source is spoken in is not known.
+        language: Some("und".into()),
+        name: "Audio".into(),
+        default: true,
+        autoselect: true,
+        channels: audio.channels.map(|channels| channels.to_string()),
+        ..AlternativeMedia::default()
+    });
+    let playlist = MasterPlaylist {
+        version: Some(VERSION),
+        variants: vec![stream],
+        independent_segments: variant.independent,
+        alternatives: alternatives.into_iter().collect(),
+        ..MasterPlaylist::default()
+    };
+    let mut text = Vec::with_capacity(512);
+    playlist.write_to(&mut text).expect("writing to memory does not fail");
+    Rendered::new(String::from_utf8(text).expect("the writer writes strings"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(rfc6381: &str, size: Option<(u32, u32)>, channels: Option<u8>) -> Option<CodecFacts> {
+        Some(CodecFacts { rfc6381: Some(rfc6381.into()), size, channels })
+    }
+
+    fn check(video: Option<CodecFacts>, audio: Option<CodecFacts>, expect: &str) {
+        let frame_rate = video.is_some().then_some(29.97);
+        let (bandwidth_bps, average_bandwidth_bps) = (2_500_000, 2_000_000);
+        let variant = Variant { video, audio, frame_rate, bandwidth_bps, average_bandwidth_bps, independent: true };
+        assert_eq!(render(&variant).text(), expect);
+    }
+
+    #[test]
+    fn audio_is_a_group_of_its_own_unless_it_is_alone() {
+        let video = || facts("avc1.64001f", Some((1_280, 720)), None);
+        let audio = || facts("mp4a.40.2", None, Some(2));
+        check(
+            video(),
+            audio(),
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,URI=\"audio/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"und\",NAME=\"Audio\",\
+             DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"avc1.64001f,mp4a.40.2\",\
+             RESOLUTION=1280x720,FRAME-RATE=29.97,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n",
+        );
+        check(
+            video(),
+            None,
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"avc1.64001f\",\
+             RESOLUTION=1280x720,FRAME-RATE=29.97,CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n",
+        );
+        check(
+            None,
+            audio(),
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"mp4a.40.2\"\naudio/index.m3u8\n",
+        );
+    }
+}

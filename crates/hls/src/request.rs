@@ -1,0 +1,228 @@
+//! Delivery directives, RFC 8216bis §6.2.5: what a request asks for, and whether a snapshot can answer it yet.
+//!
+//! Query strings and snapshots go in; "send it", "wait" or "no" comes out. Clocks, sockets and status codes are the
+//! caller's.
+
+use std::sync::Arc;
+
+use telstar_media::MediaKind;
+use telstar_units::Epoch;
+
+use crate::playlist::PartId;
+use crate::rendered::Rendered;
+use crate::segment::{Part, Segment};
+use crate::snapshot::{RenditionView, Snapshot};
+
+/// Segments that a request may be ahead of the playlist. RFC 8216bis §6.2.5.2.
+const ADVANCE_SEGMENTS_MAX: u64 = 2;
+
+/// The `_HLS_` directives of a playlist request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `_HLS_msn`: hold until this segment.
+    pub msn: Option<u64>,
+    /// `_HLS_part`: of this segment, hold until this part only.
+    pub part: Option<u32>,
+    /// `_HLS_skip`: what may be left out.
+    pub skip: Option<Skip>,
+}
+
+/// `_HLS_skip`. It may be answered with a whole playlist, which is what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// `YES`: older segments.
+    Segments,
+    /// `v2`: older segments and date ranges.
+    SegmentsAndDateRanges,
+}
+
+/// What is wrong with the directives of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectiveError {
+    /// Not a decimal integer.
+    #[error("_HLS_msn and _HLS_part are decimal integers")]
+    NotAnInteger,
+    /// RFC 8216bis §6.2.5.2.
+    #[error("_HLS_part needs _HLS_msn")]
+    PartWithoutMsn,
+    /// Neither `YES` nor `v2`.
+    #[error("_HLS_skip is YES or v2")]
+    Skip,
+    /// A directive stands twice.
+    #[error("each directive stands once")]
+    Repeated,
+    /// Further ahead than the standard lets a client ask.
+    #[error("the request is too far ahead of the playlist")]
+    TooFarAhead,
+}
+
+impl Directives {
+    /// Reads a query string, without its `?`. Other parameters are left alone.
+    pub fn parse(query: &str) -> Result<Directives, DirectiveError> {
+        let mut directives = Directives::default();
+        let mut seen = [false; 3];
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let index = match name {
+                "_HLS_msn" => 0,
+                "_HLS_part" => 1,
+                "_HLS_skip" => 2,
+                _ => continue,
+            };
+            if std::mem::replace(&mut seen[index], true) {
+                return Err(DirectiveError::Repeated);
+            }
+            match index {
+                0 => directives.msn = Some(integer(value)?),
+                1 => directives.part = Some(u32::try_from(integer(value)?).unwrap_or(u32::MAX)),
+                _ => directives.skip = Some(skip(value)?),
+            }
+        }
+        if directives.part.is_some() && directives.msn.is_none() {
+            return Err(DirectiveError::PartWithoutMsn);
+        }
+        Ok(directives)
+    }
+
+    /// The request asks to be held until something comes.
+    pub fn is_blocking(&self) -> bool {
+        self.msn.is_some()
+    }
+}
+
+/// RFC 8216bis §4.2: a decimal integer has 1 to 20 digits and nothing else.
+fn integer(value: &str) -> Result<u64, DirectiveError> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|_| digits).ok_or(DirectiveError::NotAnInteger)
+}
+
+fn skip(value: &str) -> Result<Skip, DirectiveError> {
+    match value {
+        "YES" => Ok(Skip::Segments),
+        "v2" => Ok(Skip::SegmentsAndDateRanges),
+        _ => Err(DirectiveError::Skip),
+    }
+}
+
+/// What to do with a playlist request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Send this.
+    Ready(Arc<Rendered>),
+    /// Hold the request and ask again with the next snapshot, for at most three target durations.
+    Wait,
+    /// Status 400.
+    BadRequest(DirectiveError),
+    /// Status 404.
+    NotFound,
+}
+
+/// Answers a request for a media playlist.
+pub fn answer(snapshot: &Snapshot, kind: MediaKind, directives: &Directives) -> Answer {
+    let Some(view) = snapshot.rendition(kind) else { return Answer::NotFound };
+    let ready = || Answer::Ready(view.playlist.clone());
+    // RFC 8216bis §6.2.5.2: an ended playlist is answered at once, whatever is asked.
+    let Some(msn) = directives.msn.filter(|_| !view.ended) else { return ready() };
+    match view.progress(msn, directives.part) {
+        Progress::There => ready(),
+        Progress::Coming => Answer::Wait,
+        Progress::TooFarAhead => Answer::BadRequest(DirectiveError::TooFarAhead),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    There,
+    Coming,
+    TooFarAhead,
+}
+
+impl RenditionView {
+    fn progress(&self, msn: u64, part: Option<u32>) -> Progress {
+        let (Some(last), finished) = (self.last_part(), self.last_finished_msn()) else { return Progress::Coming };
+        if msn > last.msn.saturating_add(ADVANCE_SEGMENTS_MAX) {
+            return Progress::TooFarAhead;
+        }
+        let is_finished = |msn: u64| finished.is_some_and(|finished| msn <= finished);
+        let Some(part) = part else {
+            return if is_finished(msn) { Progress::There } else { Progress::Coming };
+        };
+        if msn < last.msn {
+            // RFC 8216bis §6.2.5.2: past the last part of a segment means part 0 of the next, which is there already.
+            return Progress::There;
+        }
+        if msn == last.msn && part <= last.part {
+            return Progress::There;
+        }
+        // Beyond the newest part. In a finished segment that is the first part of the next.
+        let ahead = if msn == last.msn && !is_finished(msn) { part - last.part } else { 1 };
+        if u64::from(ahead) > self.advance_parts_max() || (msn > last.msn && u64::from(part) > self.advance_parts_max()) {
+            return Progress::TooFarAhead;
+        }
+        Progress::Coming
+    }
+
+    /// RFC 8216bis §6.2.5.2, Advance Part Limit: three divided by the part target if that is below a second, else three.
+    fn advance_parts_max(&self) -> u64 {
+        if (1..1_000).contains(&self.part_target_ms) { 3_000_u64.div_ceil(self.part_target_ms) } else { 3 }
+    }
+}
+
+/// What to do with a request for media.
+#[derive(Clone, Debug)]
+pub enum Media<T> {
+    /// Send this.
+    Ready(T),
+    /// It is announced: hold the request, send nothing until all of it is there.
+    Wait,
+    /// Status 404.
+    NotFound,
+}
+
+/// Answers a request for a part.
+pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Arc<Part>> {
+    let Some(view) = snapshot.rendition(kind) else { return Media::NotFound };
+    match view.part(id) {
+        Some(part) => Media::Ready(part.clone()),
+        // RFC 8216bis §4.4.5.3: only the hinted part is held for; a hint that was dropped is not found.
+        None if view.hint == Some(id) => Media::Wait,
+        None => Media::NotFound,
+    }
+}
+
+/// Answers a request for a whole segment.
+pub fn segment(snapshot: &Snapshot, kind: MediaKind, epoch: Epoch, msn: u64) -> Media<Arc<Segment>> {
+    match snapshot.rendition(kind).and_then(|view| view.segment(epoch, msn)) {
+        Some(segment) => Media::Ready(segment.clone()),
+        None => Media::NotFound,
+    }
+}
+
+/// What a response is, for how long caches may keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheClass {
+    /// A playlist asked for with `_HLS_msn`: its text belongs to that URL for good.
+    BlockingPlaylist,
+    /// An error to a blocking request.
+    BlockingPlaylistError,
+    /// A playlist asked for without directives, or the multivariant one.
+    Playlist,
+    /// An error to such a request.
+    PlaylistError,
+    /// A part, a segment or an init segment.
+    Media,
+    /// An error to a request for media.
+    MediaError,
+}
+
+impl CacheClass {
+    /// Seconds that a cache may keep it. RFC 8216bis Appendix B.1.
+    pub fn max_age_secs(self, target_duration_secs: u64) -> u64 {
+        match self {
+            CacheClass::BlockingPlaylist | CacheClass::Media => 6 * target_duration_secs,
+            CacheClass::BlockingPlaylistError => 4 * target_duration_secs,
+            CacheClass::Playlist => target_duration_secs / 2,
+            CacheClass::PlaylistError | CacheClass::MediaError => target_duration_secs,
+        }
+    }
+}

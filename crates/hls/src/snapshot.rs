@@ -1,0 +1,129 @@
+//! What viewers see at one moment: immutable, shared, replaced as a whole once per part.
+//!
+//! An HTTP request reads a snapshot and never asks the packager anything.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use telstar_media::MediaKind;
+use telstar_units::Epoch;
+
+use crate::playlist::PartId;
+use crate::rendered::Rendered;
+use crate::rendition::Init;
+use crate::segment::{Part, Segment};
+
+/// Where a room's stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing has come, or what came is over and forgotten.
+    Offline,
+    /// Frames come, but the first playlist is not there yet.
+    Waiting,
+    /// Playlists grow.
+    Live,
+    /// The source is gone and may come back: playlists stand still and stay open.
+    Reconnecting,
+    /// The playlists end with ENDLIST.
+    Ended,
+}
+
+/// Everything that can be fetched of a room.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where the stream stands.
+    pub state: State,
+    /// `index.m3u8`, once there is something to play.
+    pub multivariant: Option<Arc<Rendered>>,
+    /// EXT-X-TARGETDURATION, once it is fixed.
+    pub target_duration_secs: Option<u64>,
+    /// The pictures.
+    pub video: Option<RenditionView>,
+    /// The sound.
+    pub audio: Option<RenditionView>,
+}
+
+impl Snapshot {
+    /// The snapshot of a room that nobody publishes to.
+    pub fn offline() -> Snapshot {
+        Snapshot { state: State::Offline, multivariant: None, target_duration_secs: None, video: None, audio: None }
+    }
+
+    /// A rendition by its kind.
+    pub fn rendition(&self, kind: MediaKind) -> Option<&RenditionView> {
+        match kind {
+            MediaKind::Video => self.video.as_ref(),
+            MediaKind::Audio => self.audio.as_ref(),
+        }
+    }
+}
+
+/// One rendition of a snapshot.
+#[derive(Debug)]
+pub struct RenditionView {
+    pub(crate) playlist: Arc<Rendered>,
+    /// Fetchable segments in order of their consecutive numbers, the open one last.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) inits: Vec<Init>,
+    pub(crate) hint: Option<PartId>,
+    pub(crate) part_target_ms: u64,
+    pub(crate) ended: bool,
+}
+
+impl RenditionView {
+    /// The media playlist.
+    pub fn playlist(&self) -> &Arc<Rendered> {
+        &self.playlist
+    }
+
+    /// The part that will come next, while one is announced.
+    pub fn hint(&self) -> Option<PartId> {
+        self.hint
+    }
+
+    /// The newest part, or the last one of the newest segment when the next has none yet.
+    pub fn last_part(&self) -> Option<PartId> {
+        last_part(self.segments.iter().map(Arc::as_ref))
+    }
+
+    /// The newest finished segment's number.
+    pub fn last_finished_msn(&self) -> Option<u64> {
+        self.segments.iter().rev().find(|segment| segment.duration_secs.is_some()).map(|segment| segment.msn)
+    }
+
+    /// The segment with this number, if it is held.
+    pub(crate) fn by_msn(&self, msn: u64) -> Option<&Arc<Segment>> {
+        let first = self.segments.first()?.msn;
+        self.segments.get(usize::try_from(msn.checked_sub(first)?).ok()?)
+    }
+
+    /// A finished segment with media in it.
+    pub fn segment(&self, epoch: Epoch, msn: u64) -> Option<&Arc<Segment>> {
+        let segment = self.by_msn(msn)?;
+        (segment.epoch == epoch && segment.duration_secs.is_some() && !segment.gap).then_some(segment)
+    }
+
+    /// A part, listed or held beyond its listing.
+    pub fn part(&self, id: PartId) -> Option<&Arc<Part>> {
+        let segment = self.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch)?;
+        segment.parts.get(id.part as usize)
+    }
+
+    /// An init segment.
+    pub fn init(&self, epoch: Epoch, number: u32) -> Option<&Bytes> {
+        let init = self.inits.iter().find(|init| init.epoch == epoch && init.number == number)?;
+        Some(&init.bytes)
+    }
+
+    /// All segments that are held, oldest first.
+    pub fn segments(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+}
+
+/// RFC 8216bis §4.4.5.4: LAST-MSN and LAST-PART. An open segment counts once it has a part.
+pub(crate) fn last_part<'a>(segments: impl DoubleEndedIterator<Item = &'a Segment>) -> Option<PartId> {
+    let last = segments.rev().find(|segment| segment.duration_secs.is_some() || !segment.parts.is_empty())?;
+    let part = u32::try_from(last.parts.len()).unwrap_or(u32::MAX).saturating_sub(1);
+    Some(PartId { epoch: last.epoch, msn: last.msn, part })
+}

@@ -1,0 +1,160 @@
+//! The video lane: turns frames into samples, and decides where parts and segments end.
+//!
+//! Presentation times are the source's, exactly. Decode times are the source's but for the first sample of a part that
+//! was closed before its successor came: that sample begins where the part was said to end, usually a fraction of a
+//! millisecond early, and its composition offset makes up for it. So the durations of all samples add up to every
+//! `tfdt`, which browsers need: a jump in decode time makes them drop frames until the next keyframe (Media Source
+//! Extensions §3.5.8, "last decode timestamp").
+
+use std::sync::Arc;
+
+use telstar_media::{CodecConfig, Frame};
+use telstar_units::Timescale;
+
+use crate::cadence::Cadence;
+use crate::lane::{Boundary, Limits, Moment, WallClock};
+use crate::rendition::Rendition;
+use crate::segment::Sample;
+
+#[derive(Debug)]
+pub(crate) struct VideoLane {
+    pub rendition: Rendition,
+    pub limits: Limits,
+    pub clock: WallClock,
+    pub config: Arc<CodecConfig>,
+    cadence: Cadence,
+    /// Decode time of the last frame as the source gave it, and as it was written.
+    last: Option<Written>,
+    /// Where the last part was said to end.
+    closed_end: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    source: i64,
+    out: i64,
+}
+
+/// What came of a frame.
+#[derive(Debug, Default)]
+pub(crate) struct VideoOutcome {
+    /// A segment ended here.
+    pub boundary: Option<Boundary>,
+    /// It ended without a keyframe, because the target duration was reached.
+    pub cut: bool,
+    /// A group of pictures ended; its length.
+    pub gop_ticks: Option<i64>,
+    /// Something that a playlist shows has changed.
+    pub changed: bool,
+}
+
+impl VideoLane {
+    pub fn new(rendition: Rendition, limits: Limits, clock: WallClock, config: Arc<CodecConfig>) -> VideoLane {
+        let cadence = Cadence::new(rendition.timescale);
+        VideoLane { rendition, limits, clock, config, cadence, last: None, closed_end: None }
+    }
+
+    fn timescale(&self) -> Timescale {
+        self.rendition.timescale
+    }
+
+    /// Time of the last frame.
+    pub fn last_moment(&self) -> Option<Moment> {
+        self.last.map(|last| Moment::new(last.source, self.timescale()))
+    }
+
+    /// Ticks from the last frame to a frame at `dts`.
+    pub fn interval_to(&self, dts: i64) -> Option<i64> {
+        self.last.map(|last| dts - last.source)
+    }
+
+    /// Takes the next frame. `new_config` says that an init segment was added for it.
+    pub fn push(&mut self, frame: &Frame, dts: i64, pts: i64, new_config: bool) -> VideoOutcome {
+        let mut outcome = VideoOutcome { gop_ticks: self.cadence.observe(dts, frame.key), ..VideoOutcome::default() };
+        let not_before = self.last.map_or(i64::MIN, |last| last.out + 1);
+        let out = self.closed_end.take().unwrap_or(dts).max(not_before);
+        if let Some(start) = self.rendition.segment_start() {
+            let ends = self.ends_segment(frame.key, out - start, new_config);
+            let too_long = !ends && self.reaches_limit(start, out);
+            outcome.cut = too_long && !frame.key;
+            if ends || too_long {
+                self.rendition.close_segment(out);
+                outcome.boundary = Some(Boundary { at: Moment::new(out, self.timescale()), discontinuity: new_config });
+                outcome.changed = true;
+            } else if self.overfills_part(out) {
+                self.rendition.close_part(out);
+                outcome.changed = true;
+            }
+        }
+        if new_config && outcome.boundary.is_some() {
+            self.rendition.discontinuity_next();
+        }
+        if self.rendition.open_segment().is_none() {
+            let wall = self.clock.at(Moment::new(out, self.timescale()));
+            self.rendition.begin_segment(out, wall, frame.key);
+        }
+        self.rendition.push(Sample { dts: out, pts, sync: frame.key, payload: frame.payload.clone() });
+        self.last = Some(Written { source: dts, out });
+        outcome.changed |= self.close_early(out);
+        outcome
+    }
+
+    /// A keyframe ends a segment of at least the least length, and any that does not itself begin with a keyframe: players
+    /// can start only at one.
+    fn ends_segment(&self, key: bool, elapsed: i64, new_config: bool) -> bool {
+        let late_enough = elapsed >= self.limits.segment_min - self.limits.tolerance;
+        let unaligned = self.rendition.open_segment().is_some_and(|segment| !segment.starts_independent);
+        new_config || key && (late_enough || unaligned)
+    }
+
+    /// A frame at `out` would carry the segment that began at `start` over the target duration. The tolerance is
+    /// granted unless the next keyframe is known to come later still.
+    fn reaches_limit(&self, start: i64, out: i64) -> bool {
+        let Limits { target_duration, tolerance, .. } = self.limits;
+        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(0);
+        let key_comes_later = self.cadence.next_key().is_some_and(|key| key > start + target_duration + tolerance);
+        let (limit, slack) = if key_comes_later { (target_duration, length / 2) } else { (target_duration, tolerance) };
+        out + length > start + limit + slack
+    }
+
+    /// A frame at `out` would carry the open part over the part target.
+    fn overfills_part(&self, out: i64) -> bool {
+        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(0);
+        self.rendition.part_start().is_some_and(|start| out + length - start > self.limits.part_target)
+    }
+
+    /// Closes the part with the frame just pushed if no other fits behind it, without waiting for the next one to say how
+    /// long it lasts. Only while frames come evenly.
+    fn close_early(&mut self, out: i64) -> bool {
+        let (Some(length), Some(start)) = (self.cadence.steady(), self.rendition.segment_start()) else {
+            return false;
+        };
+        let end = out + length;
+        let key_next = self.cadence.key_is_next() && self.ends_segment(true, end - start, false);
+        let segment_ends = key_next || self.reaches_limit(start, end);
+        if !segment_ends && !self.overfills_part(end) {
+            return false;
+        }
+        self.rendition.close_part(end);
+        self.rendition.hint_next_segment = segment_ends;
+        self.closed_end = Some(end);
+        true
+    }
+
+    /// When the open segment is expected to end, if keyframes come evenly.
+    pub fn expected_boundary(&self) -> Option<Moment> {
+        let start = self.rendition.segment_start()?;
+        let key = self.cadence.next_key()?;
+        self.ends_segment(true, key - start, false).then(|| Moment::new(key, self.timescale()))
+    }
+
+    /// Ends the open part and segment where they stand. Returns where that is.
+    pub fn flush(&mut self) -> Option<Moment> {
+        let last = self.last?;
+        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(1).min(self.limits.part_target).max(1);
+        let end = self.closed_end.unwrap_or(last.out + length);
+        self.rendition.close_segment(end);
+        self.closed_end = Some(end);
+        Some(Moment::new(end, self.timescale()))
+    }
+}
