@@ -1,0 +1,183 @@
+//! The rooms of this node: the only place that applies one core's effects to the others.
+//!
+//! In: encoders that want to publish, credentials and rooms that change in the store, viewers that come and go, status
+//! of the shards. Out: admissions, kicks, each room's state for pages, each room's playlists for players.
+//! `signaling::Room` decides, the shards carry the media, the store knows what is durable; this file joins them.
+
+mod actor;
+mod entry;
+mod ingest;
+mod state;
+mod viewers;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use telstar_signaling::room::{KickReason, RoomConfig};
+use telstar_store::{Room, Store, StoreError, StreamKeyId};
+use telstar_units::RoomName;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+
+use crate::shards::{RoomKey, Shards};
+use crate::tasks::Tasks;
+
+pub use entry::RoomEntry;
+pub use ingest::{IngestHandle, IngestRequest, PublishRefusal};
+pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey};
+
+/// Messages that wait for the rooms' task. Each is one encoder or one change of a room; when it is full the encoder is
+/// refused as busy, and a change waits.
+const MAILBOX_MAX: usize = 1_024;
+/// Changes kept for a subscriber of [`Rooms::changes`] that is behind; one that is further behind reads the list anew.
+const CHANGES_MAX: usize = 1_024;
+/// How often viewer counts and measured rates are brought into the rooms' states.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What changed, for lists of rooms.
+#[derive(Clone, Debug)]
+pub enum RoomChanged {
+    /// A room was made, or its facts or live state changed.
+    Changed(Arc<RoomEntry>),
+    /// A room is gone.
+    Deleted(Arc<RoomEntry>),
+}
+
+/// The rooms of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Rooms {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    shards: Arc<Shards>,
+    /// Rooms that were asked for. Bounded by the rooms in the store: no entry is made for a room that does not exist.
+    entries: Mutex<HashMap<RoomName, Arc<RoomEntry>>>,
+    next_key: AtomicU64,
+    mailbox: mpsc::Sender<actor::Message>,
+    changes: broadcast::Sender<RoomChanged>,
+    status_changed: Arc<Notify>,
+}
+
+impl Rooms {
+    /// Starts the rooms' task.
+    pub fn start(store: Arc<dyn Store>, shards: Arc<Shards>, config: RoomConfig, tasks: &Tasks) -> Rooms {
+        let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
+        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let inner = Inner {
+            store,
+            shards,
+            entries: Mutex::new(HashMap::new()),
+            next_key: AtomicU64::new(0),
+            mailbox,
+            changes,
+            status_changed: Arc::new(Notify::new()),
+        };
+        let rooms = Rooms { inner: Arc::new(inner) };
+        let actor = actor::Actor::new(rooms.clone(), config, tasks.child_token());
+        tasks.spawn("rooms", actor.run(inbox));
+        rooms
+    }
+
+    /// The room of this name, if the store has it.
+    pub async fn get(&self, name: &RoomName) -> Result<Option<Arc<RoomEntry>>, StoreError> {
+        if let Some(entry) = self.known(name) {
+            return Ok(Some(entry));
+        }
+        let room = self.inner.store.room(name.clone()).await?;
+        Ok(room.map(|room| self.remember(room)))
+    }
+
+    /// The room if it was asked for before: without the store.
+    pub fn known(&self, name: &RoomName) -> Option<Arc<RoomEntry>> {
+        self.entries().get(name).cloned()
+    }
+
+    /// A room that was made or changed in the store; to be called after the commit.
+    pub fn room_changed(&self, room: Room) -> Arc<RoomEntry> {
+        let entry = self.remember(room.clone());
+        entry.set_facts(room);
+        self.announce(RoomChanged::Changed(Arc::clone(&entry)));
+        entry
+    }
+
+    /// A room that was deleted from the store: its publisher is sent away, its stream ends, watchers are told.
+    pub async fn room_deleted(&self, name: &RoomName) {
+        let entry = self.entries().remove(name);
+        if let Some(entry) = entry {
+            self.tell(actor::Message::Close { entry: Arc::clone(&entry), reason: KickReason::RoomDeleted }).await;
+            entry.mark_deleted();
+            self.announce(RoomChanged::Deleted(entry));
+        }
+    }
+
+    /// A stream key was revoked: whoever publishes with it is sent away at once.
+    pub async fn key_revoked(&self, key: StreamKeyId) {
+        self.tell(actor::Message::KeyRevoked { key }).await;
+    }
+
+    /// Admits an encoder whose credential was found good, or says why not.
+    pub async fn open_ingest(&self, request: IngestRequest) -> Result<IngestHandle, PublishRefusal> {
+        let entry = match self.get(&request.room).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Err(PublishRefusal::NoRoom),
+            Err(_) => return Err(PublishRefusal::Busy),
+        };
+        let (answer, decided) = oneshot::channel();
+        let publish = actor::Message::Publish { entry, request, answer };
+        self.inner.mailbox.try_send(publish).map_err(|_| PublishRefusal::Busy)?;
+        decided.await.unwrap_or(Err(PublishRefusal::Busy))
+    }
+
+    /// Changes of all rooms, from now on.
+    pub fn changes(&self) -> broadcast::Receiver<RoomChanged> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Rooms that are live or reconnecting now.
+    pub fn live_count(&self) -> usize {
+        self.entries().values().filter(|entry| entry.is_live()).count()
+    }
+
+    /// Viewers of all rooms.
+    pub fn viewer_count(&self) -> u64 {
+        self.entries().values().map(|entry| entry.state().viewers).sum()
+    }
+
+    /// Sends every publisher away and ends every stream. Part of the shutdown.
+    pub async fn close_all(&self) {
+        let entries: Vec<_> = self.entries().values().cloned().collect();
+        for entry in entries {
+            self.tell(actor::Message::Close { entry, reason: KickReason::Shutdown }).await;
+        }
+        let (done, closed) = oneshot::channel();
+        self.tell(actor::Message::Barrier { done }).await;
+        // An error means that the task has ended already, which is as good.
+        let _ = closed.await;
+    }
+
+    async fn tell(&self, message: actor::Message) {
+        // The task ends only in the shutdown; then nobody is left to be told.
+        let _ = self.inner.mailbox.send(message).await;
+    }
+
+    fn announce(&self, change: RoomChanged) {
+        // No subscriber is no error.
+        let _ = self.inner.changes.send(change);
+    }
+
+    fn remember(&self, room: Room) -> Arc<RoomEntry> {
+        let mut entries = self.entries();
+        let make = || {
+            let key = RoomKey(self.inner.next_key.fetch_add(1, Ordering::Relaxed));
+            Arc::new(RoomEntry::new(key, room.clone(), Arc::clone(&self.inner.status_changed)))
+        };
+        Arc::clone(entries.entry(room.name.clone()).or_insert_with(make))
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, Arc<RoomEntry>>> {
+        self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,106 @@
+//! One room as the rest of the shell sees it: its durable facts, its live state, its playlists, its viewers.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use telstar_hls::Snapshot;
+use telstar_signaling::wire::{LiveState, RoomState};
+use telstar_store::Room;
+use tokio::sync::{Notify, watch};
+
+use super::viewers::{ViewerGuard, ViewerKey, Viewers};
+use crate::shards::{RoomKey, RoomOutput, ShardStatus};
+
+/// A room of this node.
+pub struct RoomEntry {
+    pub(super) key: RoomKey,
+    facts: ArcSwap<Room>,
+    state: watch::Sender<Arc<RoomState>>,
+    output: RoomOutput,
+    viewers: Mutex<Viewers>,
+}
+
+impl RoomEntry {
+    pub(super) fn new(key: RoomKey, room: Room, status_changed: Arc<Notify>) -> RoomEntry {
+        let output = RoomOutput {
+            live: watch::Sender::new(None),
+            status: watch::Sender::new(ShardStatus::default()),
+            status_changed,
+        };
+        let state = watch::Sender::new(Arc::new(RoomState::default()));
+        RoomEntry { key, facts: ArcSwap::from_pointee(room), state, output, viewers: Mutex::new(Viewers::default()) }
+    }
+
+    /// What the store says.
+    pub fn facts(&self) -> Arc<Room> {
+        self.facts.load_full()
+    }
+
+    /// The live state now.
+    pub fn state(&self) -> Arc<RoomState> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// The live state now and its changes.
+    pub fn watch(&self) -> watch::Receiver<Arc<RoomState>> {
+        self.state.subscribe()
+    }
+
+    /// The playlists now and their changes; `None` while there is nothing to play.
+    pub fn live(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.output.live.subscribe()
+    }
+
+    /// Somebody is publishing or may come back in a moment.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state.borrow().state, LiveState::Live | LiveState::Reconnecting)
+    }
+
+    /// Counts a connected viewer until the guard is dropped.
+    pub fn viewer(self: &Arc<Self>, key: ViewerKey) -> ViewerGuard {
+        self.viewers().connect(key);
+        ViewerGuard::new(Arc::clone(self), key)
+    }
+
+    /// Notes a player that fetched a playlist just now; it counts as a viewer for a while.
+    pub fn note_player(&self, now: Instant, key: ViewerKey) {
+        self.viewers().note(now, key);
+    }
+
+    pub(super) fn set_facts(&self, room: Room) {
+        self.facts.store(Arc::new(room));
+    }
+
+    pub(super) fn output(&self) -> &RoomOutput {
+        &self.output
+    }
+
+    pub(super) fn viewers(&self) -> MutexGuard<'_, Viewers> {
+        self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a new state; true if it differs.
+    pub(super) fn set_state(&self, state: RoomState) -> bool {
+        self.state.send_if_modified(|current| {
+            let changed = **current != state;
+            if changed {
+                *current = Arc::new(state);
+            }
+            changed
+        })
+    }
+
+    /// Watchers see the room go offline; the name is free for another room.
+    pub(super) fn mark_deleted(&self) {
+        self.set_state(RoomState::default());
+        self.output.live.send_replace(None);
+    }
+}
+
+impl fmt::Debug for RoomEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RoomEntry").field("key", &self.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+//! Media threads. Every room is owned by one shard, which alone runs the room's hub and packager.
+//!
+//! In: commands (rare, one bounded queue per shard) and one bounded ring of batches per ingest connection, each with a
+//! wake-up. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request never enters a shard,
+//! and a status that is the latest only. A shard knows no name, no right and no socket of tokio's.
+
+mod meter;
+mod ring;
+mod room;
+mod thread;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use telstar_hls::Snapshot;
+use telstar_media::Codec;
+use telstar_units::ParticipantId;
+use tokio::sync::{Notify, watch};
+
+pub use meter::TrackStats;
+pub use ring::{INGEST_BATCHES_MAX, IngestItem, IngestRing, IngestWarning, RingClosed};
+pub use room::HlsSettings;
+use thread::{Command, ShardHandle};
+
+/// Media threads at most. More than cores only adds switches; 64 is the most that was thought about.
+pub const SHARDS_MAX: usize = 64;
+
+/// A room's number within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomKey(pub u64);
+
+/// What a shard tells of a room: the latest only.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardStatus {
+    /// Whose ingest this is about.
+    pub participant: Option<ParticipantId>,
+    /// A playlist of this participant's epoch is there.
+    pub playable: bool,
+    /// The ingest's tracks as measured.
+    pub tracks: Vec<TrackStats>,
+    /// What the streamer should mend.
+    pub warnings: Vec<ShardWarning>,
+    /// Frames that were dropped on the way to an output.
+    pub frames_dropped: u64,
+}
+
+/// What a shard noticed of an ingest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ShardWarning {
+    /// Keyframes are further apart than low latency allows.
+    KeyframeInterval {
+        /// The longest distance seen, in seconds.
+        seconds: f64,
+    },
+    /// There is only video.
+    NoAudio,
+    /// There is only audio.
+    NoVideo,
+    /// Timestamps jumped.
+    TimestampsJump,
+    /// Sound is missing in between.
+    AudioGap,
+    /// A track cannot be offered.
+    CodecUnsupported(Codec),
+}
+
+/// Where a shard puts what it makes of a room.
+#[derive(Clone, Debug)]
+pub struct RoomOutput {
+    /// The playlists and parts; `None` before the first.
+    pub live: watch::Sender<Option<Arc<Snapshot>>>,
+    /// The latest status.
+    pub status: watch::Sender<ShardStatus>,
+    /// Rung after the status changed.
+    pub status_changed: Arc<Notify>,
+}
+
+/// Counters of all shards, for the metrics.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Frames taken from ingests.
+    pub frames: AtomicU64,
+    /// Bytes of those frames.
+    pub bytes: AtomicU64,
+    /// Frames that an output's full ring did not take.
+    pub frames_dropped: AtomicU64,
+    /// Playlists published, one per part.
+    pub snapshots: AtomicU64,
+    /// Segments cut at the target duration because no keyframe came.
+    pub long_gop_cuts: AtomicU64,
+    /// Rooms that were dropped after a panic.
+    pub panics: AtomicU64,
+    /// Bytes of parts that went early because the memory budget was full.
+    pub evicted_bytes: AtomicU64,
+}
+
+/// All media threads.
+#[derive(Debug)]
+pub struct Shards {
+    shards: Vec<ShardHandle>,
+    counters: Arc<ShardCounters>,
+}
+
+impl Shards {
+    /// Starts `count` media threads.
+    pub fn start(count: usize, settings: HlsSettings) -> io::Result<Shards> {
+        let counters = Arc::new(ShardCounters::default());
+        let start = |index| ShardHandle::start(index, settings.clone(), Arc::clone(&counters));
+        let shards = (0..count.clamp(1, SHARDS_MAX)).map(start).collect::<io::Result<_>>()?;
+        Ok(Shards { shards, counters })
+    }
+
+    /// Counters of all shards.
+    pub fn counters(&self) -> &ShardCounters {
+        &self.counters
+    }
+
+    /// Attaches an ingest to a room, replacing the room's previous one. `None`: the shard's command queue is full.
+    pub fn attach(&self, room: RoomKey, participant: ParticipantId, output: &RoomOutput) -> Option<Arc<IngestRing>> {
+        let shard = self.of(room);
+        let ring = Arc::new(IngestRing::new(shard.waker()));
+        let attach = Command::Attach { room, participant, ring: Arc::clone(&ring), output: output.clone() };
+        shard.command(attach).then_some(ring)
+    }
+
+    /// Ends a room's stream: the last parts, ENDLIST. What was listed stays fetchable for as long as players need it.
+    pub fn finish(&self, room: RoomKey) -> bool {
+        self.of(room).command(Command::Finish { room })
+    }
+
+    /// Releases everything of a room.
+    pub fn forget(&self, room: RoomKey) -> bool {
+        self.of(room).command(Command::Forget { room })
+    }
+
+    /// Finishes every room and ends the threads. Waits for them at most `deadline`.
+    pub fn shutdown(&self, deadline: Duration) {
+        self.shards.iter().for_each(ShardHandle::stop);
+        let start = std::time::Instant::now();
+        for shard in &self.shards {
+            shard.join(deadline.saturating_sub(start.elapsed()));
+        }
+    }
+
+    fn of(&self, room: RoomKey) -> &ShardHandle {
+        &self.shards[room.0 as usize % self.shards.len()]
+    }
+}
+
+impl ShardCounters {
+    fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}
