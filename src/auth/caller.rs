@@ -1,0 +1,201 @@
+//! Who asks: a principal, and what its credential allows.
+
+use telstar_store::{Account, ApiTokenId, PrincipalKind, PrincipalName, Role, RoomId, SessionId, StreamKeyId};
+use telstar_units::{AccountId, RoomName, WallTime};
+
+/// The issuer of principals that this server vouches for itself.
+pub(super) const LOCAL: &str = "local";
+
+/// Who somebody is: `(issuer, subject, kind)`. Equal subjects of two issuers are different people.
+pub type Principal = PrincipalName;
+
+/// What a room token allows in its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grant {
+    /// Take part in a call.
+    Join,
+    /// Publish tracks.
+    Publish,
+    /// Watch.
+    Subscribe,
+    /// Write in the chat.
+    Chat,
+    /// Upload files.
+    Upload,
+    /// Push a stream from an encoder.
+    Ingest,
+    /// Change and delete the room, and everything else in it.
+    Admin,
+}
+
+impl Grant {
+    /// Every grant.
+    pub const ALL: [Grant; 7] =
+        [Grant::Join, Grant::Publish, Grant::Subscribe, Grant::Chat, Grant::Upload, Grant::Ingest, Grant::Admin];
+
+    /// How tokens spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grant::Join => "join",
+            Grant::Publish => "publish",
+            Grant::Subscribe => "subscribe",
+            Grant::Chat => "chat",
+            Grant::Upload => "upload",
+            Grant::Ingest => "ingest",
+            Grant::Admin => "admin",
+        }
+    }
+}
+
+/// A set of grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants(u8);
+
+impl Grants {
+    /// Whether `grant` is in it.
+    pub fn has(self, grant: Grant) -> bool {
+        self.0 & (1 << grant as u8) != 0
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The grants of a token. A name that this program does not know grants nothing.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Grants {
+        names.into_iter().filter_map(|name| Grant::ALL.into_iter().find(|grant| grant.name() == name)).collect()
+    }
+
+    /// The names, as tokens spell them.
+    pub fn names(self) -> Vec<String> {
+        Grant::ALL.into_iter().filter(|grant| self.has(*grant)).map(|grant| grant.name().to_owned()).collect()
+    }
+}
+
+impl FromIterator<Grant> for Grants {
+    fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Grants {
+        Grants(grants.into_iter().fold(0, |bits, grant| bits | 1 << grant as u8))
+    }
+}
+
+/// Who answers for a token: a token can give away no more than its signer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voucher {
+    /// This server, for the one room of this number.
+    Server(RoomId),
+    /// The account of the API key that signed it, for its rooms.
+    Account(AccountId, Role),
+}
+
+/// What a room token or playback token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomPass {
+    /// The room.
+    pub room: RoomName,
+    /// Who answers for it.
+    pub voucher: Voucher,
+    /// What it allows there.
+    pub grants: Grants,
+    /// The token's own name, by which it is denied.
+    pub jti: String,
+}
+
+/// What a stream key opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamKeyPass {
+    /// The key.
+    pub key: StreamKeyId,
+    /// The key's public part, by which it is looked at again.
+    pub(super) locator: String,
+    /// Its room's number.
+    pub room_id: RoomId,
+    /// Its room's name, for encoders that do not name it.
+    pub room: RoomName,
+}
+
+/// What a caller's credential is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// None was shown.
+    Anonymous,
+    /// A session cookie.
+    Session(SessionId, AccountId, Role),
+    /// An API token.
+    ApiToken(ApiTokenId, AccountId, Role),
+    /// A room token or a playback token.
+    Token(RoomPass),
+    /// A stream key.
+    StreamKey(StreamKeyPass),
+}
+
+/// Who asks, after the credential was found good.
+#[derive(Clone)]
+pub struct Caller {
+    /// What the credential is worth.
+    pub standing: Standing,
+    /// Who it is; nobody without a credential.
+    pub principal: Option<Principal>,
+    /// The account behind it, for pages.
+    pub account: Option<Account>,
+    /// When the credential ends. A connection that outlives its request ends then, too.
+    pub expires_at: Option<WallTime>,
+    /// Whether the request comes from this machine, and not through a proxy on it.
+    pub from_loopback: bool,
+}
+
+impl Caller {
+    /// Somebody without a credential.
+    pub fn anonymous() -> Caller {
+        Caller { standing: Standing::Anonymous, principal: None, account: None, expires_at: None, from_loopback: false }
+    }
+
+    /// Somebody with an account.
+    pub(super) fn account(standing: Standing, account: Account, expires_at: WallTime) -> Caller {
+        let principal = Principal {
+            issuer: LOCAL.into(),
+            subject: format!("account:{}", account.id),
+            kind: PrincipalKind::Account,
+        };
+        Caller {
+            standing,
+            principal: Some(principal),
+            account: Some(account),
+            expires_at: Some(expires_at),
+            from_loopback: false,
+        }
+    }
+
+    /// Says where the request comes from.
+    #[must_use]
+    pub fn at_loopback(self, from_loopback: bool) -> Caller {
+        Caller { from_loopback, ..self }
+    }
+
+    /// Whether a credential was shown.
+    pub fn is_anonymous(&self) -> bool {
+        self.standing == Standing::Anonymous
+    }
+
+    /// The account that a session or an API token stands for. A room token has none: it is a guest of one.
+    pub fn account_role(&self) -> Option<(AccountId, Role)> {
+        match self.standing {
+            Standing::Session(_, account, role) | Standing::ApiToken(_, account, role) => Some((account, role)),
+            Standing::Anonymous | Standing::Token(_) | Standing::StreamKey(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_what_was_named_and_known() {
+        let grants = Grants::parse(["publish", "fly", "SUBSCRIBE", "chat", "publish"]);
+        assert_eq!(grants.names(), ["publish", "chat"]);
+        assert!(grants.has(Grant::Publish) && !grants.has(Grant::Subscribe) && !grants.is_empty());
+        assert!(Grants::parse(["fly"]).is_empty());
+        assert_eq!(Grant::ALL.into_iter().collect::<Grants>().names().len(), Grant::ALL.len());
+    }
+}

@@ -1,0 +1,180 @@
+//! Every caller, every action, every kind of room: what is not in the table is denied.
+
+use telstar_store::{ApiTokenId, Role, RoomId, SessionId, StreamKeyId};
+use telstar_units::{AccountId, RoomName};
+
+use crate::auth::caller::StreamKeyPass;
+use crate::auth::{Action, Caller, Denied, Grant, Grants, RoomFacts, RoomPass, Standing, Voucher, authorise};
+
+const OWNER: AccountId = AccountId(2);
+const OTHER: AccountId = AccountId(3);
+const ADMIN: AccountId = AccountId(1);
+
+/// Server actions that need nothing.
+const PUBLIC: &[Action] = &[
+    Action::ReadHealth,
+    Action::ReadPages,
+    Action::ReadServerFacts,
+    Action::ReadApiDescription,
+    Action::OpenSocket,
+    Action::SignIn,
+];
+/// What an account may do on the server beyond that.
+const ACCOUNT: &[Action] = &[Action::ReadIngestAddresses, Action::ReadSession, Action::ListRooms, Action::CreateRoom];
+/// Everything in a room.
+const ROOM: &[Action] = &[
+    Action::ReadRoom,
+    Action::WatchRoom,
+    Action::ReadIngest,
+    Action::ChangeRoom,
+    Action::DeleteRoom,
+    Action::ManageStreamKeys,
+    Action::MintPlaybackTokens,
+    Action::Publish,
+];
+/// What anybody may do in an open room.
+const OPEN: &[Action] = &[Action::ReadRoom, Action::WatchRoom];
+
+fn name(text: &str) -> RoomName {
+    RoomName::parse(text).expect("the test writes a slug")
+}
+
+fn facts(open: bool) -> RoomFacts {
+    RoomFacts { id: RoomId(5), name: name("demo"), owner: OWNER, open }
+}
+
+fn caller(standing: Standing) -> Caller {
+    Caller { standing, ..Caller::anonymous() }
+}
+
+fn token(room: &str, voucher: Voucher, grants: &[Grant]) -> Caller {
+    let grants: Grants = grants.iter().copied().collect();
+    caller(Standing::Token(RoomPass { room: name(room), voucher, grants, jti: "j".into() }))
+}
+
+fn stream_key(room: i64) -> Caller {
+    let pass = StreamKeyPass { key: StreamKeyId(1), locator: "l".into(), room_id: RoomId(room), room: name("demo") };
+    caller(Standing::StreamKey(pass))
+}
+
+/// A caller, what it may do on the server beyond what is public, and what it may do in the closed room.
+type Row = (&'static str, Caller, Vec<Action>, Vec<Action>);
+
+fn table() -> Vec<Row> {
+    let with_sign_out = [ACCOUNT, &[Action::SignOut]].concat();
+    let admin = [with_sign_out.as_slice(), &[Action::ReadMetrics]].concat();
+    let by_owner = |grants: &[Grant]| token("demo", Voucher::Account(OWNER, Role::Member), grants);
+    let all = &Grant::ALL;
+    vec![
+        ("nobody", Caller::anonymous(), vec![], vec![]),
+        ("nobody, on this machine", Caller::anonymous().at_loopback(true), vec![Action::ReadMetrics], vec![]),
+        ("the owner", caller(Standing::Session(SessionId(1), OWNER, Role::Member)), with_sign_out.clone(), ROOM.into()),
+        (
+            "the owner's script",
+            caller(Standing::ApiToken(ApiTokenId(1), OWNER, Role::Member)),
+            ACCOUNT.into(),
+            ROOM.into(),
+        ),
+        ("another account", caller(Standing::Session(SessionId(1), OTHER, Role::Member)), with_sign_out, vec![]),
+        ("another's script", caller(Standing::ApiToken(ApiTokenId(1), OTHER, Role::Member)), ACCOUNT.into(), vec![]),
+        ("an admin", caller(Standing::Session(SessionId(1), ADMIN, Role::Admin)), admin.clone(), ROOM.into()),
+        (
+            "an admin's script",
+            caller(Standing::ApiToken(ApiTokenId(1), ADMIN, Role::Admin)),
+            [ACCOUNT, &[Action::ReadMetrics]].concat(),
+            ROOM.into(),
+        ),
+        ("the room's encoder", stream_key(5), vec![], vec![Action::Publish]),
+        ("the encoder of a room of the same name before", stream_key(4), vec![], vec![]),
+        ("a token without grants", by_owner(&[]), vec![], vec![]),
+        ("a token to join", by_owner(&[Grant::Join]), vec![], vec![Action::ReadRoom]),
+        ("a token to chat", by_owner(&[Grant::Chat]), vec![], vec![Action::ReadRoom]),
+        ("a token to upload", by_owner(&[Grant::Upload]), vec![], vec![Action::ReadRoom]),
+        ("a token to watch", by_owner(&[Grant::Subscribe]), vec![], OPEN.into()),
+        ("a token to publish", by_owner(&[Grant::Publish]), vec![], vec![Action::ReadRoom, Action::Publish]),
+        ("a token to push", by_owner(&[Grant::Ingest]), vec![], vec![Action::ReadRoom, Action::Publish]),
+        ("a token to administer", by_owner(&[Grant::Admin]), vec![], ROOM.into()),
+        ("a token for everything", by_owner(all), vec![], ROOM.into()),
+        ("a token signed by an admin", token("demo", Voucher::Account(ADMIN, Role::Admin), all), vec![], ROOM.into()),
+        ("a token signed by another", token("demo", Voucher::Account(OTHER, Role::Member), all), vec![], vec![]),
+        ("a token for another room", token("other", Voucher::Account(OWNER, Role::Member), all), vec![], vec![]),
+        ("an admin's for another room", token("other", Voucher::Account(ADMIN, Role::Admin), all), vec![], vec![]),
+        ("a playback token", token("demo", Voucher::Server(RoomId(5)), &[Grant::Subscribe]), vec![], OPEN.into()),
+        (
+            "a playback token for a room of the same name before",
+            token("demo", Voucher::Server(RoomId(4)), &[Grant::Subscribe]),
+            vec![],
+            vec![],
+        ),
+        (
+            "a playback token for another room",
+            token("other", Voucher::Server(RoomId(5)), &[Grant::Subscribe]),
+            vec![],
+            vec![],
+        ),
+    ]
+}
+
+#[test]
+fn the_table_says_all_that_is_allowed() {
+    for (who, caller, on_server, in_room) in table() {
+        for action in Action::ALL {
+            let allowed = |room| authorise(&caller, action, room).is_ok();
+            let (closed, open) = (facts(false), facts(true));
+            if action.is_about_a_room() {
+                assert_eq!(allowed(Some(&closed)), in_room.contains(&action), "{who}: {action:?}, closed room");
+                let expect = in_room.contains(&action) || OPEN.contains(&action);
+                assert_eq!(allowed(Some(&open)), expect, "{who}: {action:?}, open room");
+                assert!(!allowed(None), "{who}: {action:?}, no room");
+            } else {
+                let expect = PUBLIC.contains(&action) || on_server.contains(&action);
+                assert_eq!(allowed(None), expect, "{who}: {action:?}");
+                assert_eq!(allowed(Some(&closed)), expect, "{who}: {action:?}, a room that does not matter");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_action_is_in_the_lists_once() {
+    let listed = [PUBLIC, ACCOUNT, ROOM, &[Action::SignOut, Action::ReadMetrics]].concat();
+    for action in Action::ALL {
+        assert_eq!(listed.iter().filter(|listed| **listed == action).count(), 1, "{action:?}");
+    }
+    assert_eq!(listed.len(), Action::ALL.len());
+}
+
+#[test]
+fn a_room_that_is_hidden_answers_like_one_that_is_not_there() {
+    for (who, caller, _, in_room) in table() {
+        for action in Action::ALL.into_iter().filter(|action| action.is_about_a_room()) {
+            if in_room.contains(&Action::ReadRoom) || in_room.contains(&action) {
+                continue;
+            }
+            let (missing, hidden) = (authorise(&caller, action, None), authorise(&caller, action, Some(&facts(false))));
+            assert_eq!(missing, hidden, "{who}: {action:?}");
+        }
+    }
+}
+
+#[test]
+fn a_no_says_what_would_help() {
+    let anonymous = Caller::anonymous();
+    let other = caller(Standing::Session(SessionId(1), OTHER, Role::Member));
+    let watcher = token("demo", Voucher::Server(RoomId(5)), &[Grant::Subscribe]);
+    let (open, closed) = (facts(true), facts(false));
+    for (caller, action, room, expect) in [
+        (&anonymous, Action::CreateRoom, None, Denied::Unauthenticated),
+        (&anonymous, Action::ChangeRoom, Some(&open), Denied::Unauthenticated),
+        (&anonymous, Action::ChangeRoom, None, Denied::Unauthenticated),
+        (&anonymous, Action::WatchRoom, Some(&closed), Denied::NotFound),
+        (&anonymous, Action::ReadRoom, None, Denied::NotFound),
+        (&other, Action::ChangeRoom, Some(&open), Denied::Forbidden),
+        (&other, Action::ChangeRoom, Some(&closed), Denied::NotFound),
+        (&other, Action::ReadMetrics, None, Denied::Forbidden),
+        (&watcher, Action::Publish, Some(&closed), Denied::Forbidden),
+        (&watcher, Action::CreateRoom, None, Denied::Forbidden),
+    ] {
+        assert_eq!(authorise(caller, action, room), Err(expect), "{action:?} {room:?}");
+    }
+}
