@@ -13,7 +13,8 @@ use crate::boxes::{InitError, init_segment};
 use crate::budget::Budget;
 use crate::config::{
     AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, ENDED_TARGET_DURATIONS, FORCED_BOUNDARY_SLACK, HELD_FRAMES_MAX, HlsConfig,
-    KEYFRAME_INTERVAL_WARN_SECS, PART_FILL_MIN, PART_TARGET_SLACK, VIDEO_STALL,
+    KEYFRAME_INTERVAL_WARN_SECS, PART_FILL_MIN, PART_TARGET_SLACK,
+    PART_WINDOW_TARGET_DURATIONS, VIDEO_STALL,
 };
 use crate::lane::{Boundary, Limits, Moment, WallClock, ticks};
 use crate::multivariant::Variant;
@@ -121,7 +122,6 @@ pub struct Packager {
 
 #[derive(Debug)]
 struct EpochState {
-    epoch: Epoch,
     anchor: WallTime,
     anchored: Instant,
     video: Option<TrackInfo>,
@@ -184,7 +184,6 @@ impl Packager {
         self.forget_at = None;
         self.next.epoch = epoch;
         self.epoch = Some(EpochState {
-            epoch,
             anchor: wall,
             anchored: now,
             video: None,
@@ -524,16 +523,15 @@ impl Packager {
             self.note_keyframe_interval(Some(timescale.seconds(ticks)));
         }
         if let Some(boundary) = outcome.boundary {
-            self.bound_audio(now, boundary);
+            self.bound_audio(boundary);
         }
         self.release_held(now);
     }
 
-    fn bound_audio(&mut self, now: Instant, boundary: Boundary) {
+    fn bound_audio(&mut self, boundary: Boundary) {
         if let Some(audio) = &mut self.audio {
             self.dirty |= audio.push_boundary(boundary);
         }
-        self.slide(now);
     }
 
     /// Video after an audio-only playlist began: from here on it decides where segments end.
@@ -613,19 +611,12 @@ impl Packager {
         if self.video.is_none() && self.audio_jumps(now, dts, timescale) {
             return self.accept_early(now, MediaKind::Audio, frame);
         }
-        self.change_audio_config(now, frame, timescale);
-        self.force_boundary_if_due(now, Moment::new(dts, timescale));
+        self.change_audio_config(frame, timescale);
+        self.force_boundary_if_due(Moment::new(dts, timescale));
         let expected = self.video.as_ref().and_then(VideoLane::expected_boundary);
         let Some(audio) = &mut self.audio else { return };
-        let segment = audio.rendition.next_msn();
-        let changed = audio.push(frame, dts);
+        self.dirty |= audio.push(frame, dts);
         audio.expect_boundary(expected);
-        self.dirty |= changed;
-        if self.video.is_none() && self.audio.as_ref().is_some_and(|audio| audio.rendition.next_msn() != segment) {
-            self.slide(now);
-        } else if changed {
-            self.slide(now);
-        }
     }
 
     /// In order, and not long before the picture begins.
@@ -660,14 +651,14 @@ impl Packager {
     }
 
     /// Other sound parameters need another init segment, so every rendition breaks here (RFC 8216bis §4.4.4.3).
-    fn change_audio_config(&mut self, now: Instant, frame: &Frame, timescale: Timescale) {
+    fn change_audio_config(&mut self, frame: &Frame, timescale: Timescale) {
         let changed = self.audio.as_ref().is_some_and(|audio| *audio.config != *frame.config);
         if !changed {
             return;
         }
         let init = self.make_init(&frame.config, timescale);
         if init.is_some() {
-            self.force_boundary(now, true);
+            self.force_boundary(true);
         }
         if let Some(audio) = &mut self.audio {
             audio.config = frame.config.clone();
@@ -678,16 +669,16 @@ impl Packager {
     }
 
     /// Audio outgrows its segment because video has stopped: both go on to the next.
-    fn force_boundary_if_due(&mut self, now: Instant, at: Moment) {
+    fn force_boundary_if_due(&mut self, at: Moment) {
         let Some(audio) = self.audio.as_ref().filter(|_| self.video.is_some()) else { return };
         let limit = audio.limits.target_duration + ticks(FORCED_BOUNDARY_SLACK, at.timescale);
         let due = audio.rendition.segment_start().is_some_and(|start| at.ticks - start > limit);
         if due {
-            self.force_boundary(now, false);
+            self.force_boundary(false);
         }
     }
 
-    fn force_boundary(&mut self, now: Instant, discontinuity: bool) {
+    fn force_boundary(&mut self, discontinuity: bool) {
         let Some(audio) = &mut self.audio else { return };
         let at = audio.end().unwrap_or(audio.segment_from());
         match &mut self.video {
@@ -709,7 +700,6 @@ impl Packager {
             }
         }
         self.dirty = true;
-        self.slide(now);
     }
 
     // ---- ends -----------------------------------------------------------------------------------------------------
@@ -736,7 +726,6 @@ impl Packager {
         self.next.discontinuity_sequence = self.next.discontinuity_sequence.max(sequence.unwrap_or(0));
         self.next.discontinuity = false;
         self.dirty = true;
-        self.slide(now);
         if let Some(epoch) = &mut self.epoch {
             epoch.running = false;
         }
@@ -751,9 +740,10 @@ impl Packager {
 
     /// Takes what left the window off the lists, and more if the server holds too much.
     fn slide(&mut self, now: Instant) {
-        let target = self.target_duration_secs.unwrap_or(0);
-        let window_secs = (target * u64::from(self.config.window_target_durations)) as f64;
-        self.renditions_mut().for_each(|rendition| rendition.slide(now, window_secs));
+        let target_secs = self.target_duration_secs.unwrap_or(0) as f64;
+        let window_secs = target_secs * f64::from(self.config.window_target_durations);
+        let part_window_secs = target_secs * PART_WINDOW_TARGET_DURATIONS;
+        self.renditions_mut().for_each(|rendition| rendition.slide(now, window_secs, part_window_secs));
         let excess = self.budget.excess();
         if excess > 0 {
             self.evict(excess);

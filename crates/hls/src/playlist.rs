@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use telstar_media::MediaKind;
 
-use crate::config::{HOLD_BACK_TARGET_DURATIONS, PART_HOLD_BACK_TARGETS, PART_WINDOW_TARGET_DURATIONS};
+use crate::config::{HOLD_BACK_TARGET_DURATIONS, PART_HOLD_BACK_TARGETS};
 use crate::rendered::Rendered;
 use crate::segment::Segment;
 
@@ -50,17 +50,16 @@ pub fn rendition_name(kind: MediaKind) -> &'static str {
 
 /// Writes the playlist of `finished` segments and the `open` one.
 pub(crate) fn render<'a>(
-    finished: impl DoubleEndedIterator<Item = &'a Arc<Segment>> + Clone,
+    finished: impl Iterator<Item = &'a Arc<Segment>> + Clone,
     open: Option<&'a Segment>,
     facts: &Facts,
 ) -> Rendered {
     let mut text = String::with_capacity(4_096);
     let segments = || finished.clone().map(Arc::as_ref).chain(open);
     write_header(&mut text, segments(), facts);
-    let parts_from = facts.parts_from_msn.max(first_msn_with_parts(finished.clone(), open, facts));
     let mut init = None;
     for segment in segments() {
-        write_segment(&mut text, segment, init != Some((segment.epoch, segment.init)), segment.msn >= parts_from);
+        write_segment(&mut text, segment, init != Some((segment.epoch, segment.init)), segment.msn >= facts.parts_from_msn);
         init = Some((segment.epoch, segment.init));
     }
     write_footer(&mut text, facts);
@@ -92,25 +91,6 @@ fn write_header<'a>(text: &mut String, mut segments: impl Iterator<Item = &'a Se
     if segments.all(|segment| segment.starts_independent) {
         line!(text, "#EXT-X-INDEPENDENT-SEGMENTS");
     }
-}
-
-/// RFC 8216bis §4.4.4.9: parts further than three target durations from the end are taken off the list.
-fn first_msn_with_parts<'a>(
-    finished: impl DoubleEndedIterator<Item = &'a Arc<Segment>>,
-    open: Option<&Segment>,
-    facts: &Facts,
-) -> u64 {
-    let window_secs = facts.target_duration_secs as f64 * PART_WINDOW_TARGET_DURATIONS;
-    let mut after_secs: f64 = open.map_or(0.0, |open| open.parts.iter().map(|part| part.duration_secs()).sum());
-    let mut first = open.map_or(u64::MAX, |open| open.msn);
-    for segment in finished.rev() {
-        if after_secs > window_secs {
-            break;
-        }
-        first = segment.msn;
-        after_secs += segment.duration_secs.unwrap_or(0.0);
-    }
-    first
 }
 
 /// RFC 8216bis §4.4.4: what applies to a segment stands before its first part.

@@ -93,13 +93,6 @@ impl Prelude {
         self.frames.is_empty()
     }
 
-    pub fn has(&self, kind: MediaKind) -> bool {
-        match kind {
-            MediaKind::Video => self.video.is_some(),
-            MediaKind::Audio => self.audio.is_some(),
-        }
-    }
-
     /// Decode time of the first video frame that was kept.
     pub fn video_start(&self) -> Option<Moment> {
         self.video.as_ref().map(|video| video.span.first)

@@ -40,7 +40,7 @@ pub(crate) struct Rendition {
     pub timescale: Timescale,
     /// PART-TARGET in milliseconds.
     pub part_target_ms: u64,
-    /// Parts of older segments are not listed: they were made for another part target.
+    /// Parts of older segments are not listed: they are far from the end, or were made for another part target.
     pub parts_from_msn: u64,
     /// The next part is expected to begin a segment.
     pub hint_next_segment: bool,
@@ -255,8 +255,18 @@ impl Rendition {
         self.finished.iter().skip(self.expiries.len()).filter_map(|segment| segment.duration_secs).sum()
     }
 
-    /// Takes segments off the list that leave at least `window_secs` behind them.
-    pub fn slide(&mut self, now: Instant, window_secs: f64) {
+    /// Takes segments off the list that leave at least `window_secs` behind them, and parts that are further from the end
+    /// than `part_window_secs` (RFC 8216bis §4.4.4.9).
+    pub fn slide(&mut self, now: Instant, window_secs: f64, part_window_secs: f64) {
+        let open = self.open_segment().into_iter().flat_map(|open| &open.parts);
+        let mut after_secs: f64 = open.map(|part| part.duration_secs()).sum();
+        for segment in self.finished.iter().rev() {
+            if after_secs > part_window_secs {
+                self.parts_from_msn = self.parts_from_msn.max(segment.msn + 1);
+                break;
+            }
+            after_secs += segment.duration_secs.unwrap_or(0.0);
+        }
         let mut listed_secs = self.listed_secs();
         self.longest_playlist_secs = self.longest_playlist_secs.max(listed_secs);
         while let Some(oldest) = self.finished.get(self.expiries.len()) {

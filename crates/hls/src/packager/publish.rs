@@ -21,10 +21,12 @@ const BANDWIDTH_STEP_BPS: u64 = 1_000;
 
 impl Packager {
     /// Emits a snapshot if anything that viewers see has changed.
-    pub(super) fn publish(&mut self, _now: Instant) {
-        if !std::mem::take(&mut self.dirty) {
+    pub(super) fn publish(&mut self, now: Instant) {
+        if !self.dirty {
             return;
         }
+        self.slide(now);
+        self.dirty = false;
         let snapshot = self.snapshot();
         self.effects.push_back(Effect::Snapshot(Arc::new(snapshot)));
     }
