@@ -61,7 +61,6 @@ export function buildControls(root: HTMLElement, player: Player, toggleInfo: () 
   const bar = h('div', { class: 'controls', role: 'group', 'aria-label': t('player.controls') },
     play.element, mute.element, volume, live, latency, h('span', { class: 'spring' }), viewers,
     info.element, pip.element, full.element);
-  pip.element.hidden = !document.pictureInPictureEnabled;
   info.show('info', 'player.info');
   pip.show('pip', 'player.pip');
 
@@ -73,6 +72,9 @@ export function buildControls(root: HTMLElement, player: Player, toggleInfo: () 
   return {
     bar,
     update(isLive, count) {
+      // Off air there is nothing to play, to look at or to take out of the page.
+      play.element.hidden = info.element.hidden = !player.isLoaded;
+      pip.element.hidden = !player.isLoaded || !document.pictureInPictureEnabled;
       play.show(video.paused ? 'play' : 'pause', video.paused ? 'player.play' : 'player.pause');
       const isSilent = video.muted || video.volume === 0;
       mute.show(isSilent ? 'muted' : 'volume', isSilent ? 'player.unmute' : 'player.mute');

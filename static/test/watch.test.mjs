@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
+
+test('the_view_follows_the_server_while_it_can_be_heard', () => {
+  const base = { connection: 'open', isRefused: false, room: { state: 'live' }, isPlaying: false };
+  const cases = [
+    [{}, 'live'],
+    [{ room: { state: 'offline' }, isPlaying: true }, 'offline'],
+    [{ room: { state: 'waiting' } }, 'waiting'],
+    [{ room: { state: 'reconnecting' }, isPlaying: true }, 'reconnecting'],
+    [{ room: null }, 'connecting'],
+    [{ room: null, connection: 'lost' }, 'connecting'],
+    [{ connection: 'lost' }, 'reconnecting'],
+    [{ connection: 'lost', isPlaying: true }, 'live'],
+    [{ room: null, connection: 'lost', isPlaying: true }, 'live'],
+    [{ isRefused: true, room: null }, 'denied'],
+  ];
+  for (const [change, expected] of cases) assert.equal(viewState({ ...base, ...change }), expected, JSON.stringify(change));
+});
+
+test('the_playback_token_goes_into_the_playlist_address', () => {
+  assert.equal(playlistUrl('/live/demo/index.m3u8', null), '/live/demo/index.m3u8');
+  assert.equal(playlistUrl('/live/demo/index.m3u8', 'a+b'), '/live/demo/index.m3u8?t=a%2Bb');
+  assert.equal(playlistUrl('/live/demo/index.m3u8?x=1', 'a'), '/live/demo/index.m3u8?x=1&t=a');
+});
+
+test('page_addresses_are_read_and_others_refused', () => {
+  assert.deepEqual(parseAddress('/watch/demo', '?t=abc&muted=1'), { room: 'demo', token: 'abc', isEmbed: false, engine: 'auto', startMuted: true });
+  assert.deepEqual(parseAddress('/embed/watch/demo', '?engine=native'), { room: 'demo', token: null, isEmbed: true, engine: 'native', startMuted: false });
+  for (const path of ['/watch/', '/watch', '/watch/a/b', '/other/demo', '/watch/%E0%A4%A']) assert.equal(parseAddress(path, ''), null, path);
+});
+
+test('a_wrong_clock_is_not_believed', () => {
+  assert.equal(liveLatencySecs(1.8, 1.2), 1.8);
+  assert.equal(liveLatencySecs(300, 1.2), 1.2);
+  assert.equal(liveLatencySecs(-40, 1.2), 1.2);
+  assert.equal(liveLatencySecs(null, 1.2), 1.2);
+  assert.equal(liveLatencySecs(1.8, null), 1.8);
+  assert.equal(liveLatencySecs(null, null), null);
+  assert.equal(liveLatencySecs(0.9, -0.2), 0.9);
+});
+
+/** Samples every 250 ms; `times` are the element's clock. */
+function feed(meter, start, times, isExpected = true) {
+  times.forEach((time, index) => meter.sample(start + index * 250, time, isExpected));
+  return start + times.length * 250;
+}
+
+test('smooth_play_has_no_stall', () => {
+  const meter = new StallMeter();
+  feed(meter, 0, [0, 0, 0, 0, 0, 0.1, 0.35, 0.6, 0.85, 1.1]);
+  assert.equal(meter.count, 0);
+});
+
+test('waiting_before_the_first_picture_is_no_stall', () => {
+  const meter = new StallMeter();
+  meter.waiting(0);
+  feed(meter, 0, [0, 0, 0, 0, 0, 0]);
+  meter.waiting(1_600);
+  assert.equal(meter.count, 0);
+});
+
+test('a_waiting_event_counts_once_and_lasts_until_the_picture_moves', () => {
+  const meter = new StallMeter();
+  let now = feed(meter, 0, [0, 0.25, 0.5]);
+  meter.waiting(now);
+  meter.waiting(now + 100);
+  now = feed(meter, now + 250, [0.5, 0.5]);
+  meter.sample(now, 0.75, true);
+  assert.equal(meter.count, 1);
+  assert.equal(meter.totalMs(now), 750);
+  assert.equal(meter.isStalled(), false);
+});
+
+test('a_freeze_without_an_event_is_a_stall_from_its_beginning', () => {
+  const meter = new StallMeter();
+  feed(meter, 0, [0, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5]);
+  assert.equal(meter.count, 1);
+  assert.equal(meter.totalMs(1_500), 1_000);
+});
+
+test('a_pause_is_no_stall', () => {
+  const meter = new StallMeter();
+  const now = feed(meter, 0, [0, 0.25, 0.5]);
+  const later = feed(meter, now, Array.from({ length: 20 }, () => 0.5), false);
+  feed(meter, later, [0.5, 0.75, 1]);
+  assert.equal(meter.count, 0);
+});
+
+test('a_jump_of_the_viewer_is_no_stall', () => {
+  const meter = new StallMeter();
+  const now = feed(meter, 0, [0, 0.25, 0.5]);
+  meter.soughtByViewer(now);
+  meter.waiting(now + 300);
+  assert.equal(meter.count, 0);
+});
+
+test('going_off_air_ends_a_stall_and_the_next_start_is_a_start', () => {
+  const meter = new StallMeter();
+  const now = feed(meter, 0, [0, 0.25, 0.5]);
+  meter.waiting(now);
+  meter.stop(now + 500);
+  meter.waiting(now + 1_000);
+  feed(meter, now + 1_000, [0, 0, 0, 0, 0, 0, 0.25]);
+  assert.equal(meter.count, 1);
+  assert.equal(meter.totalMs(now + 5_000), 500);
+});
