@@ -3,10 +3,10 @@
  * again and its state replaced, so that a subscriber never has to know that the connection was lost.
  */
 
-import type { BackoffOptions } from './backoff.js';
+import { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
 import { Connection, type ConnectionState } from './connection.js';
 import { TelstarError } from './errors.js';
-import { defaultPlatform, type Platform } from './platform.js';
+import { defaultPlatform, type Platform, type TimerHandle } from './platform.js';
 import type { Reply, SubscribeReply, TopicEvent } from './wire.js';
 
 export interface ClientOptions {
@@ -24,7 +24,10 @@ export interface SubscribeOptions<S> {
   onState?(state: S, change: StateChange): void;
   /** Every other event of the topic. */
   onEvent?(event: TopicEvent): void;
-  /** The server refused the topic. It is tried again after the next reconnect. */
+  /**
+   * The server refused the topic, or has ended it and refused it then: it is gone or not for us.
+   * It is tried again after the next reconnect.
+   */
   onError?(error: TelstarError): void;
 }
 
@@ -47,15 +50,22 @@ type Entry = {
   state: unknown;
   epoch: number | string | undefined;
   offset: number | undefined;
+  retry: Backoff;
+  retryTimer: TimerHandle | null;
 };
+
+/** Refusals that say nothing about the topic; asking again later is right. */
+const TRY_AGAIN = new Set(['timeout', 'unavailable', 'rate_limited', 'busy', 'too_many_subscriptions']);
 
 export class Client {
   private readonly connection: Connection;
+  private readonly platform: Platform;
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<(state: ConnectionState, reason: string | null) => void>();
 
   constructor(options: ClientOptions) {
     const { platform = defaultPlatform(), ...rest } = options;
+    this.platform = platform;
     this.connection = new Connection({ ...rest, platform }, {
       onState: (state, reason) => this.stateChanged(state, reason),
       onEvent: (event) => this.dispatch(event),
@@ -98,6 +108,8 @@ export class Client {
       state: null,
       epoch: undefined,
       offset: undefined,
+      retry: new Backoff(RECONNECT_BACKOFF, () => this.platform.random()),
+      retryTimer: null,
     };
     this.entries.set(topic, entry);
     if (this.connection.state === 'open') void this.send(entry);
@@ -113,6 +125,7 @@ export class Client {
   private unsubscribe(entry: Entry): void {
     if (this.entries.get(entry.topic) !== entry) return;
     this.entries.delete(entry.topic);
+    this.cancelRetry(entry);
     if (this.connection.state === 'open') {
       // A refusal changes nothing here: the entry is gone and its events are ignored.
       this.connection.request('unsubscribe', { topic: entry.topic }).catch(() => {});
@@ -121,8 +134,9 @@ export class Client {
 
   private stateChanged(state: ConnectionState, reason: string | null): void {
     for (const listener of [...this.listeners]) listener(state, reason);
-    if (state === 'open') {
-      for (const entry of this.entries.values()) void this.send(entry);
+    for (const entry of this.entries.values()) {
+      this.cancelRetry(entry);
+      if (state === 'open') void this.send(entry);
     }
   }
 
@@ -132,12 +146,15 @@ export class Client {
       const fields = { topic: entry.topic, ...(entry.options.watch === true ? { watch: true } : {}) };
       reply = (await this.connection.request('subscribe', fields)) as SubscribeReply;
     } catch (error) {
-      // A lost connection subscribes again by itself once it is back.
-      if (!(error instanceof TelstarError) || error.code === 'closed') return;
-      if (this.entries.get(entry.topic) === entry) entry.options.onError?.(error);
+      // A lost connection subscribes again by itself once it is back; a cancelled request was overtaken by our own.
+      if (!(error instanceof TelstarError) || error.code === 'closed' || error.code === 'cancelled') return;
+      if (this.entries.get(entry.topic) !== entry) return;
+      if (TRY_AGAIN.has(error.code)) this.sendLater(entry);
+      else entry.options.onError?.(error);
       return;
     }
     if (this.entries.get(entry.topic) !== entry) return;
+    entry.retry.reset();
     const newEpoch = entry.epoch !== undefined && entry.epoch !== reply.epoch;
     entry.epoch = reply.epoch;
     entry.offset = reply.offset;
@@ -145,9 +162,27 @@ export class Client {
     entry.options.onState?.(reply.state, { cause: 'subscribed', newEpoch });
   }
 
+  private sendLater(entry: Entry): void {
+    this.cancelRetry(entry);
+    entry.retryTimer = this.platform.setTimer(() => {
+      entry.retryTimer = null;
+      if (this.connection.state === 'open') void this.send(entry);
+    }, entry.retry.nextDelayMs());
+  }
+
+  private cancelRetry(entry: Entry): void {
+    if (entry.retryTimer !== null) this.platform.clearTimer(entry.retryTimer);
+    entry.retryTimer = null;
+  }
+
   private dispatch(event: TopicEvent): void {
     const entry = this.entries.get(event.topic);
     if (entry === undefined) return;
+    if (event.type === 'ended') {
+      // The server has dropped the subscription; asking again tells a topic that is gone from one that has changed hands.
+      void this.send(entry);
+      return;
+    }
     const newEpoch = event.epoch !== undefined && entry.epoch !== undefined && event.epoch !== entry.epoch;
     if (!newEpoch && isOld(event.offset, entry.offset)) return;
     const isGap = newEpoch || hasGap(event.offset, entry.offset);

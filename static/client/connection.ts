@@ -160,8 +160,9 @@ export class Connection {
   private lost(socket: SocketLike, code: number, reason: string): void {
     if (this.socket !== socket) return;
     this.detach();
-    if (code === CLOSE.unauthorised) {
-      this.setState('closed', 'unauthorised');
+    // Neither a bad credential nor a message that the server cannot read gets better by repeating it.
+    if (code === CLOSE.unauthorised || code === CLOSE.badMessage) {
+      this.setState('closed', code === CLOSE.unauthorised ? 'unauthorised' : 'bad_message');
       return;
     }
     this.retryLater(reason === '' ? `close ${code}` : reason);

@@ -9,8 +9,9 @@ export interface VideoTrack {
   kind: 'video';
   codec: string;
   rfc6381: string;
-  width: number;
-  height: number;
+  /** Null until the codec's configuration has come. */
+  width: number | null;
+  height: number | null;
   frame_rate: number | null;
   bitrate_bps: number | null;
   keyframe_interval_secs: number | null;

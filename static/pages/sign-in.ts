@@ -41,7 +41,7 @@ async function signIn(code: string): Promise<void> {
       show('warning', h('h1', {}, t('sign-in.failed')), h('p', { class: 'soft' }, inWords(error)), again);
       return;
     }
-    const isRefused = error instanceof TelstarError && error.status < 500 && error.status !== 429;
+    const isRefused = error instanceof TelstarError && [400, 401, 422].includes(error.status);
     show('warning', h('h1', {}, t('sign-in.failed')),
       h('p', { class: 'soft' }, isRefused ? t('sign-in.bad-code') : inWords(error)), howToSignIn());
   }

@@ -64,12 +64,15 @@ test('a_refused_token_ends_the_connection_and_is_not_tried_again', async () => {
   assert.equal(platform.sockets.length, 1);
 });
 
-test('close_4401_is_final_and_any_other_close_reconnects', async () => {
-  const refused = await subscribed();
-  refused.platform.socket.fail(4401, 'unauthorised');
-  await refused.platform.advance(600_000);
-  assert.equal(refused.platform.sockets.length, 1);
-  for (const code of [1001, 1006, 4400, 4408, 4409]) {
+test('closes_4400_and_4401_are_final_and_any_other_reconnects', async () => {
+  for (const [code, state] of [[4400, 'closed: bad_message'], [4401, 'closed: unauthorised']]) {
+    const { platform, states } = await subscribed();
+    platform.socket.fail(code, 'words');
+    await platform.advance(600_000);
+    assert.equal(platform.sockets.length, 1);
+    assert.equal(states.at(-1), state);
+  }
+  for (const code of [1001, 1006, 4408, 4409]) {
     const { platform } = await subscribed();
     platform.socket.fail(code);
     await platform.advance(1_000);
@@ -205,6 +208,39 @@ test('a_refused_topic_is_told_and_tried_again_after_a_reconnect', async () => {
   platform.socket.reply('subscribe', { topic: TOPIC, offset: 1, epoch: 1, state: {} });
   await settle();
   assert.deepEqual(seen, ['not_found', 'state']);
+});
+
+test('a_topic_that_ends_is_asked_for_once_more', async () => {
+  const { platform, seen } = await subscribed();
+  const end = () => platform.socket.deliver({ seq: 4, topic: TOPIC, type: 'ended' });
+  end();
+  await settle();
+  platform.socket.reply('subscribe', { topic: TOPIC, offset: 0, epoch: 2, state: 'next life' });
+  await settle();
+  assert.deepEqual(seen.at(-1), ['subscribed', 'next life', true]);
+  end();
+  await settle();
+  platform.socket.deliver({ re: platform.socket.sent.at(-1).id, ok: false, error: { code: 'not_found' } });
+  await settle();
+  assert.deepEqual(seen.at(-1), ['error', 'not_found']);
+  await platform.advance(10_000);
+  assert.equal(platform.socket.sent.filter((message) => message.type === 'subscribe').length, 3);
+});
+
+test('a_refusal_that_is_not_about_the_topic_is_tried_again_with_backoff', async () => {
+  const { platform, seen } = await subscribed();
+  platform.socket.deliver({ seq: 4, topic: TOPIC, type: 'ended' });
+  await settle();
+  const subscribes = () => platform.socket.sent.filter((message) => message.type === 'subscribe');
+  for (const code of ['unavailable', 'rate_limited', 'busy']) {
+    const count = subscribes().length;
+    platform.socket.deliver({ re: subscribes().at(-1).id, ok: false, error: { code } });
+    await settle();
+    assert.equal(subscribes().length, count);
+    await platform.advance(1_500);
+    assert.equal(subscribes().length, count + 1);
+  }
+  assert.equal(seen.filter(([what]) => what === 'error').length, 0);
 });
 
 test('a_closed_subscription_hears_nothing_more', async () => {

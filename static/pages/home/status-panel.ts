@@ -64,10 +64,8 @@ function tilesOf({ ingest }: RoomState): Tile[] {
 }
 
 function videoTiles(track: VideoTrack): Tile[] {
-  const tiles: Tile[] = [
-    ['tile.video', track.codec, 'video-codec'],
-    ['tile.size', `${track.width} × ${track.height}`, 'video-size'],
-  ];
+  const tiles: Tile[] = [['tile.video', track.codec, 'video-codec']];
+  if (track.width !== null && track.height !== null) tiles.push(['tile.size', `${track.width} × ${track.height}`, 'video-size']);
   if (track.frame_rate !== null) tiles.push(['tile.frame-rate', t('tile.frames-per-second', { rate: formatFrameRate(track.frame_rate) }), 'frame-rate']);
   if (track.bitrate_bps !== null) tiles.push(['tile.video-bitrate', formatBitrate(track.bitrate_bps), 'video-bitrate']);
   if (track.keyframe_interval_secs !== null) {

@@ -113,8 +113,8 @@ export class Player {
   }
 
   async play(): Promise<void> {
-    this.isPausedByViewer = false;
     if ((this.latencySecs() ?? 0) > RESUME_BEHIND_SECS) this.jumpToLive();
+    this.isPausedByViewer = false;
     await this.start();
   }
 
@@ -126,6 +126,7 @@ export class Player {
   jumpToLive(): void {
     this.meter.soughtByViewer(performance.now());
     this.engine?.jumpToLive();
+    if (this.isPausedByViewer) void this.start();
   }
 
   unmute(): void {

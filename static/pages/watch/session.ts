@@ -52,7 +52,7 @@ export class WatchSession {
 
   private connectionChanged(state: ConnectionState, reason: string | null): void {
     // The token was refused: expired, or not of this room.
-    if (state === 'closed' && reason !== null) this.isRefused = true;
+    if (state === 'closed' && reason !== null && reason !== 'bad_message') this.isRefused = true;
     this.onChange();
   }
 
