@@ -99,6 +99,7 @@ export interface ServerFacts {
   rtmp_url: string | null;
   rtmps_url: string | null;
   https_url: string | null;
+  /** Origins that others in the network can open; empty for a guest. */
   addresses: string[];
 }
 

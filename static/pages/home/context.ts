@@ -39,7 +39,6 @@ const LOOPBACK = /^https?:\/\/(localhost|127\.[\d.]+|\[::1\])(:|\/|$)/;
 /** Where viewers find the server; `network` is set where the public address only works on this computer. */
 export function shareOrigins(server: ServerFacts): { main: string; network: string | null } {
   const main = (server.public_url || location.origin).replace(/\/$/, '');
-  const https = server.https_url?.replace(/\/$/, '') ?? null;
-  const isLocal = LOOPBACK.test(main);
-  return { main, network: isLocal && https !== null && !LOOPBACK.test(https) ? https : null };
+  if (!LOOPBACK.test(main)) return { main, network: null };
+  return { main, network: server.addresses.find((origin) => !LOOPBACK.test(origin))?.replace(/\/$/, '') ?? null };
 }

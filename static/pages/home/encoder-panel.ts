@@ -67,6 +67,7 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
     copyField(t('encoder.server'), 'server', server), keyBox);
   return h('section', { class: 'card encoder' },
     h('h2', {}, t('encoder.heading')),
+    server === '' ? h('p', { class: 'warning', role: 'alert' }, icon('warning'), h('span', {}, t('encoder.off'))) : null,
     tabs([['OBS Studio', obs], ['ffmpeg', command]]),
     keyList);
 }
