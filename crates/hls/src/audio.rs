@@ -158,7 +158,8 @@ impl AudioLane {
             self.rendition.close_segment(end);
         }
         while self.rendition.next_msn() < next_msn {
-            let secs = video_end.map_or(0.0, |end| end.secs_since(self.segment_from).max(0.0));
+            let target_secs = self.timescale().seconds(self.limits.target_duration);
+            let secs = video_end.map_or(0.0, |end| end.secs_since(self.segment_from).clamp(0.0, target_secs));
             self.rendition.push_gap(secs, self.clock.at(self.segment_from));
         }
     }

@@ -73,12 +73,12 @@ impl Cadence {
         (self.recent().len() >= INTERVALS_MIN && longest - shortest <= self.even).then_some(shortest)
     }
 
-    fn shortest(&self) -> Option<i64> {
+    /// The shortest recent interval: the least that the next frame lasts.
+    pub fn shortest(&self) -> Option<i64> {
         self.recent().iter().min().copied()
     }
 
-    /// The longest recent interval: how long the next frame may last when nothing better is known.
-    pub fn longest(&self) -> Option<i64> {
+    fn longest(&self) -> Option<i64> {
         self.recent().iter().max().copied()
     }
 
@@ -87,17 +87,22 @@ impl Cadence {
         self.gop_repeated && self.gop.is_some_and(|gop| gop.frames == self.frames_since_key)
     }
 
+    /// When the next keyframe comes if this group of pictures is as long as the one before.
+    pub fn likely_key(&self) -> Option<i64> {
+        let gop = self.gop.filter(|gop| self.frames_since_key <= gop.frames)?;
+        Some(self.last_key? + gop.ticks)
+    }
+
     /// When the next keyframe comes, if groups of pictures have one length and it is not overdue.
     pub fn next_key(&self) -> Option<i64> {
-        let gop = self.gop.filter(|gop| self.gop_repeated && self.frames_since_key <= gop.frames)?;
-        Some(self.last_key? + gop.ticks)
+        self.likely_key().filter(|_| self.gop_repeated)
     }
 }
 
 /// What the first frames say about the frame interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Interval {
-    /// Ticks: the mean of an even source, the longest of an uneven one.
+    /// Mean ticks; of an even source without its few dropped frames.
     pub ticks: f64,
     pub constant: bool,
 }
@@ -111,11 +116,8 @@ impl Interval {
         let even = rescale(EVEN_MICROS, Timescale::MICROS, timescale);
         let usual: Vec<i64> = intervals.iter().copied().filter(|ticks| (ticks - median).abs() <= even).collect();
         let constant = usual.len() * 10 >= intervals.len() * 9;
-        let ticks = if constant {
-            usual.iter().sum::<i64>() as f64 / usual.len() as f64
-        } else {
-            *intervals.last()? as f64
-        };
+        let counted = if constant { &usual } else { &intervals };
+        let ticks = counted.iter().sum::<i64>() as f64 / counted.len() as f64;
         Some(Interval { ticks, constant })
     }
 }
@@ -148,7 +150,7 @@ mod tests {
             cadence.observe(dts, dts == 0);
         }
         assert_eq!(cadence.steady(), None);
-        assert_eq!(cadence.longest(), Some(201 * 90));
+        assert_eq!(cadence.shortest(), Some(33 * 90));
         assert_eq!(Interval::of(&times, Timescale::VIDEO).map(|i| i.constant), Some(false));
     }
 

@@ -57,6 +57,10 @@ pub(crate) const TARGET_DURATION_SECS_MIN: u64 = 2;
 /// interval is 250 frames, which is 4.2 s at 60 frames per second.
 pub(crate) const KEYFRAME_INTERVAL_WARN_SECS: f64 = 4.1;
 
+/// How far a decode time may be written before the source's, so that a late frame does not stretch a part beyond the part
+/// target. Presentation times are not touched. Beyond it (less than one frame a second, or so) the part is stretched.
+pub(crate) const DECODE_EARLY_MAX: Duration = Duration::from_millis(1_000);
+
 /// Audio this far before the first keyframe is kept, earlier audio has no picture to go with. A guess.
 pub(crate) const AUDIO_LEAD_MAX: Duration = Duration::from_millis(500);
 
@@ -71,9 +75,10 @@ pub(crate) const VIDEO_STALL: Duration = Duration::from_millis(1_500);
 /// Audio frames that wait for video at most; beyond, the oldest go on. 20 s of AAC at 48 kHz.
 pub(crate) const HELD_FRAMES_MAX: usize = 1_024;
 
-/// Audio beyond the target duration before a boundary is forced on a video track that has stopped. The standard rounds
-/// segment durations to the nearest second, so half a second is the most that may be added.
-pub(crate) const FORCED_BOUNDARY_SLACK: Duration = Duration::from_millis(450);
+/// The most that a segment may last beyond the target duration: the standard rounds EXTINF to the nearest second, so
+/// anything below half a second is within it. Video is cut before by its own rule unless a frame is late; audio gets here
+/// only when video has stopped, which forces a boundary on both.
+pub(crate) const TARGET_DURATION_SLACK: Duration = Duration::from_millis(450);
 
 /// Boundaries that audio may lag behind video before the missing audio becomes a gap.
 pub(crate) const AUDIO_BOUNDARIES_MAX: usize = 3;
@@ -94,6 +99,6 @@ pub(crate) const CONTINUE_WAIT: Duration = Duration::from_secs(2);
 /// After ENDLIST everything stays fetchable for this many target durations, then the room is empty again.
 pub(crate) const ENDED_TARGET_DURATIONS: u32 = 10;
 
-const _: () = assert!(AUDIO_AHEAD_MAX.as_millis() < FORCED_BOUNDARY_SLACK.as_millis(), "held audio must not force a boundary");
+const _: () = assert!(AUDIO_AHEAD_MAX.as_millis() < TARGET_DURATION_SLACK.as_millis(), "held audio must not force a boundary");
 const _: () = assert!(SEGMENT_TOLERANCE.as_millis() < 500, "EXTINF rounded to whole seconds must stay within the target");
 const _: () = assert!(CONTINUE_FRAMES_MIN > 4, "a cadence needs four intervals before it predicts");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use telstar_units::{Timescale, WallTime, rescale};
 
-use crate::config::{HlsConfig, SEGMENT_TOLERANCE};
+use crate::config::{DECODE_EARLY_MAX, HlsConfig, SEGMENT_TOLERANCE, TARGET_DURATION_SLACK};
 
 /// Where a segment of one rendition ends so that the other ends its own there too.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,11 @@ pub(crate) struct Limits {
     pub target_duration: i64,
     pub tolerance: i64,
     pub part_target: i64,
+    /// What a segment may last beyond the target duration.
+    pub slack: i64,
+    pub decode_early_max: i64,
+    /// A keyframe that is later than this begins its segment at its own time.
+    pub jump_min: i64,
 }
 
 impl Limits {
@@ -70,6 +75,9 @@ impl Limits {
             target_duration: ticks(Duration::from_secs(target_duration_secs), timescale),
             tolerance: ticks(SEGMENT_TOLERANCE, timescale),
             part_target: ticks(Duration::from_millis(part_target_ms), timescale),
+            slack: ticks(TARGET_DURATION_SLACK, timescale),
+            decode_early_max: ticks(DECODE_EARLY_MAX, timescale),
+            jump_min: ticks(SEGMENT_TOLERANCE, timescale),
         }
     }
 }

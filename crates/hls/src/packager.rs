@@ -12,7 +12,7 @@ use crate::audio::AudioLane;
 use crate::boxes::{InitError, init_segment};
 use crate::budget::Budget;
 use crate::config::{
-    AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, ENDED_TARGET_DURATIONS, FORCED_BOUNDARY_SLACK, HELD_FRAMES_MAX, HlsConfig,
+    AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, ENDED_TARGET_DURATIONS, TARGET_DURATION_SLACK, HELD_FRAMES_MAX, HlsConfig,
     KEYFRAME_INTERVAL_WARN_SECS, PART_FILL_MIN, PART_TARGET_SLACK,
     PART_WINDOW_TARGET_DURATIONS, VIDEO_STALL,
 };
@@ -374,7 +374,7 @@ impl Packager {
         self.continues = true;
         self.set_state(State::Live);
         self.dirty = true;
-        for (kind, frame) in self.prelude.take_frames() {
+        for (kind, frame) in self.prelude.take_sorted() {
             self.accept(now, kind, &frame);
         }
     }
@@ -592,9 +592,12 @@ impl Packager {
 
     fn is_ahead_of_video(&self, frame: &Frame) -> bool {
         let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return false };
-        let Some(last) = self.video.as_ref().and_then(VideoLane::last_moment) else { return self.video.is_some() };
+        let Some(video) = &self.video else { return false };
+        let Some(last) = video.last_moment() else { return true };
         let at = Moment::new(self.shift(frame.dts, track.timescale), track.timescale);
-        at.secs_since(last) > AUDIO_AHEAD_MAX.as_secs_f64()
+        // What lies beyond the next boundary must not be written before it is known.
+        let beyond = video.likely_boundary().is_some_and(|likely| at.is_at_or_after(likely));
+        beyond || at.secs_since(last) > AUDIO_AHEAD_MAX.as_secs_f64()
     }
 
     fn pass_audio(&mut self, now: Instant, frame: &Frame) {
@@ -613,7 +616,7 @@ impl Packager {
         }
         self.change_audio_config(frame, timescale);
         self.force_boundary_if_due(Moment::new(dts, timescale));
-        let expected = self.video.as_ref().and_then(VideoLane::expected_boundary);
+        let expected = self.video.as_ref().and_then(VideoLane::likely_boundary);
         let Some(audio) = &mut self.audio else { return };
         self.dirty |= audio.push(frame, dts);
         audio.expect_boundary(expected);
@@ -671,7 +674,7 @@ impl Packager {
     /// Audio outgrows its segment because video has stopped: both go on to the next.
     fn force_boundary_if_due(&mut self, at: Moment) {
         let Some(audio) = self.audio.as_ref().filter(|_| self.video.is_some()) else { return };
-        let limit = audio.limits.target_duration + ticks(FORCED_BOUNDARY_SLACK, at.timescale);
+        let limit = audio.limits.target_duration + ticks(TARGET_DURATION_SLACK, at.timescale);
         let due = audio.rendition.segment_start().is_some_and(|start| at.ticks - start > limit);
         if due {
             self.force_boundary(false);
@@ -719,6 +722,9 @@ impl Packager {
         if let Some(furthest) = places.max_by_key(|place| place.msn) {
             if let Some(audio) = &mut self.audio {
                 audio.flush(furthest.msn, video_end);
+                if let (Some(video), Some(end)) = (&mut self.video, audio.end()) {
+                    video.fill_gaps(furthest.msn, end);
+                }
             }
             self.next.msn = furthest.msn.max(self.next.msn);
         }

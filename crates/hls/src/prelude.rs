@@ -161,8 +161,16 @@ impl Prelude {
         starts.into_iter().flatten().map(|at| at.timescale.seconds(at.ticks)).fold(0.0, f64::min)
     }
 
-    pub fn take_frames(&mut self) -> Vec<(MediaKind, Frame)> {
-        std::mem::take(self).frames
+    /// The frames in order of decode time, so that both tracks are cut at the same places however they arrived.
+    pub fn take_sorted(&mut self) -> Vec<(MediaKind, Frame)> {
+        let Prelude { mut frames, video, audio, .. } = std::mem::take(self);
+        let timescale = |kind: MediaKind| match kind {
+            MediaKind::Video => video.as_ref().map(|video| video.span.first.timescale),
+            MediaKind::Audio => audio.as_ref().map(|span| span.first.timescale),
+        };
+        // Stable: each track keeps its own order.
+        frames.sort_by_cached_key(|(kind, frame)| timescale(*kind).map(|scale| Moment::new(frame.dts, scale).micros()));
+        frames
     }
 
     /// The first frame of a kind.

@@ -247,10 +247,6 @@ impl Rendition {
         (&self.finished, self.expiries.len())
     }
 
-    pub fn has_listed(&self) -> bool {
-        self.expiries.len() < self.finished.len() || self.open.is_some()
-    }
-
     fn listed_secs(&self) -> f64 {
         self.finished.iter().skip(self.expiries.len()).filter_map(|segment| segment.duration_secs).sum()
     }

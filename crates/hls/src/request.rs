@@ -120,7 +120,8 @@ pub enum Answer {
 /// Answers a request for a media playlist.
 pub fn answer(snapshot: &Snapshot, kind: MediaKind, directives: &Directives) -> Answer {
     let Some(view) = snapshot.rendition(kind) else { return Answer::NotFound };
-    let ready = || Answer::Ready(view.playlist.clone());
+    let Some(playlist) = &view.playlist else { return Answer::NotFound };
+    let ready = || Answer::Ready(playlist.clone());
     // RFC 8216bis §6.2.5.2: an ended playlist is answered at once, whatever is asked.
     let Some(msn) = directives.msn.filter(|_| !view.ended) else { return ready() };
     match view.progress(msn, directives.part) {
@@ -145,7 +146,8 @@ impl RenditionView {
         }
         let is_finished = |msn: u64| finished.is_some_and(|finished| msn <= finished);
         let Some(part) = part else {
-            return if is_finished(msn) { Progress::There } else { Progress::Coming };
+            let there = msn < last.msn || is_finished(msn);
+            return if there { Progress::There } else { Progress::Coming };
         };
         if msn < last.msn {
             // RFC 8216bis §6.2.5.2: past the last part of a segment means part 0 of the next, which is there already.

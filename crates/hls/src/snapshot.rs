@@ -61,7 +61,7 @@ impl Snapshot {
 /// One rendition of a snapshot.
 #[derive(Debug)]
 pub struct RenditionView {
-    pub(crate) playlist: Arc<Rendered>,
+    pub(crate) playlist: Option<Arc<Rendered>>,
     /// Fetchable segments in order of their consecutive numbers, the open one last.
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) inits: Vec<Init>,
@@ -71,9 +71,9 @@ pub struct RenditionView {
 }
 
 impl RenditionView {
-    /// The media playlist.
-    pub fn playlist(&self) -> &Arc<Rendered> {
-        &self.playlist
+    /// The media playlist, while anything is listed. Bytes may be fetchable longer.
+    pub fn playlist(&self) -> Option<&Arc<Rendered>> {
+        self.playlist.as_ref()
     }
 
     /// The part that will come next, while one is announced.

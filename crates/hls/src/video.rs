@@ -1,10 +1,15 @@
 //! The video lane: turns frames into samples, and decides where parts and segments end.
 //!
-//! Presentation times are the source's, exactly. Decode times are the source's but for the first sample of a part that
-//! was closed before its successor came: that sample begins where the part was said to end, usually a fraction of a
-//! millisecond early, and its composition offset makes up for it. So the durations of all samples add up to every
+//! Presentation times are the source's, exactly. Decode times are the source's but for the first sample of some parts:
+//! - A part that was closed before its successor came ends where it was said to, and the successor begins there: a fraction
+//!   of a millisecond early while frames come evenly.
+//! - A part whose last frame lasts beyond the part target (frames come unevenly, or the encoder dropped some) ends at the
+//!   part target, and the late successor begins there.
+//!
+//! The composition offset makes up for it, and the samples after catch up. So the durations of all samples add up to every
 //! `tfdt`, which browsers need: a jump in decode time makes them drop frames until the next keyframe (Media Source
-//! Extensions §3.5.8, "last decode timestamp").
+//! Extensions §3.5.8, "last decode timestamp"). A segment that begins with a keyframe after a pause is where the gap is
+//! shown as one.
 
 use std::sync::Arc;
 
@@ -71,14 +76,17 @@ impl VideoLane {
     /// Takes the next frame. `new_config` says that an init segment was added for it.
     pub fn push(&mut self, frame: &Frame, dts: i64, pts: i64, new_config: bool) -> VideoOutcome {
         let mut outcome = VideoOutcome { gop_ticks: self.cadence.observe(dts, frame.key), ..VideoOutcome::default() };
-        let not_before = self.last.map_or(i64::MIN, |last| last.out + 1);
-        let out = self.closed_end.take().unwrap_or(dts).max(not_before);
+        let mut out = self.decode_time(dts);
         if let Some(start) = self.rendition.segment_start() {
-            let ends = self.ends_segment(frame.key, out - start, new_config);
+            let ends = self.ends_segment(frame.key, dts - start, new_config);
             let too_long = !ends && self.reaches_limit(start, out);
             outcome.cut = too_long && !frame.key;
             if ends || too_long {
-                self.rendition.close_segment(out);
+                self.rendition.close_part(out);
+                if frame.key && dts - out > self.limits.jump_min {
+                    out = dts;
+                }
+                self.rendition.close_segment(out.min(start + self.limits.target_duration + self.limits.slack));
                 outcome.boundary = Some(Boundary { at: Moment::new(out, self.timescale()), discontinuity: new_config });
                 outcome.changed = true;
             } else if self.overfills_part(out) {
@@ -99,6 +107,20 @@ impl VideoLane {
         outcome
     }
 
+    /// The decode time that is written for a frame with the source's `dts`.
+    fn decode_time(&mut self, dts: i64) -> i64 {
+        let mut out = self.closed_end.take().unwrap_or(dts);
+        if let Some(start) = self.rendition.part_start()
+            && dts - (start + self.limits.part_target) <= self.limits.decode_early_max
+        {
+            out = out.min(start + self.limits.part_target);
+        }
+        if let Some(start) = self.rendition.segment_start() {
+            out = out.min(start + self.limits.target_duration + self.limits.slack);
+        }
+        out.max(self.last.map_or(i64::MIN, |last| last.out + 1))
+    }
+
     /// A keyframe ends a segment of at least the least length, and any that does not itself begin with a keyframe: players
     /// can start only at one.
     fn ends_segment(&self, key: bool, elapsed: i64, new_config: bool) -> bool {
@@ -111,7 +133,7 @@ impl VideoLane {
     /// granted unless the next keyframe is known to come later still.
     fn reaches_limit(&self, start: i64, out: i64) -> bool {
         let Limits { target_duration, tolerance, .. } = self.limits;
-        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(0);
+        let length = self.cadence.shortest().unwrap_or(0);
         let key_comes_later = self.cadence.next_key().is_some_and(|key| key > start + target_duration + tolerance);
         let (limit, slack) = if key_comes_later { (target_duration, length / 2) } else { (target_duration, tolerance) };
         out + length > start + limit + slack
@@ -119,7 +141,7 @@ impl VideoLane {
 
     /// A frame at `out` would carry the open part over the part target.
     fn overfills_part(&self, out: i64) -> bool {
-        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(0);
+        let length = self.cadence.shortest().unwrap_or(0);
         self.rendition.part_start().is_some_and(|start| out + length - start > self.limits.part_target)
     }
 
@@ -141,17 +163,29 @@ impl VideoLane {
         true
     }
 
-    /// When the open segment is expected to end, if keyframes come evenly.
-    pub fn expected_boundary(&self) -> Option<Moment> {
+    /// When the open segment ends if this group of pictures is as long as the one before.
+    pub fn likely_boundary(&self) -> Option<Moment> {
         let start = self.rendition.segment_start()?;
-        let key = self.cadence.next_key()?;
+        let key = self.cadence.likely_key()?;
         self.ends_segment(true, key - start, false).then(|| Moment::new(key, self.timescale()))
+    }
+
+    /// Numbers what is missing up to `end`, so that both renditions go on with the segment `next_msn`.
+    pub fn fill_gaps(&mut self, next_msn: u64, end: Moment) {
+        while self.rendition.next_msn() < next_msn {
+            let from = Moment::new(self.closed_end.unwrap_or(0), self.timescale());
+            self.rendition.push_gap(end.secs_since(from).clamp(0.0, self.target_secs()), self.clock.at(from));
+        }
+    }
+
+    fn target_secs(&self) -> f64 {
+        self.timescale().seconds(self.limits.target_duration)
     }
 
     /// Ends the open part and segment where they stand. Returns where that is.
     pub fn flush(&mut self) -> Option<Moment> {
         let last = self.last?;
-        let length = self.cadence.steady().or(self.cadence.longest()).unwrap_or(1).min(self.limits.part_target).max(1);
+        let length = self.cadence.shortest().unwrap_or(1).min(self.limits.part_target).max(1);
         let end = self.closed_end.unwrap_or(last.out + length);
         self.rendition.close_segment(end);
         self.closed_end = Some(end);

@@ -70,7 +70,8 @@ impl Packager {
             report: self.rendition(other).and_then(newest).map(|newest| (other, newest)),
             ended,
         };
-        let playlist = Arc::new(playlist::render(finished.range(unlisted..), open, &facts));
+        let playlist =
+            newest(rendition).map(|_| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
         let segments = finished.iter().cloned().chain(open.map(|open| Arc::new(open.clone()))).collect();
         let inits = rendition.inits().to_vec();
         Some(RenditionView { playlist, segments, inits, hint, part_target_ms: rendition.part_target_ms, ended })
@@ -78,7 +79,7 @@ impl Packager {
 
     /// The multivariant playlist, written anew when what it says has changed.
     fn multivariant(&mut self) -> Option<Arc<Rendered>> {
-        if !self.continues || !self.renditions().any(Rendition::has_listed) {
+        if !self.renditions().any(is_listed) {
             return None;
         }
         let mut variant = self.variant_now();
@@ -99,14 +100,14 @@ impl Packager {
     }
 
     fn variant_now(&self) -> Variant {
-        let meters = || self.renditions().map(Rendition::meter);
+        let meters = || self.renditions().filter(|rendition| is_listed(rendition)).map(Rendition::meter);
         let peak_bps = meters().map(|meter| meter.peak_bps).sum::<f64>();
         let average_bps = meters().map(|meter| Meter::average_bps(&meter)).sum::<f64>();
         let independent =
             self.video.as_ref().is_none_or(|video| listed(&video.rendition).all(|segment| segment.starts_independent));
         Variant {
-            video: self.video.as_ref().map(|lane| CodecFacts::of(&lane.config)),
-            audio: self.audio.as_ref().map(|lane| CodecFacts::of(&lane.config)),
+            video: self.video.as_ref().filter(|lane| is_listed(&lane.rendition)).map(|lane| CodecFacts::of(&lane.config)),
+            audio: self.audio.as_ref().filter(|lane| is_listed(&lane.rendition)).map(|lane| CodecFacts::of(&lane.config)),
             frame_rate: self.frame_rate.filter(|_| self.video.is_some()),
             bandwidth_bps: rounded(peak_bps),
             average_bandwidth_bps: rounded(average_bps),
@@ -122,6 +123,10 @@ fn rounded(bps: f64) -> u64 {
 fn listed(rendition: &Rendition) -> impl DoubleEndedIterator<Item = &Segment> {
     let (finished, unlisted) = rendition.finished();
     finished.range(unlisted..).map(Arc::as_ref).chain(rendition.open_segment())
+}
+
+fn is_listed(rendition: &Rendition) -> bool {
+    newest(rendition).is_some()
 }
 
 fn newest(rendition: &Rendition) -> Option<PartId> {

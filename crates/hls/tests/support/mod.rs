@@ -7,4 +7,5 @@
 
 pub mod checker;
 pub mod media;
+pub mod room;
 pub mod source;
