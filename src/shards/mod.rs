@@ -154,3 +154,6 @@ impl ShardCounters {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;
