@@ -4,7 +4,7 @@ import { TelstarError, type Room, type RoomTopicState, type Subscription } from 
 import { busy } from '../shared/field.js';
 import { freshId, h, replace, setProp, setText } from '../shared/dom.js';
 import { confirmDialog } from '../shared/dialog.js';
-import { t } from '../shared/i18n.js';
+import { t, type Message } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { inWords } from '../shared/problems.js';
 import { formatUptime } from '../shared/format.js';
@@ -30,25 +30,35 @@ export function buildRoomView(context: Context, name: string): View {
     },
   };
 
+  const setTitle = (title: string): void => {
+    if (view.title === title) return;
+    view.title = title;
+    document.title = `${title} · Telstar`;
+  };
+  const showProblem = (title: Message, text: Message | string): void => {
+    stop();
+    replace(root, backLink(), h('section', { class: 'card empty', role: 'alert' }, icon('warning'),
+      h('h1', { tabindex: -1 }, title), h('p', { class: 'soft' }, text)));
+  };
   context.rest.room(name).then(
     (room) => {
       if (isDisposed) return;
       const page = buildPage(context, room);
       replace(root, ...page.nodes);
-      document.title = `${room.title} · Telstar`;
+      setTitle(room.title);
       root.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true });
-      subscription = context.rooms.follow(name, (state) => page.showState(state));
+      subscription = context.rooms.follow(name, (state) => page.showState(state), () => showProblem(t('room.gone'), t('room.gone-text')));
       stop = context.rooms.listen(() => {
         const current = context.rooms.rooms?.get(name);
-        if (current !== undefined) page.showRoom(current);
+        if (current === undefined) return;
+        page.showRoom(current);
+        setTitle(current.title);
       });
     },
     (error: unknown) => {
       if (isDisposed) return;
       const isGone = error instanceof TelstarError && error.status === 404;
-      replace(root, backLink(), h('section', { class: 'card empty', role: 'alert' }, icon('warning'),
-        h('h1', { tabindex: -1 }, isGone ? t('room.gone') : t('home.failed')),
-        h('p', { class: 'soft' }, isGone ? t('room.gone-text') : inWords(error))));
+      showProblem(isGone ? t('room.gone') : t('home.failed'), isGone ? t('room.gone-text') : inWords(error));
     },
   );
   return view;

@@ -63,8 +63,8 @@ export class RoomStore {
   }
 
   /** The full state of one room, with the ingest's details. */
-  follow(name: string, onState: (state: RoomTopicState) => void): Subscription<RoomTopicState> {
-    return this.client.subscribe<RoomTopicState>(`room:${name}`, { onState });
+  follow(name: string, onState: (state: RoomTopicState) => void, onGone: () => void): Subscription<RoomTopicState> {
+    return this.client.subscribe<RoomTopicState>(`room:${name}`, { onState, onError: onGone });
   }
 
   listen(listener: Listener): () => void {
