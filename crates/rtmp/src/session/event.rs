@@ -65,6 +65,8 @@ pub enum RejectReason {
     Revoked,
     /// A limit of the server is reached.
     Busy,
+    /// The stream has more bits per second than the server takes.
+    BitrateTooHigh,
     /// The server is shutting down.
     ShuttingDown,
     /// The server cannot decide now.
@@ -80,6 +82,7 @@ impl RejectReason {
             | RejectReason::TakenOver
             | RejectReason::Revoked
             | RejectReason::Busy
+            | RejectReason::BitrateTooHigh
             | RejectReason::Unavailable => "NetStream.Publish.BadName",
             RejectReason::ShuttingDown => "NetConnection.Connect.AppShutdown",
         }
@@ -93,6 +96,7 @@ impl RejectReason {
             RejectReason::TakenOver => "Another encoder has taken over this stream.",
             RejectReason::Revoked => "The stream key was revoked.",
             RejectReason::Busy => "The server takes no more streams at the moment.",
+            RejectReason::BitrateTooHigh => "The bitrate is higher than the server takes.",
             RejectReason::ShuttingDown => "The server is shutting down.",
             RejectReason::Unavailable => "The server cannot take the stream at the moment.",
         }

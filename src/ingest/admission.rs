@@ -1,0 +1,111 @@
+//! Who may publish: from a request of the RTMP core to a way into a room, or the reason why not.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use telstar_rtmp::{PublishRequest, RejectReason};
+use telstar_units::RoomName;
+
+use crate::auth::{
+    Action, AuthError, Authority, Caller, Credential, RoomFacts, Secret, Standing, StreamKeyPass, Throttle,
+    ThrottleConfig, authorise,
+};
+use crate::metrics::Metrics;
+use crate::rooms::{IngestHandle, IngestRequest, PublishRefusal, Rooms};
+
+/// The door for encoders. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Admission {
+    authority: Arc<Authority>,
+    rooms: Rooms,
+    metrics: Arc<Metrics>,
+    throttle: Arc<Mutex<Throttle>>,
+}
+
+impl Admission {
+    pub(super) fn new(authority: Arc<Authority>, rooms: Rooms, metrics: Arc<Metrics>) -> Admission {
+        let throttle = Arc::new(Mutex::new(Throttle::new(ThrottleConfig::default())));
+        Admission { authority, rooms, metrics, throttle }
+    }
+
+    /// Lets a request in, or says why not. A wrong key, an unknown room and a key of another room are one answer.
+    pub(super) async fn decide(
+        &self,
+        address: IpAddr,
+        protocol: &'static str,
+        request: &PublishRequest,
+    ) -> Result<IngestHandle, RejectReason> {
+        let result = self.admit(address, protocol, request).await;
+        if matches!(result, Err(RejectReason::InvalidKey | RejectReason::Revoked)) {
+            self.metrics.auth_refused_requests.add(1);
+        }
+        result
+    }
+
+    async fn admit(
+        &self,
+        address: IpAddr,
+        protocol: &'static str,
+        request: &PublishRequest,
+    ) -> Result<IngestHandle, RejectReason> {
+        let key = request.key.as_ref().ok_or(RejectReason::InvalidKey)?;
+        self.throttle().check(Instant::now(), address).map_err(|_| RejectReason::Busy)?;
+        let caller = self.authenticate(address, Secret::new(key.expose().to_owned())).await?;
+        let Standing::StreamKey(pass) = &caller.standing else { return Err(RejectReason::InvalidKey) };
+        let room = self.room(&caller, pass, request.name.as_deref()).await?;
+        let encoder = Some(request.encoder.flash_ver.clone()).filter(|name| !name.is_empty()).map(Into::into);
+        let ingest = IngestRequest { room, key: Some(pass.key), protocol, encoder };
+        let handle = self.rooms.open_ingest(ingest).await.map_err(|refusal| match refusal {
+            PublishRefusal::InUse => RejectReason::InUse,
+            PublishRefusal::NoRoom => RejectReason::InvalidKey,
+            PublishRefusal::Busy => RejectReason::Busy,
+        })?;
+        // The key may have been revoked while the room decided, when nobody published with it yet.
+        match self.authority.still_good(pass).await {
+            Ok(true) => Ok(handle),
+            Ok(false) => Err(RejectReason::Revoked),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn authenticate(&self, address: IpAddr, key: Secret) -> Result<Caller, RejectReason> {
+        match self.authority.authenticate(Credential::StreamKey(key)).await {
+            Ok(caller) => Ok(caller),
+            Err(AuthError::Rejected(reason)) => {
+                if reason.is_guess() {
+                    self.throttle().handle_failure(Instant::now(), address);
+                }
+                tracing::debug!(?reason, "a stream key was refused");
+                Err(RejectReason::InvalidKey)
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// The room that is named, or else the key's own, if the key opens it.
+    async fn room(&self, caller: &Caller, pass: &StreamKeyPass, name: Option<&str>) -> Result<RoomName, RejectReason> {
+        let name = match name {
+            Some(name) => RoomName::parse(name).map_err(|_| RejectReason::InvalidKey)?,
+            None => pass.room.clone(),
+        };
+        let entry = self.rooms.get(&name).await.map_err(|error| unavailable(&error))?;
+        let facts = entry.map(|entry| RoomFacts::from(&*entry.facts()));
+        match authorise(caller, Action::Publish, facts.as_ref()) {
+            Ok(()) => Ok(name),
+            Err(denied) => {
+                tracing::debug!(%denied, "a publish was refused");
+                Err(RejectReason::InvalidKey)
+            }
+        }
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> RejectReason {
+    tracing::error!(%error, "cannot decide about an encoder");
+    RejectReason::Unavailable
+}
