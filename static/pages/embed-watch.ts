@@ -13,5 +13,5 @@ if (address === null) {
   const { root } = buildPlayer(address, ({ room }) => {
     if (room !== null) document.title = room.title;
   });
-  app.append(root);
+  app.append(h('main', { class: 'embed' }, root));
 }

@@ -67,9 +67,20 @@ test('a_waiting_event_counts_once_and_lasts_until_the_picture_moves', () => {
   meter.waiting(now);
   meter.waiting(now + 100);
   now = feed(meter, now + 250, [0.5, 0.5]);
-  meter.sample(now, 0.75, true);
+  const moved = now;
+  now = feed(meter, now, [0.75, 1]);
   assert.equal(meter.count, 1);
-  assert.equal(meter.totalMs(now), 750);
+  assert.equal(meter.totalMs(now), moved - 750);
+  assert.equal(meter.isStalled(), false);
+});
+
+test('nudges_and_a_new_engine_within_an_outage_are_one_stall', () => {
+  const meter = new StallMeter();
+  let now = feed(meter, 0, [0, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5]);
+  now = feed(meter, now, [0.6, 0.6, 0.6, 0.6, 0.7, 0.7, 0.7, 0.7, 0, 0, 0, 0, 0]);
+  meter.waiting(now);
+  feed(meter, now, [5, 5.25, 5.5, 5.75]);
+  assert.equal(meter.count, 1);
   assert.equal(meter.isStalled(), false);
 });
 

@@ -80,6 +80,8 @@ export function liveLatencySecs(byClock: number | null, byEdge: number | null): 
 
 /** A picture that stands still for longer than this while it should move has stalled, event or not. */
 const FREEZE_MS = 700;
+/** A stall is over when the picture moves in this many samples on end: a player that nudges its clock does not play yet. */
+const MOVES_TO_RECOVER = 2;
 /** After a seek that the viewer asked for, waiting for data is expected for this long. */
 const SEEK_GRACE_MS = 2_000;
 
@@ -92,20 +94,27 @@ export class StallMeter {
   private lastMove = 0;
   private isRunning = false;
   private graceUntil = 0;
+  private moves = 0;
+  private movingSince = 0;
 
   /** The media element says that it waits for data. */
   waiting(now: number): void {
     if (!this.isRunning || this.since !== null || now < this.graceUntil) return;
     this.since = now;
+    this.moves = 0;
     this.count += 1;
   }
 
-  /** Called a few times a second with the element's clock; `isExpected` is false while paused, seeking, ended or off air. */
+  /**
+   * Called a few times a second with the element's clock, but not during a seek.
+   * `isExpected` is false while paused, ended or off air.
+   */
   sample(now: number, mediaTime: number, isExpected: boolean): void {
     if (!isExpected) {
       this.endStall(now);
       this.lastMove = now;
       this.lastTime = mediaTime;
+      this.moves = 0;
       return;
     }
     if (mediaTime !== this.lastTime) {
@@ -113,8 +122,13 @@ export class StallMeter {
       this.lastTime = mediaTime;
       this.lastMove = now;
       if (!isFirst && mediaTime > 0) this.isRunning = true;
-      this.endStall(now);
-    } else if (now - this.lastMove > FREEZE_MS) {
+      if (this.moves === 0) this.movingSince = now;
+      this.moves += 1;
+      if (this.moves >= MOVES_TO_RECOVER) this.endStall(this.movingSince);
+      return;
+    }
+    this.moves = 0;
+    if (now - this.lastMove > FREEZE_MS) {
       this.waiting(this.lastMove);
     }
   }

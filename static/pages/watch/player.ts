@@ -112,6 +112,14 @@ export class Player {
     this.rebuildTimer = setTimeout(() => this.build(), this.backoff.nextDelayMs());
   }
 
+  /** The server is back: a new engine that waits for its turn need not wait any longer. */
+  retryNow(): void {
+    if (this.url === null || this.engine !== null) return;
+    clearTimeout(this.rebuildTimer);
+    this.backoff.reset();
+    this.build();
+  }
+
   async play(): Promise<void> {
     if ((this.latencySecs() ?? 0) > RESUME_BEHIND_SECS) this.jumpToLive();
     this.isPausedByViewer = false;
@@ -225,8 +233,8 @@ export class Player {
     const now = performance.now();
     const { video } = this;
     const isWanted = this.url !== null && !this.isPausedByViewer && this.playback !== 'blocked';
-    const isExpected = isWanted && this.isDataExpected && !video.seeking && !this.hasEnded;
-    this.meter.sample(now, video.currentTime, isExpected);
+    const isExpected = isWanted && this.isDataExpected && !this.hasEnded;
+    if (!video.seeking) this.meter.sample(now, video.currentTime, isExpected);
     if (video.currentTime !== this.lastMediaTime && !video.seeking) {
       if (now - this.lastMoveAt > 1_500) this.startedMovingAt = now;
       this.lastMediaTime = video.currentTime;

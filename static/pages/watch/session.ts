@@ -76,6 +76,8 @@ export class WatchSession {
       } else if (isNewServer) {
         // After a restart nothing of the old playlist is left, so a fresh start is quicker than finding that out.
         player.rebuild('server restarted');
+      } else {
+        player.retryNow();
       }
     }
   }
