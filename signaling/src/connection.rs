@@ -185,6 +185,13 @@ impl Connection {
         }
     }
 
+    /// The peer broke a rule of the WebSocket protocol.
+    pub fn handle_violation(&mut self, now: Instant) {
+        if self.is_open() {
+            self.close(now, CloseCode::BadMessage, "protocol violation");
+        }
+    }
+
     /// A ping or pong frame came. They count against the rate as requests do: a flood of pings costs as much.
     pub fn handle_control(&mut self, now: Instant) {
         if self.is_open() {
@@ -373,6 +380,11 @@ impl Connection {
     /// Whether the connection takes requests and events.
     pub fn is_open(&self) -> bool {
         matches!(self.life, Life::Open)
+    }
+
+    /// Whether the client has this topic or waits for it.
+    pub fn is_subscribed(&self, topic: &TopicName) -> bool {
+        self.subscriptions.contains_key(topic)
     }
 
     /// Whether the socket has to be dropped, however politely it was closed.
