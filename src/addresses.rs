@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use telstar_units::RoomName;
 
 use crate::config::address::PublicUrl;
@@ -14,7 +14,7 @@ use crate::machine;
 const RTMP_APP: &str = "live";
 
 /// The bound addresses; `None` is off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Addresses {
     /// Plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +85,12 @@ impl Links {
     /// The HTTPS origin as seen from a client that reached the host `host`.
     pub fn https_origin(&self, host: &str) -> Option<String> {
         self.addresses.https.map(|address| format!("https://{host}:{}", address.port()))
+    }
+
+    /// The `Location` of a resource: absolute where the operator said how we are called, else relative, which RFC 9110
+    /// §10.2.2 allows.
+    pub fn located(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url().unwrap_or_default())
     }
 
     /// A room's page.

@@ -12,10 +12,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::api::error::Problem;
+use crate::auth::{OriginCheck, OurOrigin};
 use crate::config::General;
-use crate::config::address::{IpRange, parse_origin};
+use crate::config::address::IpRange;
 use crate::http::Peer;
 use crate::state::AppState;
+
+/// What proxies add. nginx adds none by default, so an operator's proxy on this machine should add one.
+const FORWARDING_HEADERS: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"];
 
 /// The other end of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Client {
     pub address: IpAddr,
     /// The origin under which it reached us, such as `https://10.0.0.5:8443`. A hint: the client chose the host.
     pub reached_origin: String,
+    /// Whether a proxy says that it passed the request on, trusted or not.
+    pub is_forwarded: bool,
 }
 
 impl Client {
@@ -32,17 +38,19 @@ impl Client {
         self.reached_origin.starts_with("https:")
     }
 
-    /// Whether an `Origin` header (RFC 6454 §7) names us: the configured origin, or the one it reached us under.
+    /// Whether an `Origin` header names us: the configured origin, or the one under which the request reached us. With
+    /// a public address the server's own goes on to work, because the operator opens it on the machine itself.
     pub fn is_our_origin(&self, origin: &str, general: &General) -> bool {
-        let Some(origin) = parse_origin(origin) else { return false };
-        general.public_url.fixed() == Some(origin.as_str()) || normal(&origin) == normal(&self.reached_origin)
+        let (scheme, host) = self.reached_origin.split_once("://").unwrap_or_default();
+        let public = general.public_url.fixed().map(|public| OurOrigin::Public(public.to_owned()));
+        let mut ours = public.into_iter().chain([OurOrigin::Host]);
+        ours.any(|ours| ours.check(Some(origin), scheme, Some(host)) == OriginCheck::Ours)
     }
-}
 
-/// Browsers leave a scheme's own port out; other clients need not.
-fn normal(origin: &str) -> &str {
-    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
-    origin.strip_suffix(port).unwrap_or(origin)
+    /// Whether the request comes from a program on this machine itself. What came through a proxy does not.
+    pub fn is_on_this_machine(&self) -> bool {
+        self.address.is_loopback() && !self.is_forwarded
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {
@@ -70,6 +78,7 @@ fn client_of(peer: Peer, headers: &HeaderMap, uri: &Uri, trusted: &[IpRange]) ->
     let mut client = Client {
         address: peer.address.ip().to_canonical(),
         reached_origin: origin_of(if peer.tls { "https" } else { "http" }, host.unwrap_or_default()),
+        is_forwarded: FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name)),
     };
     let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
     if !is_trusted(client.address) {
@@ -153,6 +162,8 @@ fn hop_of(text: &str) -> Option<IpAddr> {
 mod tests {
     use axum::http::HeaderName;
 
+    use crate::config::address::PublicUrl;
+
     use super::*;
 
     fn check(from: &str, headers: &[(&str, &str)], expect: (&str, &str)) {
@@ -190,13 +201,23 @@ mod tests {
     #[test]
     fn our_origin_is_the_configured_one_or_the_one_reached() {
         let mut general = General::default();
-        let client = Client { address: IpAddr::from([1, 1, 1, 1]), reached_origin: "https://10.0.0.5".to_owned() };
-        assert!(client.is_our_origin("https://10.0.0.5", &general));
-        assert!(client.is_our_origin("https://10.0.0.5:443", &general));
-        assert!(!client.is_our_origin("http://10.0.0.5", &general));
-        assert!(!client.is_our_origin("null", &general));
-        assert!(!client.is_our_origin("https://evil.example", &general));
-        general.public_url = crate::config::address::PublicUrl::Fixed("https://live.example.org".to_owned());
+        let client = Client {
+            address: IpAddr::from([1, 1, 1, 1]),
+            reached_origin: "https://10.0.0.5".to_owned(),
+            is_forwarded: false,
+        };
+        for (origin, expect) in [
+            ("https://10.0.0.5", true),
+            ("https://10.0.0.5:443", true),
+            ("http://10.0.0.5", false),
+            ("null", false),
+            ("https://evil.example", false),
+            ("https://live.example.org", false),
+        ] {
+            assert_eq!(client.is_our_origin(origin, &general), expect, "{origin}");
+        }
+        general.public_url = PublicUrl::Fixed("https://live.example.org".to_owned());
         assert!(client.is_our_origin("https://live.example.org", &general));
+        assert!(client.is_our_origin("https://10.0.0.5", &general));
     }
 }

@@ -1,11 +1,36 @@
-//! The shell.
+//! Telstar's shell: sockets, clocks, files and tasks around the cores that decide.
+//!
+//! In: a checked [`config::Config`]. Out: a [`Running`] server. The cores (`telstar-rtmp`, `telstar-hls`,
+//! `telstar-signaling`) do no I/O; everything that touches the outside is here. ARCHITECTURE.md has the map.
+
 pub mod addresses;
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod banner;
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod data;
+pub mod doctor;
+pub mod door;
 pub mod files;
+pub mod gateway;
 pub mod http;
+pub mod ingest;
 pub mod listen;
 pub mod machine;
 pub mod metrics;
+pub mod output;
+pub mod rooms;
+pub mod routes;
+pub mod server;
+pub mod shards;
+pub mod state;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod web;
+
+pub use config::Config;
+pub use server::{Running, Server, StartError};

@@ -141,12 +141,8 @@ metrics! {
     hls_refused_requests: Counter,
     /// Bytes of HLS playlists and media that were sent.
     hls_sent_bytes: Counter,
-    /// Rooms in which something is live.
-    rooms_live_count: Gauge,
-    /// Viewers of all rooms together.
-    rooms_viewers_count: Gauge,
     /// Tasks that ended in a panic.
-    tasks_panics_count: Counter,
+    tasks_panics: Counter,
 }
 
 impl Metrics {

@@ -1,5 +1,6 @@
 //! What every HTTP handler is given.
 
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use telstar_store::Store;
@@ -7,6 +8,7 @@ use telstar_store::Store;
 use crate::addresses::Links;
 use crate::auth::Authority;
 use crate::config::Config;
+use crate::door::Doorkeeper;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
@@ -20,12 +22,16 @@ pub struct AppState {
     pub store: Arc<dyn Store>,
     /// Who may do what.
     pub authority: Arc<Authority>,
+    /// How often each address was wrong.
+    pub doorkeeper: Arc<Doorkeeper>,
     /// What is live.
     pub rooms: Rooms,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where tasks run.
     pub tasks: Tasks,
+    /// The hash that makes a browser's sockets and players one viewer. It is drawn at every start and never leaves.
+    pub viewer_keys: RandomState,
     /// Where the server is.
     pub links: Arc<Links>,
 }

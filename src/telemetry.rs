@@ -135,7 +135,7 @@ mod tests {
             ("rtmp://h/live/demo?key=sk_AbC_9 came", "rtmp://h/live/demo?key=[redacted] came"),
             ("stream sk_AbCd-_1, next", "stream sk_[redacted], next"),
             ("Authorization: Bearer tst_xyz", "Authorization: Bearer [redacted]"),
-            ("task_sk_ip sk_", "task_sk_ip sk_"),
+            ("desk_ip sk_", "desk_ip sk_"),
             ("cookie: telstar_session=abc; a=b", "cookie: telstar_session=[redacted]; a=b"),
             ("회의실 t=1", "회의실 t=[redacted]"),
             ("jwt eyJhbGciOi.eyJpc3M.sig end", "jwt eyJ[redacted] end"),

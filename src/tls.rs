@@ -79,10 +79,11 @@ pub fn prepare(tls: &Tls, data: &Path, now: WallTime) -> Result<Option<Arc<Serve
             generate(&cert, &key, now)?;
         }
     }
-    server_config(&cert, &key).map(Some)
+    load(&cert, &key).map(Some)
 }
 
-fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+/// The configuration of HTTPS from two files, checked against each other.
+pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let bad = |path: &Path, what, reason: String| TlsError::Pem { path: path.into(), what, reason };
     let chain = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<Vec<_>, _>>()

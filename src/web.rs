@@ -172,6 +172,7 @@ mod tests {
         let client = Client {
             address: std::net::IpAddr::from([127, 0, 0, 1]),
             reached_origin: "https://10.0.0.5:8443".to_owned(),
+            is_forwarded: false,
         };
         let policy = content_security_policy(&client, &[]);
         assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");

@@ -7,6 +7,8 @@ use telstar_store::StoreError;
 use tracing::error;
 use utoipa::ToSchema;
 
+use crate::auth::{AuthError, Denied, Reason};
+
 /// RFC 9457 §3.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// Where each code is explained; the code follows. RFC 9457 §3.1.1 allows a relative reference.
@@ -184,9 +186,37 @@ impl From<StoreError> for Problem {
             StoreError::Limit { what, max } => {
                 Problem::new(Code::LimitReached, format!("There can be at most {max} {what}."))
             }
+            StoreError::Invalid(what) => Problem::new(Code::InvalidFields, format!("The {what} cannot be kept as it is.")),
             StoreError::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
             StoreError::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
             StoreError::SchemaTooNew { .. } | StoreError::NotOurs | StoreError::Backend(_) => Problem::internal(error),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Problem {
+        match error {
+            AuthError::Rejected(Reason::ForeignOrigin) => {
+                Problem::new(Code::ForeignOrigin, "A signed-in browser must send this from a page of this server.")
+            }
+            // Why a credential is not good tells a guesser something, so nobody is told.
+            AuthError::Rejected(_) => Problem::new(Code::Unauthorised, "This credential is not good."),
+            AuthError::Store(error) => error.into(),
+            AuthError::Lifetime { max } => {
+                Problem::new(Code::InvalidFields, format!("expires_in_secs must be from 1 to {max}."))
+            }
+            AuthError::Random(_) | AuthError::Sealed(_) => Problem::internal(error),
+        }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Problem {
+        match denied {
+            Denied::Unauthenticated => Problem::unauthorised(),
+            Denied::Forbidden => Problem::new(Code::Forbidden, "This credential does not allow that."),
+            Denied::NotFound => Problem::not_found("room"),
         }
     }
 }

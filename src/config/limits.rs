@@ -16,9 +16,5 @@ section! {
         body_max_kib: u32 = 64 => 1..=10_240,
         /// WebSocket connections at once. Beyond it the close code is 4409.
         websockets_max: u32 = 10_000 => 1..=1_000_000,
-        /// Rooms of one account. Beyond it creating one is answered 409.
-        rooms_per_account_max: u32 = 1_000 => 1..=1_000_000,
-        /// Stream keys of one room. Beyond it creating one is answered 409.
-        stream_keys_per_room_max: u32 = 20 => 1..=1_000,
     }
 }

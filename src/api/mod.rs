@@ -1,0 +1,53 @@
+//! The REST API under `/api/v1`, one file per resource, and its description.
+//!
+//! In: requests that passed [`crate::client`]; every handler asks [`crate::door::permit`] before it does anything.
+//! Out: JSON, or the problems of `error`. What is documented and what is routed is the same list here.
+
+pub mod error;
+pub mod extract;
+mod health;
+mod openapi;
+mod playback_tokens;
+mod room_schema;
+mod rooms;
+mod server;
+mod sessions;
+mod stream_keys;
+
+use axum::Router;
+use axum::routing::get;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::AppState;
+
+/// The routes of the API and of health, with their description at `/api/v1/openapi.json`.
+pub fn router() -> Router<AppState> {
+    let (router, description) = routes_and_description();
+    let json = description.to_json().expect("a description of strings always serialises");
+    router.route("/api/v1/openapi.json", get(move |caller| openapi::description(caller, json.clone())))
+}
+
+/// The description of everything that can be asked over HTTP.
+pub fn description() -> OpenApi {
+    routes_and_description().1
+}
+
+fn routes_and_description() -> (Router<AppState>, OpenApi) {
+    let (router, mut description) = OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(rooms::list, rooms::create))
+        .routes(routes!(rooms::read, rooms::change, rooms::delete))
+        .routes(routes!(stream_keys::list, stream_keys::create))
+        .routes(routes!(stream_keys::revoke))
+        .routes(routes!(playback_tokens::create))
+        .routes(routes!(sessions::sign_in))
+        .routes(routes!(sessions::read, sessions::sign_out))
+        .routes(routes!(server::read))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    openapi::finish(&mut description);
+    (router, description)
+}

@@ -1,0 +1,290 @@
+//! Starting the server and ending it.
+//!
+//! In: a checked configuration. Out: a [`Running`] that knows its addresses and can be shut down. Start: data folder,
+//! certificate, listeners, media, routes. Shutdown goes the other way: the doors close, streams end with their last
+//! parts and ENDLIST, connections drain, and a deadline ends what does not.
+
+use std::hash::RandomState;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::addresses::{Addresses, Links};
+use crate::app::Media;
+use crate::auth::Secret;
+use crate::config::{Config, TlsMode};
+use crate::data::{Data, DataError, wall_now};
+use crate::door::Doorkeeper;
+use crate::http::HttpServer;
+use crate::ingest::RtmpServer;
+use crate::listen::{self, ListenError};
+use crate::metrics::{Kind, Metrics};
+use crate::routes;
+use crate::state::AppState;
+use crate::tasks::{Drained, Tasks};
+use crate::tls::{self, TlsError};
+
+/// How often expired records are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The bound addresses of the running server, in its data folder. After a crash it tells of the last one.
+const ADDRESSES_FILE: &str = "addresses.json";
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// There is no usable certificate.
+    #[error("{0}; see the section [tls], or turn HTTPS off with --https off")]
+    Tls(#[from] TlsError),
+    /// A listener is not there.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// HTTPS is on without a certificate.
+    #[error("https is {0}, but tls.mode is \"off\": turn HTTPS off as well with --https off, or choose another mode")]
+    HttpsWithoutTls(String),
+    /// The system refused a thread or an address.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The server, not yet started.
+pub struct Server;
+
+/// A running server.
+pub struct Running {
+    state: AppState,
+    media: Media,
+    first_stream_key: Option<Secret>,
+    sign_in_code: Option<Secret>,
+}
+
+struct Listeners {
+    http: Option<TcpListener>,
+    https: Option<(TcpListener, TlsAcceptor)>,
+    rtmp: Option<TcpListener>,
+}
+
+impl Server {
+    /// Starts everything; ready when it returns. Needs a tokio runtime.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let metrics = Arc::new(Metrics::default());
+        let tasks = Tasks::new(Arc::clone(&metrics.tasks_panics));
+        // Ports first: a busy one must not leave a half-made data folder behind.
+        let listeners = listen_all(&config, &tasks).await?;
+        let folder = config.general.data.clone();
+        let data = tasks.blocking(move || Data::open_or_create(&folder)).await?;
+        let started = data.start().await?;
+        let links = Arc::new(Links::new(listeners.addresses()?, config.general.public_url.clone()));
+        let media = Media::start(&config, Arc::clone(&data.store), &tasks)?;
+        let state = AppState {
+            config: Arc::new(config),
+            store: data.store,
+            authority: data.authority,
+            doorkeeper: Arc::new(Doorkeeper::default()),
+            rooms: media.rooms.clone(),
+            metrics,
+            tasks,
+            viewer_keys: RandomState::new(),
+            links,
+        };
+        let (first_stream_key, sign_in_code) = match started.first {
+            Some(first) => {
+                let code = state.authority.create_sign_in_code(started.admin.id).await.map_err(DataError::Auth)?;
+                (Some(first.stream_key), Some(code.secret))
+            }
+            None => (None, None),
+        };
+        record_addresses(&state).await;
+        observe(&state, &media);
+        state.tasks.spawn("sweep", sweep(state.clone()));
+        accept(listeners, &state);
+        info!(addresses = ?state.links.addresses(), "ready");
+        Ok(Running { state, media, first_stream_key, sign_in_code })
+    }
+}
+
+/// Binds everything that is on. The certificate is prepared in between, on a thread that may wait for the disk.
+async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartError> {
+    let general = &config.general;
+    let http = listen::bind("http", general.http)?;
+    let https = listen::bind("https", general.https)?;
+    let rtmp = listen::bind("rtmp", general.rtmp)?;
+    let https = match https {
+        None => None,
+        Some(_) if config.tls.mode == TlsMode::Off => {
+            return Err(StartError::HttpsWithoutTls(general.https.to_string()));
+        }
+        Some(listener) => {
+            let (tls, folder) = (config.tls.clone(), general.data.clone());
+            let prepared = tasks.blocking(move || {
+                crate::files::create_private_folder(&folder)
+                    .map_err(|source| TlsError::File { path: folder.clone(), source })?;
+                tls::prepare(&tls, &folder, wall_now())
+            });
+            prepared.await?.map(|server_config| (listener, TlsAcceptor::from(server_config)))
+        }
+    };
+    Ok(Listeners { http, https, rtmp })
+}
+
+impl Listeners {
+    fn addresses(&self) -> io::Result<Addresses> {
+        let address = |listener: Option<&TcpListener>| listener.map(TcpListener::local_addr).transpose();
+        Ok(Addresses {
+            http: address(self.http.as_ref())?,
+            https: address(self.https.as_ref().map(|(listener, _)| listener))?,
+            rtmp: address(self.rtmp.as_ref())?,
+        })
+    }
+}
+
+fn accept(listeners: Listeners, state: &AppState) {
+    let tasks = state.tasks.clone();
+    let http =
+        HttpServer::new(routes::router(state), &state.config.limits, tasks.clone(), Arc::clone(&state.metrics));
+    if let Some(listener) = listeners.http {
+        http.listen(listener, None);
+    }
+    if let Some((listener, acceptor)) = listeners.https {
+        http.listen(listener, Some(acceptor));
+    }
+    if let Some(listener) = listeners.rtmp {
+        let (authority, rooms) = (Arc::clone(&state.authority), state.rooms.clone());
+        RtmpServer::new(&state.config.rtmp, authority, rooms, tasks, Arc::clone(&state.metrics)).listen(listener);
+    }
+}
+
+/// Numbers that live in other parts.
+fn observe(state: &AppState, media: &Media) {
+    let metrics = &state.metrics;
+    let rooms = state.rooms.clone();
+    metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
+        rooms.live_count() as i64
+    });
+    let rooms = state.rooms.clone();
+    metrics.observe("rooms_viewers_count", "Viewers of all rooms together", Kind::Gauge, move || {
+        i64::try_from(rooms.viewer_count()).unwrap_or(i64::MAX)
+    });
+    let budget = media.budget.clone();
+    metrics.observe("hls_held_bytes", "Bytes of parts held in memory", Kind::Gauge, move || {
+        i64::try_from(budget.used()).unwrap_or(i64::MAX)
+    });
+    type Read = fn(&crate::shards::ShardCounters) -> &std::sync::atomic::AtomicU64;
+    let counters: [(&'static str, &'static str, Kind, Read); 7] = [
+        ("media_frames", "Frames taken from ingests", Kind::Counter, |counters| &counters.frames),
+        ("media_frames_bytes", "Bytes of those frames", Kind::Counter, |counters| &counters.bytes),
+        ("media_dropped_frames", "Frames that an output's full ring did not take", Kind::Counter, |counters| {
+            &counters.frames_dropped
+        }),
+        ("hls_published_playlists", "Playlists published, one per part", Kind::Counter, |counters| &counters.snapshots),
+        ("hls_long_gop_cuts", "Segments cut because no keyframe came", Kind::Counter, |counters| {
+            &counters.long_gop_cuts
+        }),
+        ("media_room_panics", "Rooms dropped after a panic", Kind::Counter, |counters| &counters.panics),
+        ("hls_evicted_bytes", "Bytes of parts that went early because the memory budget was full", Kind::Counter, |counters| {
+            &counters.evicted_bytes
+        }),
+    ];
+    for (name, help, kind, read) in counters {
+        let shards = Arc::clone(&media.shards);
+        metrics.observe(name, help, kind, move || {
+            i64::try_from(read(shards.counters()).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
+        });
+    }
+}
+
+/// Leaves the bound addresses in the data folder, for `telstar sign-in` and `telstar doctor`.
+async fn record_addresses(state: &AppState) {
+    let path = state.config.general.data.join(ADDRESSES_FILE);
+    let json = serde_json::to_vec(&state.links.addresses()).expect("addresses are JSON");
+    if let Err(error) = state.tasks.blocking(move || crate::files::write_private(&path, &json)).await {
+        warn!(%error, "the addresses were not recorded");
+    }
+}
+
+/// The addresses of the server that runs on this data folder, if one does.
+pub fn recorded_addresses(data: &Path) -> Option<Addresses> {
+    let json = std::fs::read(data.join(ADDRESSES_FILE)).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// The links of the server that runs on the configured data folder, or of the one that would be started.
+pub fn links_of(config: &Config) -> Links {
+    let general = &config.general;
+    let configured = |listen: crate::config::address::Listen| listen.candidates().first().copied();
+    let addresses = recorded_addresses(&general.data).unwrap_or(Addresses {
+        http: configured(general.http),
+        https: configured(general.https),
+        rtmp: configured(general.rtmp),
+    });
+    Links::new(addresses, general.public_url.clone())
+}
+
+/// Removes what has expired, now and then.
+async fn sweep(state: AppState) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    let mut stopping = std::pin::pin!(state.tasks.stopping());
+    loop {
+        // Cancel-safe: an interval and a token.
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = interval.tick() => {}
+        }
+        if let Err(error) = state.store.sweep(state.authority.now()).await {
+            warn!(%error, "expired records were not removed");
+        }
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.state.links.addresses()
+    }
+
+    /// The links to it.
+    pub fn links(&self) -> &Links {
+        &self.state.links
+    }
+
+    /// Its parts, for tests that look inside.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// The first room's stream key, at the first start only.
+    pub fn first_stream_key(&self) -> Option<&Secret> {
+        self.first_stream_key.as_ref()
+    }
+
+    /// The one-time sign-in code, at the first start only.
+    pub fn sign_in_code(&self) -> Option<&Secret> {
+        self.sign_in_code.as_ref()
+    }
+
+    /// Ends the server: doors, streams, connections, all within the configured deadline.
+    pub async fn shutdown(self) -> Drained {
+        let deadline = Duration::from_secs(self.state.config.shutdown.deadline_secs.into());
+        let started = Instant::now();
+        let tasks = self.state.tasks.clone();
+        tasks.close_doors();
+        // Streams may take half of the time, so that viewers have the other half to fetch the end.
+        self.media.finish(&tasks, deadline / 2).await;
+        let drained = tasks.drain(deadline.saturating_sub(started.elapsed())).await;
+        // The file tells others that a server runs here.
+        let _ = std::fs::remove_file(self.state.config.general.data.join(ADDRESSES_FILE));
+        match drained {
+            Drained::Cleanly => info!("stopped"),
+            Drained::Aborted(tasks) => warn!(tasks, "stopped at the deadline"),
+        }
+        drained
+    }
+}
