@@ -1,0 +1,337 @@
+//! HLS over HTTP: `/live/{room}/…`.
+//!
+//! In: requests of players. Out: playlists and media of the room's newest snapshot, at once or as soon as what was asked
+//! for is there. Nothing here touches a media thread: a request reads a snapshot, or waits for the next one.
+//! What a request means and whether it can be answered is decided in `telstar_hls::request`.
+//!
+//! - `access`: which room, and whether the caller may watch it;
+//! - `holding`: how many requests may wait, in all and per address;
+//! - `send`: responses: bodies without copies, ranges, gzip, cache headers.
+
+mod access;
+mod holding;
+mod send;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{RawPathParams, RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use telstar_hls::request::{Answer, CacheClass, Directives, Media, answer, part, segment};
+use telstar_hls::{PartId, Snapshot, rendition_name};
+use telstar_media::MediaKind;
+use telstar_units::Epoch;
+use tokio::sync::watch;
+
+use self::access::Viewing;
+use self::holding::Holding;
+use self::send::Payload;
+use crate::api::error::{Code, Problem};
+use crate::client::Client;
+use crate::rooms::{RoomEntry, ViewerKey};
+use crate::state::AppState;
+
+/// A request is held for at most so many target durations, then answered 503 (RFC 8216bis §6.2.5.2).
+const HOLD_TARGET_DURATIONS: u32 = 3;
+/// The target duration that cache lifetimes of errors count in while there is no playlist.
+const TARGET_DURATION_SECS_WITHOUT_PLAYLIST: u64 = 1;
+
+/// The routes of HLS. `viewer_keys` is the hash that WebSocket connections use too, so that a browser's player and its
+/// socket count as one viewer.
+pub fn router(viewer_keys: RandomState) -> Router<AppState> {
+    let output = Arc::new(Output { holding: Arc::default(), viewer_keys });
+    Router::new()
+        .route("/live/{room}/index.m3u8", get(multivariant).options(preflight))
+        .route("/live/{room}/{rendition}/index.m3u8", get(playlist).options(preflight))
+        .route("/live/{room}/{rendition}/{epoch}/{file}", get(media).options(preflight))
+        .layer(Extension(output))
+        .layer(middleware::from_fn(cross_origin))
+}
+
+/// Any page may play what its visitor may watch: by an open room or a token in the address. Credentials of the visitor
+/// (cookies) do not count across origins, because `*` never goes with them (Fetch standard, "CORS check").
+async fn cross_origin(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("content-length, content-range"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    response
+}
+
+/// Players ask beforehand because of `Range`.
+async fn preflight() -> impl IntoResponse {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "range"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers)
+}
+
+struct Output {
+    holding: Arc<Holding>,
+    viewer_keys: RandomState,
+}
+
+/// What every handler starts from.
+struct Player {
+    state: AppState,
+    output: Arc<Output>,
+    client: Client,
+    headers: HeaderMap,
+    viewing: Viewing,
+}
+
+impl Player {
+    async fn admit(
+        state: AppState,
+        output: Arc<Output>,
+        client: Client,
+        method: &Method,
+        headers: HeaderMap,
+        params: &RawPathParams,
+        query: Option<String>,
+    ) -> Result<Player, Problem> {
+        let viewing = access::admit(&state, &client, method, &headers, params, query.unwrap_or_default()).await?;
+        Ok(Player { state, output, client, headers, viewing })
+    }
+
+    fn room(&self) -> &Arc<RoomEntry> {
+        &self.viewing.room
+    }
+
+    /// This player watches: it asked for a playlist that is there.
+    fn note_viewer(&self) {
+        let likeness = (self.client.address, self.headers.get(header::USER_AGENT));
+        self.room().note_player(Instant::now(), ViewerKey(self.output.viewer_keys.hash_one(likeness)));
+    }
+
+    /// Waits until `find` finds something in a snapshot, for at most [`HOLD_TARGET_DURATIONS`].
+    async fn hold<T>(&self, find: impl Fn(&Snapshot) -> Found<T>) -> Result<(T, Arc<Snapshot>), Problem> {
+        let mut live = self.room().live();
+        let mut wait: Option<(tokio::time::Instant, holding::Held)> = None;
+        loop {
+            let snapshot = newest(&mut live).ok_or_else(|| Problem::not_found("stream"))?;
+            match find(&snapshot) {
+                Found::There(found) => return Ok((found, snapshot)),
+                Found::No(problem) => return Err(problem),
+                Found::NotYet => {}
+            }
+            if wait.is_none() {
+                let target = Duration::from_secs(snapshot.target_duration_secs.unwrap_or(1));
+                let deadline = tokio::time::Instant::now() + target * HOLD_TARGET_DURATIONS;
+                let total_max = self.state.config.hls.waiting_requests_max as usize;
+                let metrics = &self.state.metrics;
+                let held = self.output.holding.hold(self.client.address, total_max, &metrics.hls_waiting_requests_count);
+                let held = held.map_err(|refusal| {
+                    metrics.hls_refused_requests.add(1);
+                    refusal.problem()
+                })?;
+                wait = Some((deadline, held));
+            }
+            let Some((deadline, _)) = &wait else { continue };
+            // Cancel-safe: a change that was not seen stays marked as unseen.
+            match tokio::time::timeout_at(*deadline, live.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Problem::not_found("stream")),
+                Err(_) => {
+                    self.state.metrics.hls_refused_requests.add(1);
+                    return Err(Problem::new(Code::Unavailable, "What the request waits for did not come in time."));
+                }
+            }
+        }
+    }
+
+    fn target_duration_secs(&self) -> u64 {
+        let live = self.room().live();
+        let snapshot = live.borrow().clone();
+        snapshot.and_then(|snapshot| snapshot.target_duration_secs).unwrap_or(TARGET_DURATION_SECS_WITHOUT_PLAYLIST)
+    }
+
+    /// An error as caches may keep it.
+    fn refuse(&self, problem: Problem, class: CacheClass) -> Problem {
+        problem.with(header::CACHE_CONTROL, self.cache_control(class, self.target_duration_secs()))
+    }
+
+    fn cache_control(&self, class: CacheClass, target_duration_secs: u64) -> HeaderValue {
+        send::cache_control(class, target_duration_secs, self.viewing.is_private)
+    }
+}
+
+enum Found<T> {
+    There(T),
+    NotYet,
+    No(Problem),
+}
+
+fn newest(live: &mut watch::Receiver<Option<Arc<Snapshot>>>) -> Option<Arc<Snapshot>> {
+    live.borrow_and_update().clone()
+}
+
+async fn multivariant(
+    State(state): State<AppState>,
+    Extension(output): Extension<Arc<Output>>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+    params: RawPathParams,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+    let snapshot = player.room().live().borrow().clone();
+    let rendered = snapshot.as_ref().and_then(|snapshot| snapshot.multivariant.clone());
+    let (Some(rendered), Some(snapshot)) = (rendered, snapshot) else {
+        return Err(player.refuse(Problem::not_found("stream"), CacheClass::PlaylistError));
+    };
+    player.note_viewer();
+    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
+    let cache = player.cache_control(CacheClass::Playlist, snapshot.target_duration_secs.unwrap_or_default());
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+}
+
+async fn playlist(
+    State(state): State<AppState>,
+    Extension(output): Extension<Arc<Output>>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+    params: RawPathParams,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let directives = Directives::parse(query.as_deref().unwrap_or_default());
+    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+    let blocking = !matches!(&directives, Ok(directives) if !directives.is_blocking());
+    let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
+    let found = async {
+        let kind = kind_of(&params)?;
+        let directives = directives.map_err(|error| Problem::new(Code::BadRequest, format!("{error}.")))?;
+        let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
+            Answer::Ready(rendered) => Found::There(rendered),
+            Answer::Wait => Found::NotYet,
+            Answer::BadRequest(error) => Found::No(Problem::new(Code::BadRequest, format!("{error}."))),
+            Answer::NotFound => Found::No(Problem::not_found("stream")),
+        });
+        found.await
+    };
+    let (rendered, snapshot) = found.await.map_err(|problem| player.refuse(problem, error_class))?;
+    player.note_viewer();
+    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
+    let class = if blocking { CacheClass::BlockingPlaylist } else { CacheClass::Playlist };
+    let cache = player.cache_control(class, snapshot.target_duration_secs.unwrap_or_default());
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+}
+
+async fn media(
+    State(state): State<AppState>,
+    Extension(output): Extension<Arc<Output>>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+    params: RawPathParams,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+    let found = async {
+        let kind = kind_of(&params)?;
+        let file = File::parse(param(&params, "epoch"), param(&params, "file"));
+        let file = file.ok_or_else(|| Problem::not_found("file"))?;
+        player.hold(|snapshot| file.find(snapshot, kind)).await
+    };
+    let (payload, snapshot) = found.await.map_err(|problem| player.refuse(problem, CacheClass::MediaError))?;
+    let cache = player.cache_control(CacheClass::Media, snapshot.target_duration_secs.unwrap_or_default());
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+}
+
+fn param<'a>(params: &'a RawPathParams, name: &str) -> &'a str {
+    params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+}
+
+fn kind_of(params: &RawPathParams) -> Result<MediaKind, Problem> {
+    let name = param(params, "rendition");
+    let kind = [MediaKind::Video, MediaKind::Audio].into_iter().find(|kind| rendition_name(*kind) == name);
+    kind.ok_or_else(|| Problem::not_found("rendition"))
+}
+
+/// A file below a rendition, by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum File {
+    Init(Epoch, u32),
+    Segment(Epoch, u64),
+    Part(PartId),
+}
+
+impl File {
+    /// Reads `{epoch}` and `init-{n}.mp4`, `{msn}.m4s` or `{msn}.{part}.m4s`; numbers only as we write them.
+    fn parse(epoch: &str, file: &str) -> Option<File> {
+        let epoch = Epoch(number(epoch)?);
+        if let Some(init) = file.strip_prefix("init-") {
+            return Some(File::Init(epoch, number(init.strip_suffix(".mp4")?)?.try_into().ok()?));
+        }
+        let stem = file.strip_suffix(".m4s")?;
+        Some(match stem.split_once('.') {
+            None => File::Segment(epoch, number(stem)?),
+            Some((msn, part)) => {
+                File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? })
+            }
+        })
+    }
+
+    fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Payload> {
+        let not_found = || Found::No(Problem::not_found("file"));
+        match self {
+            File::Init(epoch, init) => {
+                let bytes = snapshot.rendition(kind).and_then(|view| view.init(epoch, init));
+                bytes.map_or_else(not_found, |bytes| Found::There(Payload::init(bytes.clone())))
+            }
+            File::Segment(epoch, msn) => match segment(snapshot, kind, epoch, msn) {
+                Media::Ready(segment) => Found::There(Payload::media(segment.chunks().cloned().collect())),
+                Media::Wait => Found::NotYet,
+                Media::NotFound => not_found(),
+            },
+            File::Part(id) => match part(snapshot, kind, id) {
+                Media::Ready(part) => Found::There(Payload::media(part.chunks().to_vec())),
+                Media::Wait => Found::NotYet,
+                Media::NotFound => not_found(),
+            },
+        }
+    }
+}
+
+/// One address for each file: no leading zeros, no signs.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_address() {
+        let epoch = Epoch(17);
+        for (path, expect) in [
+            ("init-3.mp4", Some(File::Init(epoch, 3))),
+            ("12.m4s", Some(File::Segment(epoch, 12))),
+            ("12.0.m4s", Some(File::Part(PartId { epoch, msn: 12, part: 0 }))),
+            ("12.007.m4s", None),
+            ("+1.m4s", None),
+            ("-1.m4s", None),
+            ("12.0.1.m4s", None),
+            (".m4s", None),
+            ("init-.mp4", None),
+            ("init-99999999999.mp4", None),
+            ("12.mp4", None),
+            ("", None),
+        ] {
+            assert_eq!(File::parse("17", path), expect, "{path}");
+        }
+        assert_eq!(File::parse("017", "12.m4s"), None);
+    }
+}
