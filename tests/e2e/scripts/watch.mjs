@@ -62,17 +62,20 @@ await results.during(async () => {
 });
 process.exit();
 
-/** Clicks through "Go live" as a person does and reads the boxes. */
+/** Clicks through "Go live" as a person does and copies the boxes by their buttons. */
 async function goLive({ raw }) {
   await raw.getByRole('button', { name: /go live/i }).or(raw.getByRole('link', { name: /go live/i })).first().click();
   await raw.getByRole('textbox').first().fill(TITLE);
   await raw.getByRole('textbox').first().press('Enter');
-  return until('the boxes of the encoder', 20_000, () => raw.evaluate(() => {
-    const shown = [...document.querySelectorAll('input, code, output, [data-copy]')].map((e) => (e.value ?? e.dataset.copy ?? e.textContent).trim());
-    const find = (pattern) => shown.find((text) => pattern.test(text));
-    const boxes = { server: find(/^rtmp:\/\/\S+\/live$/), key: find(/^sk_\S+$/), watch: find(/^https?:\/\/\S+\/watch\/\S+$/) };
-    return boxes.server && boxes.key && boxes.watch && boxes;
-  }));
+  const boxes = {};
+  for (const [name, input] of [['server', 'server'], ['key', 'stream-key'], ['watch', 'watch-link']]) {
+    const box = raw.locator(`input[name="${input}"]`);
+    await box.waitFor({ timeout: 20_000 });
+    await raw.locator('.field', { has: box }).getByRole('button', { name: /copy/i }).click();
+    boxes[name] = await until(`the ${input} in the clipboard`, 5000, () => raw.evaluate(() => navigator.clipboard.readText()));
+    if (boxes[name] !== await box.inputValue()) throw new Error(`the copy button of ${input} copied something else`);
+  }
+  return boxes;
 }
 
 /** The ffmpeg line of the terminal with the clip and the address put in, as a person edits it. */
