@@ -1,0 +1,179 @@
+//! Every door, without a credential and with wrong ones: nothing opens but what is public by design.
+//!
+//! The HTTP doors are read from the running server's own description, so that a new route is walked the day it is
+//! added; the doors that the description does not list (pages, `/live`, `/ws`, RTMP) are named here.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use support::Rig;
+use telstar::auth::Grant;
+use telstar::config::address::Listen;
+use telstar_units::RoomName;
+
+#[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]
+#[path = "ws/support.rs"]
+mod support;
+
+/// What the description lists and anybody may do. Everything else must refuse.
+const PUBLIC: [(&str, &str); 6] = [
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"), // from this machine; see the test about it
+    ("get", "/api/v1/server"),
+    ("get", "/api/v1/rooms/{room}"), // an open room; the walk uses a private one
+    ("post", "/api/v1/sessions"),    // with a code only
+];
+
+/// Another address each time, so that the limit on wrong credentials does not answer for the rules.
+fn from_elsewhere() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("for=\"198.51.{}.{}:4711\"", number / 250, number % 250 + 1)
+}
+
+/// A server with a private room that has a key, and everything wrong that one could show.
+struct Walk {
+    rig: Rig,
+    admin: String,
+    wrong: Vec<(&'static str, String)>,
+}
+
+async fn walk(change: impl FnOnce(&mut telstar::Config)) -> Walk {
+    let rig = Rig::start_with(change).await;
+    let admin = rig.token(600).await;
+    for room in ["private", "other"] {
+        rig.api(&admin, "POST", "/api/v1/rooms", Some(json!({ "title": room, "open": false }))).await;
+    }
+    rig.api(&admin, "POST", "/api/v1/rooms/private/stream-keys", None).await;
+    let key = rig.api(&admin, "POST", "/api/v1/rooms/other/stream-keys", None).await.body["key"].clone();
+    let playback = rig.api(&admin, "POST", "/api/v1/rooms/other/playback-tokens", None).await.body["token"].clone();
+    let text = |value: Value| value.as_str().expect("a secret").to_owned();
+
+    let state = rig.running.state();
+    let account = state.store.first_admin().await.expect("the store answers").expect("there is an admin").id;
+    let other = RoomName::parse("other").expect("a name");
+    let guest = state
+        .authority
+        .create_room_token(account, other, "guest", Grant::ALL.into_iter().collect(), 600)
+        .await
+        .expect("a token");
+    let guest = guest.secret.expose().to_owned();
+    let (head, signature) = guest.rsplit_once('.').expect("a JWT");
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", guest.split('.').nth(1).expect("claims"));
+    let wrong = vec![
+        ("nothing", String::new()),
+        ("an empty bearer", "Bearer ".to_owned()),
+        ("another scheme", "Basic YWRtaW46YWRtaW4=".to_owned()),
+        ("a guessed API token", "Bearer tst_00000000000000000000000000000000".to_owned()),
+        ("a mutilated API token", format!("Bearer {}", &admin[..admin.len() - 1])),
+        ("a forged room token", format!("Bearer {forged}")),
+        ("an unsigned room token", format!("Bearer {unsigned}")),
+        ("another room's token", format!("Bearer {guest}")),
+        ("another room's playback token", format!("Bearer {}", text(playback))),
+        ("another room's stream key", format!("Bearer {}", text(key))),
+    ];
+    Walk { rig, admin, wrong }
+}
+
+#[tokio::test]
+async fn no_route_of_the_api_opens_to_a_wrong_credential() {
+    let walk = walk(|_| {}).await;
+    let description = walk.rig.api(&walk.admin, "GET", "/api/v1/openapi.json", None).await.body;
+    let paths = description["paths"].as_object().expect("paths");
+    let mut walked = BTreeSet::new();
+    for (path, operations) in paths {
+        for method in operations.as_object().expect("operations").keys() {
+            if !["get", "post", "put", "patch", "delete"].contains(&method.as_str()) {
+                continue;
+            }
+            walked.insert((method.clone(), path.clone()));
+            let is_public = PUBLIC.contains(&(method.as_str(), path.as_str())) && path != "/api/v1/rooms/{room}";
+            // Sockets and playlists have a walk of their own below.
+            if is_public || path == "/ws" || path.starts_with("/live/") {
+                continue;
+            }
+            let target = path.replace("{room}", "private").replace("{id}", "1").replace("{key}", "1");
+            for (what, bearer) in &walk.wrong {
+                let from = from_elsewhere();
+                let mut headers = vec![("forwarded", from.as_str())];
+                if !bearer.is_empty() {
+                    headers.push(("authorization", bearer));
+                }
+                let body = json!({ "title": "taken over", "open": true, "label": "x" });
+                let answer = walk.rig.http(&method.to_uppercase(), &target, &headers, Some(body)).await;
+                assert!(matches!(answer.status, 401 | 403 | 404), "{method} {path} with {what}: {}", answer.status);
+                assert!(answer.head.contains("application/problem+json"), "{method} {path} with {what}");
+            }
+        }
+    }
+    assert!(walked.len() >= 12, "the description lists every operation: {walked:?}");
+    let room = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private", None).await.body;
+    assert_eq!((&room["title"], &room["open"]), (&json!("private"), &json!(false)), "nothing changed");
+    let keys = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private/stream-keys", None).await.body;
+    assert_eq!(keys["stream_keys"].as_array().map(Vec::len), Some(1), "nothing was added or revoked");
+}
+
+#[tokio::test]
+async fn a_private_rooms_playlists_and_topic_open_to_nobody_else() {
+    let walk = walk(|_| {}).await;
+    for (what, bearer) in &walk.wrong {
+        let token = bearer.strip_prefix("Bearer ").unwrap_or_default();
+        for path in ["index.m3u8", "video/index.m3u8", "audio/1/1.m4s", "video/1/1.0.m4s", "video/1/init-1.mp4"] {
+            let from = from_elsewhere();
+            let by_query = format!("/live/private/{path}?t={token}");
+            let answer = walk.rig.http("GET", &by_query, &[("forwarded", &from)], None).await;
+            assert!(matches!(answer.status, 401 | 403 | 404), "{path} with {what} as ?t=: {}", answer.status);
+        }
+        let mut client = walk.rig.connect().await;
+        let accepted = token.is_empty() || client.authenticate(token).await["ok"] == json!(true);
+        if accepted {
+            assert_eq!(client.subscribe("room:private").await["error"]["code"], "not_found", "with {what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_open_only_to_this_machine_and_to_the_admin() {
+    let walk = walk(|_| {}).await;
+    assert_eq!(walk.rig.http("GET", "/metrics", &[], None).await.status, 200, "from this machine");
+    let from = from_elsewhere();
+    let elsewhere = walk.rig.http("GET", "/metrics", &[("forwarded", &from)], None).await;
+    assert!(matches!(elsewhere.status, 401 | 403), "{}", elsewhere.status);
+    let bearer = format!("Bearer {}", walk.admin);
+    let headers = [("forwarded", from.as_str()), ("authorization", bearer.as_str())];
+    assert_eq!(walk.rig.http("GET", "/metrics", &headers, None).await.status, 200, "the admin");
+}
+
+#[tokio::test]
+async fn rtmp_takes_no_encoder_without_a_good_key() {
+    let walk = walk(|config| config.general.rtmp = Listen::At(([127, 0, 0, 1], 0).into())).await;
+    let address = walk.rig.running.addresses().rtmp.expect("RTMP is on");
+    let keys = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/stream-keys", None).await.body;
+    let key = keys["key"].as_str().expect("a key").to_owned();
+    let revoked = format!("/api/v1/rooms/private/stream-keys/{}", keys["id"]);
+    walk.rig.api(&walk.admin, "DELETE", &revoked, None).await;
+    let foreign = walk.wrong.last().expect("a foreign key").1.replace("Bearer ", "");
+    let api_token = &walk.admin;
+    for (what, name) in [
+        ("no key", "private".to_owned()),
+        ("a guessed key", "sk_000000000000000000000000000000000".to_owned()),
+        ("a guessed key for the room", "private?key=sk_000000000000000000000000000000000".to_owned()),
+        ("another room's key", format!("private?key={foreign}")),
+        ("a revoked key", key.clone()),
+        ("a revoked key for the room", format!("private?key={key}")),
+        ("an API token in a key's place", api_token.clone()),
+        ("a path out of the application", "../private".to_owned()),
+    ] {
+        let url = format!("rtmp://{address}/live/{name}");
+        let source = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-t", "1", "-c:v", "libx264", "-f", "flv"];
+        let push = move || Command::new("ffmpeg").args(["-v", "quiet"]).args(source).arg(&url).status();
+        let status = tokio::task::spawn_blocking(push).await.expect("it ends").expect("ffmpeg runs");
+        assert!(!status.success(), "published with {what}");
+    }
+    let room = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private", None).await.body;
+    assert_eq!(room["live"]["state"], "offline");
+}
