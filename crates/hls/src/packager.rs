@@ -10,7 +10,7 @@ use telstar_units::{Epoch, Timescale, TrackId, WallTime};
 
 use crate::audio::AudioLane;
 use crate::boxes::{InitError, init_segment};
-use crate::budget::Budget;
+use crate::budget::{Budget, Share};
 use crate::config::{
     AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, ENDED_TARGET_DURATIONS, TARGET_DURATION_SLACK, HELD_FRAMES_MAX, HlsConfig,
     KEYFRAME_INTERVAL_WARN_SECS, PART_FILL_MIN, PART_TARGET_SLACK,
@@ -95,6 +95,7 @@ pub struct Counters {
 pub struct Packager {
     config: HlsConfig,
     budget: Budget,
+    share: Share,
     state: State,
     epoch: Option<EpochState>,
     /// Where the next stretch begins.
@@ -147,6 +148,7 @@ impl Packager {
     pub fn new(config: HlsConfig, budget: Budget, first_msn: u64, first_discontinuity_sequence: u64) -> Packager {
         Packager {
             config,
+            share: budget.share(),
             budget,
             state: State::Offline,
             epoch: None,
@@ -750,15 +752,16 @@ impl Packager {
         let window_secs = target_secs * f64::from(self.config.window_target_durations);
         let part_window_secs = target_secs * PART_WINDOW_TARGET_DURATIONS;
         self.renditions_mut().for_each(|rendition| rendition.slide(now, window_secs, part_window_secs));
-        let excess = self.budget.excess();
-        if excess > 0 {
-            self.evict(excess);
+        let held = self.renditions().map(Rendition::bytes_held).sum();
+        let owed = self.share.owes(held);
+        if owed > 0 {
+            self.evict(owed);
         }
     }
 
-    fn evict(&mut self, excess: u64) {
+    fn evict(&mut self, owed: u64) {
         let mut bytes = 0;
-        self.renditions_mut().for_each(|rendition| bytes += rendition.evict(excess.saturating_sub(bytes)));
+        self.renditions_mut().for_each(|rendition| bytes += rendition.evict(owed.saturating_sub(bytes)));
         if bytes > 0 {
             self.counters.evicted_bytes += bytes;
             self.warn(Warning::BudgetEvicted { bytes });

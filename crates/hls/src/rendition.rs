@@ -234,6 +234,10 @@ impl Rendition {
         self.finished.push_back(Arc::new(segment));
     }
 
+    pub fn bytes_held(&self) -> u64 {
+        self.bytes_held
+    }
+
     pub fn meter(&self) -> Meter {
         self.meter
     }

@@ -66,12 +66,17 @@ impl Room {
 
     pub fn play(&mut self, frames: &[Arrival]) {
         let begin = self.now_ms;
-        for Arrival { at_ms, track, frame } in frames {
-            self.advance_to(begin + at_ms);
-            self.checker.newest_frame = name_of(&frame.payload);
-            self.packager.handle_frame(self.now(), *track, frame);
-            self.drain();
+        for arrival in frames {
+            self.advance_to(begin + arrival.at_ms);
+            self.play_one(arrival);
         }
+    }
+
+    /// Hands over one frame now.
+    pub fn play_one(&mut self, arrival: &Arrival) {
+        self.checker.newest_frame = name_of(&arrival.frame.payload);
+        self.packager.handle_frame(self.now(), arrival.track, &arrival.frame);
+        self.drain();
     }
 
     pub fn advance_to(&mut self, ms: i64) {

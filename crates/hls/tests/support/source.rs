@@ -213,5 +213,5 @@ fn payload(kind: char, number: usize, len: usize) -> Bytes {
 
 /// The name that a payload begins with.
 pub fn name_of(payload: &[u8]) -> String {
-    String::from_utf8_lossy(&payload[..9]).into_owned()
+    String::from_utf8_lossy(payload.get(..9).unwrap_or(payload)).into_owned()
 }
