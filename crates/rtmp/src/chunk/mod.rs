@@ -1,6 +1,6 @@
 //! The chunk stream, RTMP 1.0 §5.3: bytes to messages ([`ChunkReader`]) and back ([`ChunkWriter`]).
 //!
-//! A message is one [`Bytes`](bytes::Bytes), copied once from the socket's buffer; everything later slices it.
+//! A message is one [`Bytes`], copied once from the socket's buffer; everything later slices it.
 //! This module knows the three control messages that change framing (chunk size, abort) only as calls.
 
 mod reader;

@@ -33,13 +33,22 @@ pub(super) struct Timeline {
     extender: WrapExtender,
     /// What is added to extended stamps; the latest of them after jumps.
     offset_ms: Option<i64>,
+    /// The newest frame of any track.
+    last: Option<Seen>,
 }
 
 /// A track's part.
 #[derive(Default)]
 pub(super) struct TrackTime {
     offset_ms: i64,
-    last: Option<(i64, Instant)>,
+    last: Option<Seen>,
+}
+
+/// A frame's time and when it came.
+#[derive(Clone, Copy)]
+struct Seen {
+    time_ms: i64,
+    at: Instant,
 }
 
 impl Timeline {
@@ -47,19 +56,36 @@ impl Timeline {
     pub(super) fn map(&mut self, track: &mut TrackTime, stamp: Stamp, outputs: &mut Outputs) -> Option<i64> {
         let wire_ms = self.extender.extend(stamp.timestamp_ms);
         let offset_ms = *self.offset_ms.get_or_insert(if wire_ms > START_MAX_MS { START_LEAD_MS - wire_ms } else { 0 });
-        if track.last.is_none() {
-            track.offset_ms = offset_ms;
-        } else if let Some(jump_ms) = track.jump(wire_ms + track.offset_ms, stamp.now) {
-            // Another track may have jumped before and set the offset that suits this one as well.
-            if track.jump(wire_ms + offset_ms, stamp.now).is_some() {
-                self.offset_ms = Some(track.offset_ms - jump_ms);
-                outputs.warn(WarningKind::TimestampJump { ms: jump_ms });
+        // A new track is measured against the others: it may begin a little before what they have come to.
+        let (reference, backward_ms) = match track.last {
+            Some(seen) => (Some(seen), BACKWARD_JUMP_MS),
+            None => {
+                track.offset_ms = offset_ms;
+                (self.last, JUMP_MS)
             }
-            track.offset_ms = self.offset_ms.unwrap_or(offset_ms);
+        };
+        let newest = self.last;
+        let jump_with = |offset_ms| {
+            let jump_ms = reference?.jump(wire_ms + offset_ms, stamp.now, backward_ms)?;
+            // A track that was silent while the others went on has paused, however fast the stream is pushed.
+            let beside_others =
+                newest.is_some_and(|newest| newest.jump(wire_ms + offset_ms, stamp.now, JUMP_MS).is_none());
+            (jump_ms < 0 || !beside_others).then_some(jump_ms)
+        };
+        if let Some(jump_ms) = jump_with(track.offset_ms) {
+            // Another track may have jumped before and set the offset that suits this one as well.
+            track.offset_ms = match jump_with(offset_ms) {
+                None => offset_ms,
+                Some(_) => {
+                    outputs.warn(WarningKind::TimestampJump { ms: jump_ms });
+                    track.offset_ms - jump_ms
+                }
+            };
+            self.offset_ms = Some(track.offset_ms);
         }
         let time_ms = wire_ms + track.offset_ms;
-        let latest = track.last.map_or(time_ms, |(last, _)| last.max(time_ms));
-        track.last = Some((latest, stamp.now));
+        track.last = Some(Seen::latest(track.last, time_ms, stamp.now));
+        self.last = Some(Seen::latest(self.last, time_ms, stamp.now));
         if time_ms < 0 {
             outputs.drop_frame(WarningKind::TimestampOrder);
             return None;
@@ -68,13 +94,18 @@ impl Timeline {
     }
 }
 
-impl TrackTime {
+impl Seen {
+    /// A step back within the tolerance does not move the reference back.
+    fn latest(before: Option<Seen>, time_ms: i64, at: Instant) -> Seen {
+        Seen { time_ms: before.map_or(time_ms, |seen| seen.time_ms.max(time_ms)), at }
+    }
+
     /// How far `time_ms` is from where real time would have put it, if that is more than a pause or jitter.
-    fn jump(&self, time_ms: i64, now: Instant) -> Option<i64> {
-        let (last_ms, seen) = self.last?;
-        let elapsed_ms = i64::try_from(now.saturating_duration_since(seen).as_millis()).unwrap_or(i64::MAX / 4);
-        let step_ms = time_ms - last_ms;
-        let jumped = step_ms > JUMP_MS.saturating_add(elapsed_ms) || step_ms < -BACKWARD_JUMP_MS;
+    fn jump(self, time_ms: i64, now: Instant, backward_ms: i64) -> Option<i64> {
+        let elapsed = now.saturating_duration_since(self.at).as_millis();
+        let elapsed_ms = i64::try_from(elapsed).unwrap_or(i64::MAX / 4);
+        let step_ms = time_ms - self.time_ms;
+        let jumped = step_ms > JUMP_MS.saturating_add(elapsed_ms) || step_ms < -backward_ms;
         // At least a millisecond on, so that a burst of frames after the jump keeps its order.
         jumped.then(|| step_ms - elapsed_ms.max(1))
     }
