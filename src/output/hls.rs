@@ -22,7 +22,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use telstar_hls::request::{Answer, CacheClass, Directives, Media, answer, part, segment};
+use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, Media, answer, part, segment};
 use telstar_hls::{PartId, Snapshot, rendition_name};
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
@@ -128,7 +128,8 @@ impl Player {
                 let deadline = tokio::time::Instant::now() + target * HOLD_TARGET_DURATIONS;
                 let total_max = self.state.config.hls.waiting_requests_max as usize;
                 let metrics = &self.state.metrics;
-                let held = self.output.holding.hold(self.client.address, total_max, &metrics.hls_waiting_requests_count);
+                let held =
+                    self.output.holding.hold(self.client.address, total_max, &metrics.hls_waiting_requests_count);
                 let held = held.map_err(|refusal| {
                     metrics.hls_refused_requests.add(1);
                     refusal.problem()
@@ -210,11 +211,11 @@ async fn playlist(
     let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
     let found = async {
         let kind = kind_of(&params)?;
-        let directives = directives.map_err(|error| Problem::new(Code::BadRequest, format!("{error}.")))?;
+        let directives = directives.map_err(bad_directives)?;
         let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
             Answer::Ready(rendered) => Found::There(rendered),
             Answer::Wait => Found::NotYet,
-            Answer::BadRequest(error) => Found::No(Problem::new(Code::BadRequest, format!("{error}."))),
+            Answer::BadRequest(error) => Found::No(bad_directives(error)),
             Answer::NotFound => Found::No(Problem::not_found("stream")),
         });
         found.await
@@ -248,6 +249,10 @@ async fn media(
     Ok(payload.respond(&player.headers, cache, &player.state.metrics))
 }
 
+fn bad_directives(error: DirectiveError) -> Problem {
+    Problem::new(Code::BadRequest, format!("Delivery directives: {error}."))
+}
+
 fn param<'a>(params: &'a RawPathParams, name: &str) -> &'a str {
     params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
 }
@@ -276,9 +281,7 @@ impl File {
         let stem = file.strip_suffix(".m4s")?;
         Some(match stem.split_once('.') {
             None => File::Segment(epoch, number(stem)?),
-            Some((msn, part)) => {
-                File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? })
-            }
+            Some((msn, part)) => File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? }),
         })
     }
 

@@ -99,6 +99,8 @@ pub(crate) const CONTINUE_WAIT: Duration = Duration::from_secs(2);
 /// After ENDLIST everything stays fetchable for this many target durations, then the room is empty again.
 pub(crate) const ENDED_TARGET_DURATIONS: u32 = 10;
 
-const _: () = assert!(AUDIO_AHEAD_MAX.as_millis() < TARGET_DURATION_SLACK.as_millis(), "held audio must not force a boundary");
-const _: () = assert!(SEGMENT_TOLERANCE.as_millis() < 500, "EXTINF rounded to whole seconds must stay within the target");
+const _: () =
+    assert!(AUDIO_AHEAD_MAX.as_millis() < TARGET_DURATION_SLACK.as_millis(), "held audio must not force a boundary");
+const _: () =
+    assert!(SEGMENT_TOLERANCE.as_millis() < 500, "EXTINF rounded to whole seconds must stay within the target");
 const _: () = assert!(CONTINUE_FRAMES_MIN > 4, "a cadence needs four intervals before it predicts");

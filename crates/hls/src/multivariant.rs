@@ -1,6 +1,8 @@
 //! The multivariant playlist: one variant, its sound as a rendition group of its own.
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream};
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream,
+};
 use telstar_media::{CodecConfig, MediaKind};
 
 use crate::playlist::rendition_name;
@@ -54,10 +56,11 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         bandwidth: variant.bandwidth_bps,
         average_bandwidth: Some(variant.average_bandwidth_bps),
         codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
-        resolution: variant.video.as_ref().and_then(|video| video.size).map(|(width, height)| Resolution {
-            width: width.into(),
-            height: height.into(),
-        }),
+        resolution: variant
+            .video
+            .as_ref()
+            .and_then(|video| video.size)
+            .map(|(width, height)| Resolution { width: width.into(), height: height.into() }),
         frame_rate: variant.frame_rate,
         audio: separate_audio.map(|_| AUDIO_GROUP.into()),
         closed_captions: variant.video.is_some().then_some(ClosedCaptionGroupId::None),

@@ -59,7 +59,12 @@ pub(crate) fn render<'a>(
     write_header(&mut text, segments(), facts);
     let mut init = None;
     for segment in segments() {
-        write_segment(&mut text, segment, init != Some((segment.epoch, segment.init)), segment.msn >= facts.parts_from_msn);
+        write_segment(
+            &mut text,
+            segment,
+            init != Some((segment.epoch, segment.init)),
+            segment.msn >= facts.parts_from_msn,
+        );
         init = Some((segment.epoch, segment.init));
     }
     write_footer(&mut text, facts);
@@ -79,10 +84,7 @@ fn write_header<'a>(text: &mut String, mut segments: impl Iterator<Item = &'a Se
     line!(text, "#EXTM3U");
     line!(text, "#EXT-X-VERSION:{VERSION}");
     line!(text, "#EXT-X-TARGETDURATION:{}", facts.target_duration_secs);
-    line!(
-        text,
-        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_hold_back},HOLD-BACK={hold_back}.0"
-    );
+    line!(text, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_hold_back},HOLD-BACK={hold_back}.0");
     line!(text, "#EXT-X-PART-INF:PART-TARGET={}", secs(facts.part_target_ms));
     line!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn));
     // RFC 8216bis §6.2.2: it grows when the tag leaves the playlist, not while the tag is the first thing listed.

@@ -322,7 +322,8 @@ impl Rendition {
         let oldest_used = self.finished.front().map(|segment| segment.init);
         let oldest_used = oldest_used.or(self.open_segment().map(|segment| segment.init));
         let newest = self.inits.last().map(|init| init.number);
-        self.inits.retain(|init| Some(init.number) == newest || oldest_used.is_some_and(|oldest| init.number >= oldest));
+        self.inits
+            .retain(|init| Some(init.number) == newest || oldest_used.is_some_and(|oldest| init.number >= oldest));
     }
 
     fn release(&mut self, bytes: u64) {

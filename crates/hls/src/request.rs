@@ -158,7 +158,8 @@ impl RenditionView {
         }
         // Beyond the newest part. In a finished segment that is the first part of the next.
         let ahead = if msn == last.msn && !is_finished(msn) { part - last.part } else { 1 };
-        if u64::from(ahead) > self.advance_parts_max() || (msn > last.msn && u64::from(part) > self.advance_parts_max()) {
+        if u64::from(ahead) > self.advance_parts_max() || (msn > last.msn && u64::from(part) > self.advance_parts_max())
+        {
             return Progress::TooFarAhead;
         }
         Progress::Coming

@@ -125,7 +125,14 @@ fn late_video_takes_over_behind_a_discontinuity() {
         room.packager.add_track(room.now(), track);
     }
     let zero_ms = after[0].at_ms;
-    let shifted: Vec<Arrival> = after.iter().cloned().map(|mut a| { a.at_ms -= zero_ms; a }).collect();
+    let shifted: Vec<Arrival> = after
+        .iter()
+        .cloned()
+        .map(|mut a| {
+            a.at_ms -= zero_ms;
+            a
+        })
+        .collect();
     room.play(&shifted);
     room.packager.finish(room.now());
     room.drain();
@@ -156,15 +163,21 @@ fn an_encoder_that_comes_back_continues_behind_a_discontinuity() {
     let second = source.frames();
     room.play(&second[..60]);
     assert_eq!(room.state, State::Live, "without waiting for a group of pictures");
-    let frames: Vec<Arrival> =
-        second[60..].iter().cloned().map(|mut a| { a.at_ms -= second[59].at_ms; a }).collect();
+    let frames: Vec<Arrival> = second[60..]
+        .iter()
+        .cloned()
+        .map(|mut a| {
+            a.at_ms -= second[59].at_ms;
+            a
+        })
+        .collect();
     room.play(&frames);
     let discontinuity: Vec<_> =
         room.checker.segments(MediaKind::Video).into_iter().filter(|segment| segment.discontinuity).collect();
     let [new] = discontinuity.as_slice() else { panic!("one discontinuity: {discontinuity:?}") };
     assert_eq!(new.msn, before.segments.last().map_or(0, |s| s.msn) + 1);
     assert!(new.parts[0].uri.starts_with(&format!("{}/", UNIX_SECS + 13)));
-    assert_eq!(millis_of(&new.date_time) - millis_of(&before.segments[0].date_time) > 0, true);
+    assert!(millis_of(&new.date_time) > millis_of(&before.segments[0].date_time));
     room.packager.finish(room.now());
     room.drain();
     room.assert_complete(source.frames().iter().chain(&second), 48_000);

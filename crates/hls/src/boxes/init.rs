@@ -78,8 +78,12 @@ fn sample_entry(config: &CodecConfig) -> Result<Codec, InitError> {
 }
 
 fn mp4a(object_type_indication: u8, dec_specific: Option<DecoderSpecific>, sample_rate: u32, channels: u8) -> Codec {
-    let dec_config =
-        DecoderConfig { object_type_indication, stream_type: STREAM_TYPE_AUDIO, dec_specific, ..DecoderConfig::default() };
+    let dec_config = DecoderConfig {
+        object_type_indication,
+        stream_type: STREAM_TYPE_AUDIO,
+        dec_specific,
+        ..DecoderConfig::default()
+    };
     let es_desc = EsDescriptor { dec_config, sl_config: SLConfig {}, ..EsDescriptor::default() };
     Mp4a { audio: audio(sample_rate, channels), esds: Esds { es_desc }, btrt: None, taic: None }.into()
 }

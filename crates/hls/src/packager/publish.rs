@@ -70,8 +70,7 @@ impl Packager {
             report: self.rendition(other).and_then(newest).map(|newest| (other, newest)),
             ended,
         };
-        let playlist =
-            newest(rendition).map(|_| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
+        let playlist = newest(rendition).map(|_| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
         let segments = finished.iter().cloned().chain(open.map(|open| Arc::new(open.clone()))).collect();
         let inits = rendition.inits().to_vec();
         Some(RenditionView { playlist, segments, inits, hint, part_target_ms: rendition.part_target_ms, ended })
@@ -106,8 +105,16 @@ impl Packager {
         let independent =
             self.video.as_ref().is_none_or(|video| listed(&video.rendition).all(|segment| segment.starts_independent));
         Variant {
-            video: self.video.as_ref().filter(|lane| is_listed(&lane.rendition)).map(|lane| CodecFacts::of(&lane.config)),
-            audio: self.audio.as_ref().filter(|lane| is_listed(&lane.rendition)).map(|lane| CodecFacts::of(&lane.config)),
+            video: self
+                .video
+                .as_ref()
+                .filter(|lane| is_listed(&lane.rendition))
+                .map(|lane| CodecFacts::of(&lane.config)),
+            audio: self
+                .audio
+                .as_ref()
+                .filter(|lane| is_listed(&lane.rendition))
+                .map(|lane| CodecFacts::of(&lane.config)),
             frame_rate: self.frame_rate.filter(|_| self.video.is_some()),
             bandwidth_bps: rounded(peak_bps),
             average_bandwidth_bps: rounded(average_bps),

@@ -277,7 +277,11 @@ fn check_header(playlist: &Playlist) {
     }
     for segment in playlist.finished() {
         let (_, duration) = segment.whole.as_ref().expect("finished");
-        assert!(duration.round() <= playlist.target_duration as f64, "EXTINF {duration} over {}", playlist.target_duration);
+        assert!(
+            duration.round() <= playlist.target_duration as f64,
+            "EXTINF {duration} over {}",
+            playlist.target_duration
+        );
         assert!(*duration <= playlist.target_duration as f64 + 0.5, "M3");
     }
 }
@@ -295,7 +299,11 @@ fn check_parts(playlist: &Playlist, expect: Expect, state: State) {
                 // The open segment's newest part may turn out to be its last.
                 let newest = n + 1 == segment.parts.len();
                 let full = part.duration >= 0.85 * playlist.part_target;
-                assert!(last || newest || full, "L4: {part:?} of {segment:?} is below 85 % of {}", playlist.part_target);
+                assert!(
+                    last || newest || full,
+                    "L4: {part:?} of {segment:?} is below 85 % of {}",
+                    playlist.part_target
+                );
             }
         }
         if let Some((_, duration)) = &segment.whole
@@ -327,7 +335,9 @@ fn segment_id(uri: &str) -> (Epoch, u64) {
 fn check_media(playlist: &Playlist, view: &RenditionView, history: &mut History, expect: Expect, newest: &str) {
     for segment in &playlist.segments {
         for part in &segment.parts {
-            let held = view.part(part_id(&part.uri)).unwrap_or_else(|| panic!("L7: {} is available the instant it is listed; {playlist:#?}", part.uri));
+            let held = view
+                .part(part_id(&part.uri))
+                .unwrap_or_else(|| panic!("L7: {} is available the instant it is listed; {playlist:#?}", part.uri));
             if history.parts.contains_key(&part.uri) {
                 continue;
             }
@@ -415,7 +425,10 @@ impl History {
             let newest = |list: &Playlist| list.segments.last().map_or(0, |segment| segment.msn);
             assert!(newest(playlist) >= newest(last));
             let long_enough = playlist.listed_secs() >= 3.0 * playlist.target_duration as f64;
-            assert!(playlist.media_sequence == last.media_sequence || long_enough, "§6.2.2: three target durations stay");
+            assert!(
+                playlist.media_sequence == last.media_sequence || long_enough,
+                "§6.2.2: three target durations stay"
+            );
         }
         let listed = |list: &Playlist| -> Vec<String> {
             list.segments.iter().flat_map(|segment| segment.parts.iter().map(|part| part.uri.clone())).collect()

@@ -117,8 +117,11 @@ impl Room {
     pub fn assert_complete<'a>(&self, frames: impl IntoIterator<Item = &'a Arrival>, hz: u32) {
         let frames: Vec<&Arrival> = frames.into_iter().collect();
         for kind in [MediaKind::Video, MediaKind::Audio] {
-            let sent: Vec<&Arrival> =
-                frames.iter().copied().filter(|arrival| (arrival.track == VIDEO) == (kind == MediaKind::Video)).collect();
+            let sent: Vec<&Arrival> = frames
+                .iter()
+                .copied()
+                .filter(|arrival| (arrival.track == VIDEO) == (kind == MediaKind::Video))
+                .collect();
             let got = self.checker.samples(kind);
             let sent_names: Vec<_> = sent.iter().map(|arrival| name_of(&arrival.frame.payload)).collect();
             let got_names: Vec<_> = got.iter().map(|sample| name_of(&sample.payload)).collect();
@@ -131,7 +134,10 @@ impl Room {
                 assert_eq!(got.sync, sent.frame.key);
                 let early_us = rescale(sent.frame.dts - got.dts, scale, Timescale::MICROS);
                 let exact = kind == MediaKind::Audio || !self.checker.expect().even;
-                assert!(exact || (0..=1_000).contains(&early_us), "decode times are within a millisecond: {early_us} us");
+                assert!(
+                    exact || (0..=1_000).contains(&early_us),
+                    "decode times are within a millisecond: {early_us} us"
+                );
                 assert!(kind == MediaKind::Video || early_us == 0);
             }
         }

@@ -147,7 +147,7 @@ impl Source {
         match depth {
             0 => 0,
             _ if in_gop == 0 => shown(1),
-            _ if (in_gop - 1) % (depth + 1) == 0 => shown(depth + 1),
+            _ if (in_gop - 1).is_multiple_of(depth + 1) => shown(depth + 1),
             _ => 0,
         }
     }

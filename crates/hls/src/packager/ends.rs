@@ -1,0 +1,71 @@
+//! Ending a stretch, and letting go of what is old or too much.
+
+use std::time::Instant;
+
+use super::{Packager, Warning};
+use crate::config::PART_WINDOW_TARGET_DURATIONS;
+use crate::prelude::Prelude;
+use crate::rendition::Rendition;
+use crate::video::VideoLane;
+
+impl Packager {
+    /// Lists everything that has come, ends both renditions with the same segment number and notes where to go on.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if self.epoch.is_some() && !self.is_running() && !self.prelude.is_empty() {
+            self.begin_stretch(now);
+        }
+        self.video_stalled = true;
+        self.release_held(now);
+        self.held.clear();
+        self.video_stalled = false;
+        self.prelude = Prelude::default();
+        let video_end = self.video.as_mut().and_then(VideoLane::flush);
+        let places = self.renditions().map(Rendition::place);
+        if let Some(furthest) = places.max_by_key(|place| place.msn) {
+            if let Some(audio) = &mut self.audio {
+                audio.flush(furthest.msn, video_end);
+                if let (Some(video), Some(end)) = (&mut self.video, audio.end()) {
+                    video.fill_gaps(furthest.msn, end);
+                }
+            }
+            self.next.msn = furthest.msn.max(self.next.msn);
+        }
+        let sequence = self.renditions().map(|rendition| rendition.place().discontinuity_sequence).max();
+        self.next.discontinuity_sequence = self.next.discontinuity_sequence.max(sequence.unwrap_or(0));
+        self.next.discontinuity = false;
+        self.dirty = true;
+        if let Some(epoch) = &mut self.epoch {
+            epoch.running = false;
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        let mut gone = false;
+        self.renditions_mut().for_each(|rendition| gone |= rendition.expire(now));
+        // Nobody is told: what went was not listed. But the bytes are only free once no snapshot refers to them.
+        self.dirty |= gone;
+    }
+
+    /// Takes what left the window off the lists, and more if the server holds too much.
+    pub(super) fn slide(&mut self, now: Instant) {
+        let target_secs = self.target_duration_secs.unwrap_or(0) as f64;
+        let window_secs = target_secs * f64::from(self.config.window_target_durations);
+        let part_window_secs = target_secs * PART_WINDOW_TARGET_DURATIONS;
+        self.renditions_mut().for_each(|rendition| rendition.slide(now, window_secs, part_window_secs));
+        let held = self.renditions().map(Rendition::bytes_held).sum();
+        let owed = self.share.owes(held);
+        if owed > 0 {
+            self.evict(owed);
+        }
+    }
+
+    fn evict(&mut self, owed: u64) {
+        let mut bytes = 0;
+        self.renditions_mut().for_each(|rendition| bytes += rendition.evict(owed.saturating_sub(bytes)));
+        if bytes > 0 {
+            self.counters.evicted_bytes += bytes;
+            self.warn(Warning::BudgetEvicted { bytes });
+            self.dirty = true;
+        }
+    }
+}

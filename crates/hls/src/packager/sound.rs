@@ -1,0 +1,146 @@
+//! Audio frames on their way into the lane: held while they are ahead of video, late, jumping, or outgrowing a segment.
+
+use std::time::Instant;
+
+use telstar_media::{Frame, MediaKind};
+use telstar_units::Timescale;
+
+use super::{Packager, Warning};
+use crate::config::{AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, HELD_FRAMES_MAX, TARGET_DURATION_SLACK};
+use crate::lane::{Boundary, Moment, ticks};
+use crate::video::VideoLane;
+
+impl Packager {
+    pub(super) fn accept_audio(&mut self, now: Instant, frame: &Frame) {
+        self.held.push_back((now, frame.clone()));
+        self.release_held(now);
+    }
+
+    /// Sends on the audio that is not ahead of video.
+    pub(super) fn release_held(&mut self, now: Instant) {
+        while let Some((_, frame)) = self.held.front() {
+            let wait = self.is_ahead_of_video(frame) && !self.video_stalled && self.held.len() <= HELD_FRAMES_MAX;
+            if wait || !self.is_running() {
+                return;
+            }
+            if let Some((_, frame)) = self.held.pop_front() {
+                self.pass_audio(now, &frame);
+            }
+        }
+    }
+
+    fn is_ahead_of_video(&self, frame: &Frame) -> bool {
+        let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return false };
+        let Some(video) = &self.video else { return false };
+        let Some(last) = video.last_moment() else { return true };
+        let at = Moment::new(self.shift(frame.dts, track.timescale), track.timescale);
+        // What lies beyond the next boundary must not be written before it is known.
+        let beyond = video.likely_boundary().is_some_and(|likely| at.is_at_or_after(likely));
+        beyond || at.secs_since(last) > AUDIO_AHEAD_MAX.as_secs_f64()
+    }
+
+    fn pass_audio(&mut self, now: Instant, frame: &Frame) {
+        if self.audio.is_none() && !self.begin_late_audio(frame) {
+            self.counters.frames_dropped += 1;
+            return;
+        }
+        let Some(timescale) = self.audio.as_ref().map(|audio| audio.rendition.timescale) else { return };
+        let dts = self.shift(frame.dts, timescale);
+        if !self.audio_is_usable(Moment::new(dts, timescale)) {
+            self.counters.frames_dropped += 1;
+            return;
+        }
+        if self.video.is_none() && self.audio_jumps(now, dts, timescale) {
+            return self.accept_early(now, MediaKind::Audio, frame);
+        }
+        self.change_audio_config(frame, timescale);
+        self.force_boundary_if_due(Moment::new(dts, timescale));
+        let expected = self.video.as_ref().and_then(VideoLane::likely_boundary);
+        let Some(audio) = &mut self.audio else { return };
+        self.dirty |= audio.push(frame, dts);
+        audio.expect_boundary(expected);
+    }
+
+    /// In order, and not long before the picture begins.
+    fn audio_is_usable(&self, at: Moment) -> bool {
+        let Some(audio) = &self.audio else { return false };
+        let in_order = audio.last_dts().is_none_or(|last| at.ticks > last);
+        let early = audio.last_dts().is_none() && {
+            let lead = audio.segment_from().secs_since(at);
+            self.video.is_some() && lead > AUDIO_LEAD_MAX.as_secs_f64()
+        };
+        at.ticks >= 0 && in_order && !early
+    }
+
+    /// Audio alone: a jump of more than a target duration begins a new stretch.
+    fn audio_jumps(&mut self, now: Instant, dts: i64, timescale: Timescale) -> bool {
+        let Some(audio) = &self.audio else { return false };
+        let jump = audio.last_dts().map(|last| dts - last).filter(|&ticks| ticks > audio.limits.target_duration);
+        if let Some(ticks) = jump {
+            self.warn(Warning::TimestampsJump { seconds: timescale.seconds(ticks) });
+            self.restart_stretch(now);
+        }
+        jump.is_some()
+    }
+
+    /// Audio that first comes while the playlist runs: a rendition that begins with the segment video is in.
+    fn begin_late_audio(&mut self, frame: &Frame) -> bool {
+        let Some(target_duration_secs) = self.target_duration_secs else { return false };
+        let Some(place) = self.video.as_ref().map(|video| video.rendition.joining_place()) else { return false };
+        self.make_audio_lane(None, frame, place, target_duration_secs);
+        self.dirty |= self.audio.is_some();
+        self.audio.is_some()
+    }
+
+    /// Other sound parameters need another init segment, so every rendition breaks here (RFC 8216bis §4.4.4.3).
+    fn change_audio_config(&mut self, frame: &Frame, timescale: Timescale) {
+        let changed = self.audio.as_ref().is_some_and(|audio| *audio.config != *frame.config);
+        if !changed {
+            return;
+        }
+        let init = self.make_init(&frame.config, timescale);
+        if init.is_some() {
+            self.force_boundary(true);
+        }
+        if let Some(audio) = &mut self.audio {
+            audio.config = frame.config.clone();
+            if let Some((number, init)) = init {
+                audio.rendition.add_init(number, init);
+            }
+        }
+    }
+
+    /// Audio outgrows its segment because video has stopped: both go on to the next.
+    fn force_boundary_if_due(&mut self, at: Moment) {
+        let Some(audio) = self.audio.as_ref().filter(|_| self.video.is_some()) else { return };
+        let limit = audio.limits.target_duration + ticks(TARGET_DURATION_SLACK, at.timescale);
+        let due = audio.rendition.segment_start().is_some_and(|start| at.ticks - start > limit);
+        if due {
+            self.force_boundary(false);
+        }
+    }
+
+    fn force_boundary(&mut self, discontinuity: bool) {
+        let Some(audio) = &mut self.audio else { return };
+        let at = audio.end().unwrap_or(audio.segment_from());
+        match &mut self.video {
+            Some(video) => {
+                let from = audio.segment_from();
+                if video.rendition.open_segment().is_some() {
+                    video.flush();
+                } else {
+                    video.rendition.push_gap(at.secs_since(from).max(0.0), video.clock.at(from));
+                }
+                if discontinuity {
+                    video.rendition.discontinuity_next();
+                }
+                audio.push_boundary(Boundary { at, discontinuity });
+            }
+            None => {
+                audio.rendition.close_segment(at.ticks);
+                audio.rendition.discontinuity_next();
+            }
+        }
+        self.dirty = true;
+    }
+}
