@@ -29,7 +29,11 @@ impl Banner<'_> {
         let data = self.data_flag.as_deref().map(|data| format!(" {data}")).unwrap_or_default();
         match (self.sign_in_code, self.links.local_origin()) {
             (Some(code), Some(origin)) => {
-                section(&mut text, "Sign in (this link works once, for 15 minutes)", &format!("{origin}/sign-in#{code}"));
+                section(
+                    &mut text,
+                    "Sign in (this link works once, for 15 minutes)",
+                    &format!("{origin}/sign-in#{code}"),
+                );
             }
             (None, Some(_)) => section(&mut text, "Sign in", &format!("telstar sign-in{data}   prints a new link")),
             (_, None) => {}

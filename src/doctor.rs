@@ -4,7 +4,7 @@
 //! It changes nothing and needs no running server; one that runs is recognised by the file it leaves.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::bail;
 use telstar_units::WallTime;
@@ -91,11 +91,15 @@ fn folder(path: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     match files::is_open_to_others(path) {
         Ok(false) => findings.push(Finding::good(format!("data folder {shown}: its owner's only"))),
-        Ok(true) => findings.push(Finding::bad(format!("data folder {shown}: other users can look in: chmod 700 {shown}"))),
+        Ok(true) => {
+            findings.push(Finding::bad(format!("data folder {shown}: other users can look in: chmod 700 {shown}")))
+        }
         Err(error) => findings.push(Finding::bad(format!("data folder {shown}: {error}"))),
     }
     if rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
-        findings.push(Finding::bad(format!("data folder {shown}: this user cannot write in it: chown it to the server's user")));
+        findings.push(Finding::bad(format!(
+            "data folder {shown}: this user cannot write in it: chown it to the server's user"
+        )));
     }
     for name in ["secret.key", "telstar.db", "tls-key.pem"] {
         let file = path.join(name);
@@ -151,27 +155,31 @@ fn addresses(config: &Config) -> Finding {
         (None, true) => Finding::note(
             "this machine has no address in a network: only programs on it reach the server; connect it, or set public_url",
         ),
-        (None, false) => Finding::good(format!("this machine is reached at {} ({})", lan.join(", "), machine::host_name())),
+        (None, false) => {
+            Finding::good(format!("this machine is reached at {} ({})", lan.join(", "), machine::host_name()))
+        }
     }
 }
 
 fn certificate(config: &Config, now: WallTime) -> Vec<Finding> {
-    let on = config.general.https.is_on();
+    if !config.general.https.is_on() {
+        return Vec::new();
+    }
     let Some((cert, key)) = tls::paths(&config.tls, &config.general.data) else {
-        let bad = "https is on, but tls.mode is \"off\": choose another mode, or --https off";
-        return if on { vec![Finding::bad(bad)] } else { Vec::new() };
+        return vec![Finding::bad("https is on, but tls.mode is \"off\": choose another mode, or --https off")];
     };
     if config.tls.mode == TlsMode::SelfSigned && !cert.exists() {
         return vec![Finding::note("certificate: not there yet; the first start makes a self-signed one")];
     }
     let mut findings = vec![validity(config, &cert, now)];
     if let Err(error) = tls::load(&cert, &key) {
-        findings.push(Finding::bad(format!("certificate: {error}: browsers cannot connect; mend tls.cert and tls.key")));
+        findings
+            .push(Finding::bad(format!("certificate: {error}: browsers cannot connect; mend tls.cert and tls.key")));
     }
     findings
 }
 
-fn validity(config: &Config, cert: &PathBuf, now: WallTime) -> Finding {
+fn validity(config: &Config, cert: &Path, now: WallTime) -> Finding {
     let facts = match tls::inspect(cert) {
         Ok(facts) => facts,
         Err(error) => return Finding::bad(format!("certificate: {error}")),
@@ -193,11 +201,14 @@ fn validity(config: &Config, cert: &PathBuf, now: WallTime) -> Finding {
 
 /// The server passes streams through and runs no FFmpeg; the banner's test line does.
 fn ffmpeg() -> Finding {
-    let found = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("ffmpeg").is_file()));
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("ffmpeg").is_file()));
     if found {
         Finding::good("ffmpeg is there, for the test line that the first start prints")
     } else {
-        Finding::note("ffmpeg is not there; the server does not need it, only the test line that the first start prints")
+        Finding::note(
+            "ffmpeg is not there; the server does not need it, only the test line that the first start prints",
+        )
     }
 }
 
@@ -219,6 +230,8 @@ mod tests {
         let mut config = Config::default();
         config.general.data = folder.path().to_owned();
         config.general.http = Listen::At(taken.local_addr().expect("bound"));
+        config.general.https = Listen::At(([127, 0, 0, 1], 0).into());
+        config.general.rtmp = Listen::Off;
         config.tls.mode = TlsMode::Files;
         config.tls.cert = folder.path().join("absent.pem");
         let findings = examine(&config, wall_now());

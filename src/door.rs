@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, Method, header};
 
 use crate::api::error::{Code, Problem};
 use crate::auth::{
-    Action, AuthError, Caller, Credential, OriginCheck, Reason, RoomFacts, Secret, Throttle, ThrottleConfig,
-    authorise, session_of,
+    Action, AuthError, Caller, Credential, OriginCheck, Reason, RoomFacts, Secret, Throttle, ThrottleConfig, authorise,
+    session_of,
 };
 use crate::client::Client;
 use crate::state::AppState;

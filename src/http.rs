@@ -171,8 +171,12 @@ impl HttpServer {
     fn service(
         &self,
         peer: Peer,
-    ) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-    + Send
+    ) -> impl hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
     + 'static {
         let router = self.router.clone();
         hyper::service::service_fn(move |mut request: Request<Incoming>| {

@@ -148,8 +148,7 @@ impl Listeners {
 
 fn accept(listeners: Listeners, state: &AppState) {
     let tasks = state.tasks.clone();
-    let http =
-        HttpServer::new(routes::router(state), &state.config.limits, tasks.clone(), Arc::clone(&state.metrics));
+    let http = HttpServer::new(routes::router(state), &state.config.limits, tasks.clone(), Arc::clone(&state.metrics));
     if let Some(listener) = listeners.http {
         http.listen(listener, None);
     }
@@ -189,9 +188,12 @@ fn observe(state: &AppState, media: &Media) {
             &counters.long_gop_cuts
         }),
         ("media_room_panics", "Rooms dropped after a panic", Kind::Counter, |counters| &counters.panics),
-        ("hls_evicted_bytes", "Bytes of parts that went early because the memory budget was full", Kind::Counter, |counters| {
-            &counters.evicted_bytes
-        }),
+        (
+            "hls_evicted_bytes",
+            "Bytes of parts that went early because the memory budget was full",
+            Kind::Counter,
+            |counters| &counters.evicted_bytes,
+        ),
     ];
     for (name, help, kind, read) in counters {
         let shards = Arc::clone(&media.shards);

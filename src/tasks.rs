@@ -142,7 +142,7 @@ mod tests {
         let tasks = Tasks::new(Arc::clone(&panics));
         let (sender, receiver) = tokio::sync::oneshot::channel();
         tasks.spawn("broken", async { panic!("on purpose") });
-        tasks.spawn("sound", async move { drop(sender.send(())) });
+        tasks.spawn("sound", async move { sender.send(()).expect("the test waits") });
         receiver.await.expect("the other task runs on");
         assert_eq!(tasks.drain(Duration::from_secs(5)).await, Drained::Cleanly);
         assert_eq!(panics.get(), 1);

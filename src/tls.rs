@@ -187,7 +187,10 @@ mod tests {
         let facts = inspect(&cert).expect("ours parses");
         assert!(facts.names.iter().any(|name| name == "localhost"));
         assert!(facts.names.iter().any(|name| name == "127.0.0.1"));
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(key).expect("there").permissions()) & 0o777, 0o600);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(key).expect("there").permissions()) & 0o777,
+            0o600
+        );
 
         prepare(&tls, folder.path(), NOW.plus_micros(DAY_MICROS)).expect("kept");
         assert_eq!(fs::read(&cert).expect("there"), first);

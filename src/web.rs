@@ -32,6 +32,9 @@ const CACHE_SHORT: &str = "public, max-age=300";
 /// Smaller files gain nothing from compression.
 const GZIP_BYTES_MIN: usize = 1_024;
 
+/// Compressed files by the hash of their content and their name.
+type CompressedFiles = HashMap<([u8; 32], String), Bytes>;
+
 #[derive(RustEmbed)]
 #[folder = "static/dist"]
 struct Files;
@@ -96,6 +99,10 @@ fn content_security_policy(client: &Client, frame_ancestors: &[String]) -> Strin
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    // An escaped slash is a slash by now; assets have no folders.
+    if name.contains('/') {
+        return Err(Problem::not_found("page"));
+    }
     file(&format!("assets/{name}"), CACHE_FOREVER, &headers)
 }
 
@@ -144,7 +151,7 @@ fn content_type(file: &EmbeddedFile) -> Result<HeaderValue, Problem> {
 
 /// The bytes to send: compressed once, at the first request that takes gzip, and kept. There are a dozen files.
 fn encoded(name: &str, file: &EmbeddedFile, accept_encoding: &str) -> (Bytes, Option<&'static str>) {
-    static COMPRESSED: LazyLock<Mutex<HashMap<([u8; 32], String), Bytes>>> = LazyLock::new(Mutex::default);
+    static COMPRESSED: LazyLock<Mutex<CompressedFiles>> = LazyLock::new(Mutex::default);
     let plain = match &file.data {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => Bytes::copy_from_slice(bytes),

@@ -188,7 +188,9 @@ impl From<StoreError> for Problem {
             StoreError::Limit { what, max } => {
                 Problem::new(Code::LimitReached, format!("There can be at most {max} {what}."))
             }
-            StoreError::Invalid(what) => Problem::new(Code::InvalidFields, format!("The {what} cannot be kept as it is.")),
+            StoreError::Invalid(what) => {
+                Problem::new(Code::InvalidFields, format!("The {what} cannot be kept as it is."))
+            }
             StoreError::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
             StoreError::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
             StoreError::SchemaTooNew { .. } | StoreError::NotOurs | StoreError::Backend(_) => Problem::internal(error),

@@ -36,7 +36,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> 
 pub fn command() -> Command {
     let serve = Command::new("serve").about("The server; also without a command").arg(print_addresses());
     let sign_in = Command::new("sign-in").about("Prints a new one-time sign-in link for the admin");
-    let doctor = Command::new("doctor").about("Checks ports, addresses, certificate, disk and rights, and says what to do");
+    let doctor =
+        Command::new("doctor").about("Checks ports, addresses, certificate, disk and rights, and says what to do");
     let mut root = Command::new("telstar")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Real-time media and signalling server: RTMP in, low-latency HLS out")
@@ -60,7 +61,8 @@ pub fn command() -> Command {
                 key.default,
                 variable_of(section.name, key.name)
             );
-            let heading = if section.name.is_empty() { "Configuration".to_owned() } else { format!("[{}]", section.name) };
+            let heading =
+                if section.name.is_empty() { "Configuration".to_owned() } else { format!("[{}]", section.name) };
             // The short help shows the keys that scripts rely on; the long one (--help) shows all.
             let arg = Arg::new(id_of(section.name, key.name)).long(flag).value_name("VALUE").long_help(help);
             let arg = arg.help(key.docs.first().map(|line| line.trim().to_owned()).unwrap_or_default());

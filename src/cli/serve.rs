@@ -55,7 +55,9 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
 }
 
 fn banner(running: &Running, data_flag: Option<String>, is_self_signed: bool, hide_secrets: bool) -> String {
-    let shown = |secret: Option<&'_ crate::auth::Secret>| secret.filter(|_| !hide_secrets).map(|secret| secret.expose().to_owned());
+    let shown = |secret: Option<&'_ crate::auth::Secret>| {
+        secret.filter(|_| !hide_secrets).map(|secret| secret.expose().to_owned())
+    };
     let (sign_in_code, stream_key) = (shown(running.sign_in_code()), shown(running.first_stream_key()));
     let banner = Banner {
         links: running.links(),

@@ -31,7 +31,12 @@ pub(super) fn command() -> Command {
                 .value_parser(clap::value_parser!(i64).range(1..)),
         )
         .group(ArgGroup::new("kind").args(["admin", "playback", "identity"]).required(true))
-        .group(ArgGroup::new("grants").args(["publish", "subscribe"]).multiple(true).conflicts_with_all(["admin", "playback"]))
+        .group(
+            ArgGroup::new("grants")
+                .args(["publish", "subscribe"])
+                .multiple(true)
+                .conflicts_with_all(["admin", "playback"]),
+        )
         .mut_arg("room", |room| room.required_unless_present("admin").conflicts_with("admin"))
 }
 
@@ -57,7 +62,8 @@ async fn mint(matches: &ArgMatches, data: &Data) -> anyhow::Result<Minted> {
     }
     let identity = matches.get_one::<String>("identity").context("--identity is required")?;
     let granted = [("publish", Grant::Publish), ("subscribe", Grant::Subscribe)];
-    let grants: Grants = granted.into_iter().filter(|(flag, _)| matches.get_flag(flag)).map(|(_, grant)| grant).collect();
+    let grants: Grants =
+        granted.into_iter().filter(|(flag, _)| matches.get_flag(flag)).map(|(_, grant)| grant).collect();
     let lifetime = lifetime(ROOM_TOKEN_LIFETIME_SECS);
     Ok(data.authority.create_room_token(admin.id, name, identity, grants, lifetime).await?)
 }

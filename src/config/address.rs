@@ -147,10 +147,19 @@ impl Value for PublicUrl {
 pub fn parse_origin(text: &str) -> Option<String> {
     let uri: axum::http::Uri = text.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
-    let origin = format!("{scheme}://{authority}");
-    // The parsed URI prints "/" for an empty path, so the text itself says whether anything followed.
-    (origin.eq_ignore_ascii_case(text) && !uri.host()?.is_empty()).then(|| origin.to_ascii_lowercase())
+    let authority = uri.authority()?;
+    // Origins stand in header values such as a policy's `frame-ancestors`, so only what a host is made of may pass.
+    let host = uri.host()?;
+    let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let is_ipv6 = || host.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    if host.is_empty() || !(is_name || is_ipv6().is_some()) {
+        return None;
+    }
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    // What is left over, such as a user, a path or a query, makes it something else than an origin.
+    let is_whole = authority.as_str().len() == host.len() + port.len()
+        && text.len() == scheme.len() + 3 + authority.as_str().len();
+    is_whole.then(|| format!("{scheme}://{host}{port}").to_ascii_lowercase())
 }
 
 impl fmt::Display for Listen {
@@ -212,6 +221,13 @@ mod tests {
             ("ftp://a", None),
             ("live.example.org", None),
             ("https://a?b", None),
+            ("https://a;b", None),
+            ("https://a,b", None),
+            ("https://*.a", None),
+            ("https://a:", None),
+            ("https://[::1]:8443", Some("https://[::1]:8443")),
+            ("https://[::1;]", None),
+            ("https://a ", None),
         ] {
             assert_eq!(parse_origin(text).as_deref(), expect, "{text}");
         }

@@ -268,9 +268,11 @@ fn raw_of<'a>(value: &'a DeValue<'_>) -> Raw<'a> {
             .map(Raw::Integer)
             .unwrap_or(Raw::Other("a number too large")),
         DeValue::Boolean(truth) => Raw::Boolean(*truth),
-        DeValue::Array(items) => {
-            items.iter().map(|item| item.get_ref().as_str()).collect::<Option<_>>().map_or(Raw::Other("a list"), Raw::List)
-        }
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| item.get_ref().as_str())
+            .collect::<Option<_>>()
+            .map_or(Raw::Other("a list"), Raw::List),
         DeValue::Float(_) => Raw::Other("a fraction"),
         DeValue::Datetime(_) => Raw::Other("a date"),
         DeValue::Table(_) => Raw::Other("a table"),

@@ -60,8 +60,8 @@ sections! {
     general: General = "",
     /// The certificate.
     tls: Tls = "tls",
-    /// RTMP in.
-    rtmp: Rtmp = "rtmp",
+    /// What encoders may do. The table is not called `rtmp`, because that is the listener's key.
+    rtmp: Rtmp = "ingest",
     /// Low-latency HLS out.
     hls: Hls = "hls",
     /// The log.

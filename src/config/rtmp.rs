@@ -1,4 +1,4 @@
-//! The section `[rtmp]`: what encoders may do.
+//! The section `[ingest]`: what encoders may do. (`rtmp` at the top of the file is where they connect.)
 
 use super::section::section;
 use super::value::word;
@@ -14,7 +14,7 @@ word! {
 }
 
 section! {
-    /// RTMP, what encoders push.
+    /// What encoders may do.
     Rtmp {
         /// What happens to a second encoder that pushes to a room that is already live.
         second_publisher: SecondPublisher = SecondPublisher::Refuse,

@@ -169,20 +169,24 @@ pub(super) fn nearest<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance in characters.
+/// How many characters were mistyped: left out, put in, replaced, or swapped with their neighbour (the "optimal string
+/// alignment" distance).
 fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, left_char) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (column, right_char) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(left_char != *right_char);
-            diagonal = row[column + 1];
-            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows = vec![vec![0; right.len() + 1]; left.len() + 1];
+    for (row, column) in (0..=left.len()).flat_map(|row| (0..=right.len()).map(move |column| (row, column))) {
+        if row == 0 || column == 0 {
+            rows[row][column] = row + column;
+            continue;
         }
+        let replaced = rows[row - 1][column - 1] + usize::from(left[row - 1] != right[column - 1]);
+        let mut least = replaced.min(rows[row - 1][column] + 1).min(rows[row][column - 1] + 1);
+        if row > 1 && column > 1 && left[row - 1] == right[column - 2] && left[row - 2] == right[column - 1] {
+            least = least.min(rows[row - 2][column - 2] + 1);
+        }
+        rows[row][column] = least;
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]

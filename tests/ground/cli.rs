@@ -1,0 +1,249 @@
+//! The executable: what each command prints, and what it never prints where.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+const LISTENERS: &[&str] = &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--rtmp", "127.0.0.1:0"];
+
+fn telstar(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_telstar"));
+    command.env_clear().env("TELSTAR_DATA", data).current_dir(data.parent().expect("a parent"));
+    command
+}
+
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    telstar(data).args(arguments).output().expect("the executable runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A server in a process of its own; dropping it kills it.
+struct Served {
+    child: Child,
+    addresses: Value,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Served {
+    fn start(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Served {
+        let mut command = telstar(data);
+        command.args(["serve", "--print-addresses"]).args(LISTENERS).args(arguments).envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line");
+        let addresses = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Served { child, addresses, stdout }
+    }
+
+    fn http(&self) -> &str {
+        self.addresses["http"].as_str().expect("HTTP is on")
+    }
+
+    /// Ends it with SIGTERM; what is left of its output and its log.
+    fn end(mut self) -> (String, String) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let (mut out, mut log) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut out).expect("UTF-8");
+        self.child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+        assert!(self.child.wait().expect("it ends").success(), "{log}");
+        (out, log)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    (folder, data)
+}
+
+#[tokio::test]
+async fn a_first_start_prints_what_going_live_needs_and_a_second_keeps_the_secrets() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &[], &[]);
+    let (http, rtmp) = (served.http().to_owned(), served.addresses["rtmp"].as_str().expect("on").to_owned());
+    let (first, _) = served.end();
+    assert!(first.contains(&format!("http://{http}/sign-in#")), "{first}");
+    assert!(first.contains(&format!("Server       rtmp://{rtmp}/live\n")), "{first}");
+    let key: String =
+        first.split("Stream Key   ").nth(1).expect("a box").chars().take_while(|c| !c.is_whitespace()).collect();
+    assert!(key.starts_with("sk_") && key.len() > 30, "{key}");
+    assert!(first.contains(&format!("-f flv rtmp://{rtmp}/live/{key}\n")), "{first}");
+    assert!(first.contains("/watch/demo\n"), "{first}");
+    let (second, _) = Served::start(&data, &[], &[]).end();
+    assert!(!second.contains("sk_") && second.contains("telstar sign-in"), "{second}");
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_log_at_any_level() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &["--log-level", "trace"], &[]);
+    let http = served.http().to_owned();
+    let token = stdout(&run(&data, &["token", "--admin"])).trim().to_owned();
+    let playback = stdout(&run(&data, &["token", "--playback", "--room", "demo"])).trim().to_owned();
+    let link = stdout(&run(&data, &["sign-in"]));
+    let code = link.trim().split_once('#').expect("a link").1.to_owned();
+    let client = super::support::client(|builder| builder);
+    let url = |path: &str| format!("http://{http}{path}");
+    for request in [
+        client.get(url("/api/v1/rooms")).bearer_auth(&token),
+        client.get(url(&format!("/live/demo/index.m3u8?t={playback}"))),
+        client.get(url(&format!("/watch/demo?t={playback}"))),
+        client.post(url("/api/v1/sessions")).json(&serde_json::json!({ "code": code })),
+        client.get(url(&format!("/nothing?key=sk_{}&token={token}", "a".repeat(34)))),
+    ] {
+        request.send().await.expect("answered");
+    }
+    let session = client.post(url("/api/v1/sessions")).json(&serde_json::json!({ "code": code })).send().await;
+    assert_eq!(session.expect("answered").status(), 401, "the code was used above");
+    let (out, log) = served.end();
+    let key: String =
+        out.split("Stream Key   ").nth(1).expect("a box").chars().take_while(|c| !c.is_whitespace()).collect();
+    assert!(log.contains("an HTTP request"), "the log is at work: {log}");
+    for secret in [&token, &playback, &code, &key, &"a".repeat(34)] {
+        assert!(!log.contains(secret.as_str()), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn what_the_journal_keeps_gets_no_secret() {
+    let (_folder, data) = folder();
+    // systemd names the journal's stream by device and inode; a file stands for it here.
+    let path = data.with_extension("out");
+    let file = std::fs::File::create(&path).expect("a file");
+    let stat = rustix::fs::fstat(&file).expect("its facts");
+    let mut command = telstar(&data);
+    command.args(LISTENERS).env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino));
+    let mut child = command.stdout(file).stderr(Stdio::piped()).spawn().expect("the executable runs");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("a line") > 0, "it starts");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    child.wait().expect("it ends");
+    let text = std::fs::read_to_string(&path).expect("the banner");
+    assert!(text.contains("telstar sign-in") && !text.contains("sk_") && !text.contains("#"), "{text}");
+}
+
+#[tokio::test]
+async fn tokens_and_links_open_the_running_server() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &[], &[]);
+    let client = super::support::client(|builder| builder);
+    let rooms = format!("http://{}/api/v1/rooms", served.http());
+    let token = stdout(&run(&data, &["token", "--admin", "--expires-in", "60"]));
+    assert_eq!(client.get(&rooms).bearer_auth(token.trim()).send().await.expect("answered").status(), 200);
+    let room = run(&data, &["token", "--room", "demo", "--identity", "alice", "--publish", "--subscribe"]);
+    let demo = format!("{rooms}/demo");
+    assert_eq!(client.get(&demo).bearer_auth(stdout(&room).trim()).send().await.expect("answered").status(), 200);
+    let link = stdout(&run(&data, &["sign-in"]));
+    assert!(link.starts_with(&format!("http://{}/sign-in#", served.http())), "{link}");
+    let code = link.trim().split_once('#').expect("a code").1;
+    let sessions = client.post(format!("http://{}/api/v1/sessions", served.http()));
+    let signed_in = sessions.json(&serde_json::json!({ "code": code })).send().await.expect("answered");
+    assert_eq!(signed_in.status(), 201);
+}
+
+#[test]
+fn a_token_needs_a_kind_and_a_server_that_was_started() {
+    let (_folder, data) = folder();
+    for arguments in [
+        &["token"][..],
+        &["token", "--identity", "alice"],
+        &["token", "--admin", "--room", "demo"],
+        &["token", "--playback", "--room", "demo", "--publish"],
+        &["token", "--admin"],
+        &["sign-in"],
+    ] {
+        let output = run(&data, arguments);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
+    }
+    assert!(stderr(&run(&data, &["sign-in"])).contains("start the server first"));
+    assert!(!data.exists(), "asking makes no data");
+}
+
+#[test]
+fn a_busy_port_is_named_with_its_flag() {
+    let (_folder, data) = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = run(&data, &["--http", "off", "--https", "off", "--rtmp", &address]);
+    let error = stderr(&output);
+    assert!(!output.status.success());
+    assert!(error.contains(&format!("port {}", taken.local_addr().expect("bound").port())), "{error}");
+    assert!(error.contains("--rtmp"), "{error}");
+    assert!(!data.exists(), "a start that fails leaves nothing behind");
+}
+
+#[test]
+fn config_prints_a_file_that_it_accepts_and_names_mistakes() {
+    let (_folder, data) = folder();
+    let printed = run(&data, &["config"]);
+    let path = data.with_extension("toml");
+    std::fs::write(&path, &printed.stdout).expect("writable");
+    let checked = run(&data, &["config", "--check", &path.display().to_string()]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    std::fs::write(&path, "[hls]\npart_ms = 1\n").expect("writable");
+    let checked = run(&data, &["config", "--check", &path.display().to_string()]);
+    assert!(!checked.status.success());
+    assert!(stderr(&checked).contains(":2: `hls.part_ms` is 1, but must be"), "{}", stderr(&checked));
+}
+
+#[test]
+fn a_file_in_the_working_folder_is_read_and_the_environment_goes_over_it() {
+    let (_folder, data) = folder();
+    let file = data.parent().expect("a parent").join("telstar.toml");
+    std::fs::write(&file, "[log]\nformat = \"json\"\n").expect("writable");
+    let (_, log) = Served::start(&data, &[], &[]).end();
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    let (_, log) = Served::start(&data, &[], &[("TELSTAR_LOG_FORMAT", "text")]).end();
+    assert!(!log.starts_with('{'), "{log}");
+}
+
+#[test]
+fn doctor_is_content_with_a_good_server_and_says_what_to_mend() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &[], &[]);
+    let http = served.http().to_owned();
+    let free = ["doctor", "--https", "off", "--rtmp", "off", "--http"];
+    let good = run(&data, &[&free[..], &[&http]].concat());
+    assert!(good.status.success(), "{}{}", stdout(&good), stderr(&good));
+    assert!(stdout(&good).contains("held by the server of this data folder"), "{}", stdout(&good));
+    served.end();
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    let bad = run(&data, &[&free[..], &["127.0.0.1:0"]].concat());
+    assert!(!bad.status.success() && stdout(&bad).contains("chmod 700"), "{}", stdout(&bad));
+}
+
+#[test]
+fn the_data_folder_and_its_keys_are_their_owners_only() {
+    let (_folder, data) = folder();
+    Served::start(&data, &[], &[]).end();
+    let mode =
+        |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().expect("there").permissions()) & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for entry in std::fs::read_dir(&data).expect("readable") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}

@@ -1,0 +1,9 @@
+//! The server's ground, over real sockets: configuration, commands, HTTP, the API and its description, shutdown.
+
+mod api;
+mod cli;
+mod config;
+mod http;
+mod openapi;
+mod shutdown;
+mod support;
