@@ -177,7 +177,7 @@ fn every_module_says_what_it_is() {
 fn live_state_for_pages_never_uses_eventsource() {
     // A browser opens at most six HTTP/1.1 connections to a host; a handful of tabs with an EventSource each would starve the player.
     let mut errors = Vec::new();
-    for file in sources(&["static"], &["ts", "mjs", "html"]) {
+    for file in sources(&["static/client", "static/pages"], &["ts", "mjs", "html"]) {
         for (index, line) in read(&file).lines().enumerate() {
             if line.contains("EventSource") || line.contains("text/event-stream") {
                 errors.push(format!("{}:{}: use the WebSocket of @telstar/client", show(&file), index + 1));

@@ -15,6 +15,9 @@ use telstar::api::error::Code;
 const TELSTAR: &str = env!("CARGO_BIN_EXE_telstar");
 /// A page that takes longer hangs. The longest one pushes ten seconds of video.
 const PAGE_SECS_MAX: u32 = 120;
+/// What runs in the background has a process group of its own (`set -m`), so that its children end with the page as well.
+const PAGE_BEGINS: &str = "set -euo pipefail\n\
+    trap 'for job in $(jobs -p); do kill -- -$job 2>/dev/null || true; done' EXIT\n";
 /// Why a block may be left to a person.
 const BY_HAND: &[&str] = &["root", "docker", "build", "server", "key", "clip", "camera"];
 /// What a person has who follows the pages, and what `make test` installs.
@@ -125,13 +128,13 @@ fn blocks(text: &str) -> Vec<Block> {
 
 fn run_page(page: &Path) -> Result<(), String> {
     let name = page.strip_prefix(root()).expect("pages are in the repository").display().to_string();
-    let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
+    let mut script = String::from(PAGE_BEGINS);
     let mut any = false;
     for block in blocks(&read(page)) {
         let words: Vec<&str> = block.words.iter().map(String::as_str).collect();
         let prepared = match words.as_slice() {
             [] => block.text,
-            ["background"] => format!("{{\n{}}} >/dev/null &\n", block.text),
+            ["background"] => format!("set -m\n{{\n{}}} >/dev/null &\nset +m\n", block.text),
             ["live"] => format!(
                 "until curl -fs http://localhost:8080/live/demo/index.m3u8 >/dev/null; do sleep 0.2; done\n{}",
                 block.text

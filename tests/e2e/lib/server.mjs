@@ -24,7 +24,8 @@ export class Telstar {
     launched.push(server);
     server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}` };
     await server.start();
-    server.banner = parseBanner(server.output);
+    // The banner follows the addresses; a configuration that prints none leaves its fields empty.
+    await until('the banner', 5000, () => (server.banner = parseBanner(server.output)).watch, 10).catch(() => {});
     server.keepSecret(server.banner.streamKey, server.banner.signIn?.split('#')[1]);
     return server;
   }
@@ -39,8 +40,8 @@ export class Telstar {
     this.starts += 1;
     this.process = start(`${this.name}-${this.starts}`, this.binary, args, {
       env: this.env,
-      onLine: (line, from) => {
-        if (from === 'stderr') { this.log += `${line}\n`; return; }
+      onLine: (line, stream) => {
+        if (stream === 'stderr') { this.log += `${line}\n`; return; }
         this.output += `${line}\n`;
         if (!this.addresses && line.startsWith('{') && line.includes('"http"')) {
           this.addresses = JSON.parse(line);

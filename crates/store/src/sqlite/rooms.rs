@@ -1,4 +1,4 @@
-//! Rooms.
+//! Rooms: rows, embed origins and the change events of each.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use telstar_units::{AccountId, RoomName, WallTime};
