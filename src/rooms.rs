@@ -107,9 +107,8 @@ impl Rooms {
     pub async fn room_deleted(&self, name: &RoomName) {
         let entry = self.entries().remove(name);
         if let Some(entry) = entry {
-            self.tell(actor::Message::Close { entry: Arc::clone(&entry), reason: KickReason::RoomDeleted }).await;
-            entry.mark_deleted();
-            self.announce(RoomChanged::Deleted(entry));
+            self.tell(actor::Message::Close { entry, reason: KickReason::RoomDeleted }).await;
+            self.barrier().await;
         }
     }
 
@@ -152,10 +151,15 @@ impl Rooms {
         for entry in entries {
             self.tell(actor::Message::Close { entry, reason: KickReason::Shutdown }).await;
         }
-        let (done, closed) = oneshot::channel();
+        self.barrier().await;
+    }
+
+    /// Waits until the rooms' task has done what it was told.
+    async fn barrier(&self) {
+        let (done, reached) = oneshot::channel();
         self.tell(actor::Message::Barrier { done }).await;
         // An error means that the task has ended already, which is as good.
-        let _ = closed.await;
+        let _ = reached.await;
     }
 
     async fn tell(&self, message: actor::Message) {

@@ -116,6 +116,9 @@ impl Actor {
                 if reason == KickReason::RoomDeleted {
                     self.active.remove(&entry.key);
                     self.rooms.inner.shards.forget(entry.key);
+                    // Announced here, so that no change of its state can follow its end.
+                    entry.mark_deleted();
+                    self.rooms.announce(RoomChanged::Deleted(entry));
                 }
             }
             Message::Barrier { done } => {
@@ -125,6 +128,10 @@ impl Actor {
     }
 
     fn publish(&mut self, entry: Arc<RoomEntry>, request: IngestRequest) -> Result<IngestHandle, PublishRefusal> {
+        // It may have been deleted while the encoder waited here.
+        if !self.rooms.known(&request.room).is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
+            return Err(PublishRefusal::NoRoom);
+        }
         let key = entry.key;
         let participant = ParticipantId(self.next_participant);
         self.next_participant += 1;
@@ -245,6 +252,8 @@ impl Actor {
         let viewers = entry.viewers().count(Instant::now());
         let status = entry.output().status.borrow().clone();
         let facts = entry.facts();
+        // One that was sent away is no news, even while its connection is still being closed.
+        let publishing = publishing.filter(|publishing| core.publisher() == Some(publishing.participant));
         let state = room_state(&facts.name, core.phase(), &status, publishing, started_at, viewers);
         if entry.set_state(state) {
             self.rooms.announce(RoomChanged::Changed(Arc::clone(entry)));

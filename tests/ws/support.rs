@@ -166,12 +166,23 @@ impl Client {
     }
 
     /// The first message for which this holds.
-    pub async fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let message = self.next().await;
-            if holds(&message) {
-                return message;
-            }
+    #[track_caller]
+    pub fn until(&mut self, holds: impl Fn(&Value) -> bool) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        let mut seen = Vec::new();
+        async move {
+            let found = async {
+                loop {
+                    let message = self.next().await;
+                    if holds(&message) {
+                        return message;
+                    }
+                    seen.push(message);
+                }
+            };
+            // Keep-alives go on for ever, so the patience is for all messages together.
+            let found = tokio::time::timeout(PATIENCE, found).await;
+            found.unwrap_or_else(|_| panic!("what {caller} waits for never comes: {seen:#?}"))
         }
     }
 
