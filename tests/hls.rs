@@ -111,6 +111,7 @@ impl Stage {
     async fn waiting(&self, path: &str) -> JoinHandle<Got> {
         let before = self.rig.running.state().metrics.hls_waiting_requests_count.get();
         let (host, request) = (self.rig.host(), format!("GET /live/demo/{path}"));
+        #[expect(clippy::disallowed_methods, reason = "a client's own task; the server's task set does not wait for it")]
         let asked = tokio::spawn(async move { get(host, &request, &[]).await });
         let metrics = self.rig.running.state().metrics.clone();
         let held = async {
@@ -245,7 +246,8 @@ async fn wrong_requests_are_refused_and_every_answer_may_be_read_by_any_page() {
         let kind = if status == 200 { "application/vnd.apple.mpegurl" } else { "application/problem+json" };
         assert_eq!(got.header("content-type"), Some(kind), "{path}");
     }
-    let preflight = get(stage.rig.host(), "OPTIONS /live/demo/video/index.m3u8", &[("origin", "https://a.example")]).await;
+    let preflight =
+        get(stage.rig.host(), "OPTIONS /live/demo/video/index.m3u8", &[("origin", "https://a.example")]).await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-headers")), (204, Some("range")));
 }
 

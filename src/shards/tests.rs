@@ -51,8 +51,7 @@ fn batches() -> Vec<Vec<IngestItem>> {
     let picture = |index: i64| {
         let dts = index * 3_600;
         let payload = Bytes::from(vec![0, 0, 0, 4, 0x65, 1, 2, 3]);
-        let frame =
-            Frame { config: Arc::clone(&video), dts, pts: dts, duration: 0, key: index % 50 == 0, payload };
+        let frame = Frame { config: Arc::clone(&video), dts, pts: dts, duration: 0, key: index % 50 == 0, payload };
         IngestItem::Frame(VIDEO, frame)
     };
     let batch = |index: i64| {
@@ -95,7 +94,9 @@ async fn a_stream_is_live_then_reconnecting_then_live_again_and_ends() {
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     let snapshot = output.live.borrow().clone().expect("live");
-    let playlist = String::from_utf8(snapshot.video.as_ref().expect("video").playlist().expect("listed").text().to_vec()).expect("text");
+    let playlist =
+        String::from_utf8(snapshot.video.as_ref().expect("video").playlist().expect("listed").text().to_vec())
+            .expect("text");
     assert!(playlist.contains("#EXT-X-DISCONTINUITY\n"), "the second connection continues behind one:\n{playlist}");
 
     assert!(shards.finish(room));

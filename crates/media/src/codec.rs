@@ -7,7 +7,7 @@ mod bits;
 mod h264;
 
 pub use aac::{AacConfig, AacError};
-pub use h264::{FrameRate, H264Config, H264Error, NalKind, nal_kinds};
+pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, nal_kinds};
 
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

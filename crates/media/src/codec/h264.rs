@@ -134,8 +134,8 @@ impl H264Config {
     }
 
     /// The sequence and picture parameter sets of the record, in order.
-    pub fn parameter_sets(&self) -> (Vec<&[u8]>, Vec<&[u8]>) {
-        let split = || -> Result<(Vec<&[u8]>, Vec<&[u8]>), H264Error> {
+    pub fn parameter_sets(&self) -> (ParameterSets<'_>, ParameterSets<'_>) {
+        let split = || -> Result<(ParameterSets<'_>, ParameterSets<'_>), H264Error> {
             let (sps, rest) = parameter_sets(&self.avcc[6..], self.avcc[5] & 0x1f)?;
             let (&count, rest) = rest.split_first().ok_or(H264Error::Truncated)?;
             Ok((sps, parameter_sets(rest, count)?.0))
@@ -149,8 +149,11 @@ impl H264Config {
     }
 }
 
+/// NAL units without their lengths.
+pub type ParameterSets<'a> = Vec<&'a [u8]>;
+
 /// Splits `count` parameter sets, each behind a 16-bit length, from the front of `bytes`.
-fn parameter_sets(mut bytes: &[u8], count: u8) -> Result<(Vec<&[u8]>, &[u8]), H264Error> {
+fn parameter_sets(mut bytes: &[u8], count: u8) -> Result<(ParameterSets<'_>, &[u8]), H264Error> {
     let mut sets = Vec::new();
     for _ in 0..count {
         let (len, rest) = bytes.split_first_chunk::<2>().ok_or(H264Error::Truncated)?;
