@@ -111,7 +111,10 @@ impl Stage {
     async fn waiting(&self, path: &str) -> JoinHandle<Got> {
         let before = self.rig.running.state().metrics.hls_waiting_requests_count.get();
         let (host, request) = (self.rig.host(), format!("GET /live/demo/{path}"));
-        #[expect(clippy::disallowed_methods, reason = "a client's own task; the server's task set does not wait for it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a client's own task; the server's task set does not wait for it"
+        )]
         let asked = tokio::spawn(async move { get(host, &request, &[]).await });
         let metrics = self.rig.running.state().metrics.clone();
         let held = async {
