@@ -17,6 +17,11 @@ use crate::rooms::Rooms;
 use crate::shards::{HlsSettings, Shards};
 use crate::tasks::Tasks;
 
+/// How far apart the discontinuity sequences of two runs begin, so that a player that stays open over a restart sees a
+/// number it has not seen. Small, because hls.js keeps an array with a place for each number below the current one: a
+/// Unix time there stops a browser for half a minute. A room with more interruptions in one run than this may repeat one.
+const DISCONTINUITIES_PER_RUN: u64 = 32;
+
 /// Media threads for `cores`. One for each two cores, because TLS, HTTP and the kernel's share need the rest; more
 /// than eight have not been measured.
 fn shard_count(cores: usize) -> usize {
@@ -44,11 +49,15 @@ pub struct Media {
 }
 
 impl Media {
-    /// Starts the media threads and the rooms' task.
-    pub fn start(config: &Config, store: Arc<dyn Store>, tasks: &Tasks) -> io::Result<Media> {
+    /// Starts the media threads and the rooms' task of this server's `run`, see [`Store::begin_run`].
+    pub fn start(config: &Config, store: Arc<dyn Store>, run: u64, tasks: &Tasks) -> io::Result<Media> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Budget::new(u64::from(config.hls.memory_budget_mib) * 1024 * 1024);
-        let settings = HlsSettings { packager: packager_config(&config.hls), budget: budget.clone() };
+        let settings = HlsSettings {
+            packager: packager_config(&config.hls),
+            budget: budget.clone(),
+            first_discontinuity_sequence: run * DISCONTINUITIES_PER_RUN,
+        };
         let shards = Arc::new(Shards::start(shard_count(cores), settings)?);
         let room = RoomConfig {
             reconnect_window: Duration::from_secs(config.hls.reconnect_window_secs.into()),

@@ -80,6 +80,11 @@ impl Data {
         Data::open_or_create(folder)
     }
 
+    /// Counts this run of the server; the number is never given out again.
+    pub async fn begin_run(&self) -> Result<u64, DataError> {
+        Ok(self.store.begin_run(wall_now()).await.map_err(AuthError::from)?)
+    }
+
     /// Makes the first account and the room `demo`, unless they are there.
     pub async fn start(&self) -> Result<Started, DataError> {
         let name = RoomName::parse(FIRST_ROOM).expect("the first room's name is a room name");

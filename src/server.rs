@@ -83,7 +83,8 @@ impl Server {
         let data = tasks.blocking(move || Data::open_or_create(&folder)).await?;
         let started = data.start().await?;
         let links = Arc::new(Links::new(listeners.addresses()?, config.general.public_url.clone()));
-        let media = Media::start(&config, Arc::clone(&data.store), &tasks)?;
+        let run = data.begin_run().await?;
+        let media = Media::start(&config, Arc::clone(&data.store), run, &tasks)?;
         let state = AppState {
             config: Arc::new(config),
             store: data.store,

@@ -31,6 +31,8 @@ pub struct HlsSettings {
     pub packager: HlsConfig,
     /// The memory that all of them share.
     pub budget: Budget,
+    /// Where each room's discontinuities begin to be counted in this run of the server.
+    pub first_discontinuity_sequence: u64,
 }
 
 pub(super) struct ShardRoom {
@@ -89,8 +91,8 @@ impl ShardRoom {
         let epoch = Epoch::next(self.last_epoch, wall.unix_secs());
         self.last_epoch = Some(epoch);
         let settings = &self.settings;
-        let first = wall.unix_secs();
-        let make = || Packager::new(settings.packager.clone(), settings.budget.clone(), first, first);
+        let first = (wall.unix_secs(), settings.first_discontinuity_sequence);
+        let make = || Packager::new(settings.packager.clone(), settings.budget.clone(), first.0, first.1);
         self.packager.get_or_insert_with(make).start_epoch(now, epoch, wall, Vec::new());
         self.next_status = Some(now + STATUS_INTERVAL);
         self.apply_packager(now);

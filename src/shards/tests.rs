@@ -22,7 +22,8 @@ const AUDIO: TrackId = TrackId(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn shards() -> Shards {
-    let settings = HlsSettings { packager: HlsConfig::default(), budget: Budget::new(64 << 20) };
+    let settings =
+        HlsSettings { packager: HlsConfig::default(), budget: Budget::new(64 << 20), first_discontinuity_sequence: 32 };
     Shards::start(2, settings).expect("threads can be made")
 }
 

@@ -18,6 +18,9 @@ pub trait Store: Send + Sync + 'static {
     /// Answers when the store can serve: it has read from its data.
     fn ping(&self) -> Pending<()>;
 
+    /// Counts a run of a server: 1, 2, 3 and so on, never the same number twice.
+    fn begin_run(&self, now: WallTime) -> Pending<u64>;
+
     /// Makes the first admin, its API key, the first room and its stream key, unless there is an account already.
     fn found(&self, founding: Founding, now: WallTime) -> Pending<Founded>;
 

@@ -19,6 +19,15 @@ pub(crate) fn what_was_acknowledged_is_there_after_reopening(fixture: Fixture) {
     assert!(store.first_admin().wait().expect("readable").is_some_and(|admin| admin.id == owner));
 }
 
+pub(crate) fn runs_are_counted_over_reopening(fixture: Fixture) {
+    assert_eq!(fixture.store.begin_run(at(1)).wait(), Ok(1));
+    assert_eq!(fixture.store.begin_run(at(1)).wait(), Ok(2));
+    drop(fixture.store);
+    if let Some(again) = fixture.again {
+        assert_eq!(again().begin_run(at(0)).wait(), Ok(3));
+    }
+}
+
 pub(crate) fn a_failed_operation_leaves_its_neighbours_alone(fixture: Fixture) {
     let store = fixture.store;
     let owner = founded(&*store);

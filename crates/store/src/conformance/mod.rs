@@ -48,6 +48,7 @@ macro_rules! conformance {
             secrets::a_revoked_api_key_is_gone,
             secrets::a_denied_token_is_denied_until_it_expires,
             secrets::a_sweep_removes_what_has_ended_and_nothing_else,
+            durability::runs_are_counted_over_reopening,
             durability::what_was_acknowledged_is_there_after_reopening,
             durability::a_failed_operation_leaves_its_neighbours_alone,
             durability::an_answer_is_visible_to_the_next_read,

@@ -23,6 +23,13 @@ pub(super) fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
     })
 }
 
+pub(super) fn begin_run(connection: &Connection, now: WallTime) -> Result<u64, StoreError> {
+    connection.prepare_cached("INSERT INTO runs (began_at) VALUES (?1)")?.execute([now.0])?;
+    let run = connection.last_insert_rowid();
+    connection.prepare_cached("DELETE FROM runs WHERE id < ?1")?.execute([run])?;
+    Ok(run as u64)
+}
+
 pub(super) fn found(connection: &Connection, founding: Founding, now: WallTime) -> Result<Founded, StoreError> {
     if let Some(admin) = first_admin(connection)? {
         return Ok(Founded { admin, fresh: false });

@@ -155,6 +155,10 @@ impl Store for SqliteStore {
         self.read(|c| Ok(c.query_row("SELECT count(*) FROM accounts WHERE id = 1", [], |_| Ok(()))?))
     }
 
+    fn begin_run(&self, now: WallTime) -> Pending<u64> {
+        self.write(move |c| accounts::begin_run(c, now))
+    }
+
     fn found(&self, founding: Founding, now: WallTime) -> Pending<Founded> {
         self.write(move |c| accounts::found(c, founding, now))
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::StoreError;
 
 /// Step n brings schema n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_identity.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_identity.sql"), include_str!("migrations/0002_runs.sql")];
 
 /// "TLST": what `file(1)` and we recognise the file by.
 const APPLICATION_ID: u32 = 0x544c_5354;
