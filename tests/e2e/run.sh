@@ -9,6 +9,7 @@
 #
 # TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.
 set -euo pipefail
+[ -z "${TELSTAR_BIN:-}" ] || TELSTAR_BIN=$(realpath "$TELSTAR_BIN")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 

@@ -44,8 +44,8 @@ try {
   follower.stopped = true;
   await follower.done;
   await sleep(0);
-  const outcome = compare(encoder.sent, follower.samples);
-  results.check('every access unit in the playlist is the next one sent', outcome.doubled + outcome.reordered + outcome.foreign === 0 && missingInside(outcome) === 0, { received: outcome.received, examples: outcome.examples.filter((e) => e.kind !== 'lost') });
+  const outcome = compare(encoder.sent, follower.received);
+  results.check('every access unit in the playlist is the next one sent', outcome.received > 5 * encoder.fps && outcome.doubled + outcome.reordered + outcome.foreign === 0 && missingInside(outcome) === 0, { received: outcome.received, examples: outcome.examples.filter((e) => e.kind !== 'lost') });
   results.check('parts and segments hold the same media', follower.problems.length === 0, { problems: follower.problems.slice(0, 3) });
 } catch (error) {
   results.check('the script ran to its end', false, { error: String(error.message).slice(0, 2000) });
@@ -59,7 +59,7 @@ results.finish({ write: false });
 function follow(url) {
   const samples = [];
   const follower = new Follower(url, { onSample: (sample) => samples.push(sample) });
-  follower.samples = samples;
+  follower.received = samples;
   follower.done = follower.follow().catch((error) => follower.problems.push(error.message));
   return follower;
 }
