@@ -23,6 +23,7 @@ mod picture;
 mod publish;
 mod sound;
 mod stretch;
+mod tracks;
 
 /// What the shell has to do. Every call that takes `now` is followed by taking effects until there is none.
 #[derive(Debug)]
@@ -57,6 +58,15 @@ pub enum Warning {
         /// Seconds, positive forwards.
         seconds: f64,
     },
+}
+
+/// Where a packager begins to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// The first media sequence number.
+    pub msn: u64,
+    /// The first discontinuity sequence number.
+    pub discontinuity_sequence: u64,
 }
 
 /// Counts since the packager was made. They never go down.
@@ -202,18 +212,6 @@ impl Packager {
         self.publish(now);
     }
 
-    /// A track of the running epoch. Before the first playlist it simply takes part. Audio that comes later appears as a
-    /// rendition from the open segment on, without a discontinuity. Video that comes later begins a discontinuity,
-    /// because from then on it decides where segments end. A second track of a kind is left out.
-    pub fn add_track(&mut self, _now: Instant, track: TrackInfo) {
-        let Some(epoch) = &mut self.epoch else { return };
-        let slot = match track.kind() {
-            MediaKind::Video => &mut epoch.video,
-            MediaKind::Audio => &mut epoch.audio,
-        };
-        slot.get_or_insert(track);
-    }
-
     /// The next frame of a track, in decode order.
     pub fn handle_frame(&mut self, now: Instant, track: TrackId, frame: &Frame) {
         let kind = self.epoch.as_ref().and_then(|epoch| {
@@ -276,6 +274,20 @@ impl Packager {
     /// The next thing to do.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Nothing is going on and nothing is held: a packager that begins behind [`Packager::next_numbers`] does as well.
+    pub fn is_idle(&self) -> bool {
+        let holds_nothing = self.renditions().all(|rendition| rendition.bytes_held() == 0);
+        self.state == State::Offline && self.epoch.is_none() && self.forget_at.is_none() && holds_nothing
+    }
+
+    /// Numbers beyond all that were used here, for another packager of the same room.
+    pub fn next_numbers(&self) -> Numbers {
+        let places = || self.renditions().map(Rendition::place).chain([self.next]);
+        let msn = places().map(|place| place.msn).max().unwrap_or(0);
+        let sequence = places().map(|place| place.discontinuity_sequence).max().unwrap_or(0);
+        Numbers { msn, discontinuity_sequence: sequence + 1 }
     }
 
     /// What was counted.
