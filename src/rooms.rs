@@ -55,6 +55,8 @@ struct Inner {
     shards: Arc<Shards>,
     /// Rooms that were asked for. Bounded by the rooms in the store: no entry is made for a room that does not exist.
     entries: Mutex<HashMap<RoomName, Arc<RoomEntry>>>,
+    /// How many rooms were deleted, so that an answer of the store from before a deletion is not taken for the truth.
+    deletions: AtomicU64,
     next_key: AtomicU64,
     mailbox: mpsc::Sender<actor::Message>,
     changes: broadcast::Sender<RoomChanged>,
@@ -70,6 +72,7 @@ impl Rooms {
             store,
             shards,
             entries: Mutex::new(HashMap::new()),
+            deletions: AtomicU64::new(0),
             next_key: AtomicU64::new(0),
             mailbox,
             changes,
@@ -83,11 +86,17 @@ impl Rooms {
 
     /// The room of this name, if the store has it.
     pub async fn get(&self, name: &RoomName) -> Result<Option<Arc<RoomEntry>>, StoreError> {
-        if let Some(entry) = self.known(name) {
-            return Ok(Some(entry));
+        loop {
+            if let Some(entry) = self.known(name) {
+                return Ok(Some(entry));
+            }
+            let deletions = self.inner.deletions.load(Ordering::SeqCst);
+            let Some(room) = self.inner.store.room(name.clone()).await? else { return Ok(None) };
+            if let Some(entry) = self.remember(room, deletions) {
+                return Ok(Some(entry));
+            }
+            // A room was deleted while the store answered. If it was this one, the store now says so.
         }
-        let room = self.inner.store.room(name.clone()).await?;
-        Ok(room.map(|room| self.remember(room)))
     }
 
     /// The room if it was asked for before: without the store.
@@ -95,9 +104,9 @@ impl Rooms {
         self.entries().get(name).cloned()
     }
 
-    /// A room that was made or changed in the store; to be called after the commit.
+    /// A room that was made or changed in the store; to be called after the commit, and in the order of the commits.
     pub fn room_changed(&self, room: Room) -> Arc<RoomEntry> {
-        let entry = self.remember(room.clone());
+        let entry = self.entry_of(&mut self.entries(), &room);
         entry.set_facts(room);
         self.announce(RoomChanged::Changed(Arc::clone(&entry)));
         entry
@@ -105,7 +114,12 @@ impl Rooms {
 
     /// A room that was deleted from the store: its publisher is sent away, its stream ends, watchers are told.
     pub async fn room_deleted(&self, name: &RoomName) {
-        let entry = self.entries().remove(name);
+        let entry = {
+            let mut entries = self.entries();
+            // Under the lock, so that whoever asked the store before the commit does not put the room back.
+            self.inner.deletions.fetch_add(1, Ordering::SeqCst);
+            entries.remove(name)
+        };
         if let Some(entry) = entry {
             self.tell(actor::Message::Close { entry, reason: KickReason::RoomDeleted }).await;
             self.barrier().await;
@@ -172,8 +186,14 @@ impl Rooms {
         let _ = self.inner.changes.send(change);
     }
 
-    fn remember(&self, room: Room) -> Arc<RoomEntry> {
+    /// Keeps what the store answered, unless a room was deleted since `deletions` was read.
+    fn remember(&self, room: Room, deletions: u64) -> Option<Arc<RoomEntry>> {
         let mut entries = self.entries();
+        let is_current = self.inner.deletions.load(Ordering::SeqCst) == deletions;
+        is_current.then(|| self.entry_of(&mut entries, &room))
+    }
+
+    fn entry_of(&self, entries: &mut HashMap<RoomName, Arc<RoomEntry>>, room: &Room) -> Arc<RoomEntry> {
         let make = || {
             let key = RoomKey(self.inner.next_key.fetch_add(1, Ordering::Relaxed));
             Arc::new(RoomEntry::new(key, room.clone(), Arc::clone(&self.inner.status_changed)))
@@ -183,5 +203,25 @@ impl Rooms {
 
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, Arc<RoomEntry>>> {
         self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::server;
+
+    #[tokio::test]
+    async fn an_answer_from_before_a_deletion_does_not_bring_the_room_back() {
+        let (running, _folder) = server().await;
+        let state = running.state();
+        let name = RoomName::parse("demo").expect("a room name");
+        let deletions = state.rooms.inner.deletions.load(Ordering::SeqCst);
+        let answered = state.store.room(name.clone()).await.expect("answered").expect("the first room");
+        state.store.delete_room(name.clone(), state.authority.now()).await.expect("deleted");
+        state.rooms.room_deleted(&name).await;
+        assert!(state.rooms.remember(answered, deletions).is_none());
+        assert!(state.rooms.get(&name).await.expect("answered").is_none());
+        assert!(state.rooms.known(&name).is_none());
     }
 }

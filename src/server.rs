@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::addresses::{Addresses, Links};
+use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
 use crate::config::{Config, TlsMode};
@@ -91,6 +92,7 @@ impl Server {
             authority: data.authority,
             doorkeeper: Arc::new(Doorkeeper::default()),
             rooms: media.rooms.clone(),
+            changes: Changes::new(tasks.clone()),
             metrics,
             tasks,
             viewer_keys: RandomState::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use telstar_store::Store;
 
 use crate::addresses::Links;
+use crate::api::changes::Changes;
 use crate::auth::Authority;
 use crate::config::Config;
 use crate::door::Doorkeeper;
@@ -26,6 +27,8 @@ pub struct AppState {
     pub doorkeeper: Arc<Doorkeeper>,
     /// What is live.
     pub rooms: Rooms,
+    /// Through which durable records are changed.
+    pub changes: Changes,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where tasks run.

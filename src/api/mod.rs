@@ -3,6 +3,7 @@
 //! In: requests that passed [`crate::client`]; every handler asks [`crate::door::permit`] before it does anything.
 //! Out: JSON, or the problems of `error`. What is documented and what is routed is the same list here.
 
+pub mod changes;
 pub mod error;
 pub mod extract;
 mod health;
@@ -13,6 +14,8 @@ mod rooms;
 mod server;
 mod sessions;
 mod stream_keys;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use axum::Router;
 use axum::routing::get;

@@ -7,8 +7,8 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use telstar_signaling::wire;
-use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomsOf, StoreError};
-use telstar_units::{ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName};
+use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomsOf, Store, StoreError};
+use telstar_units::{AccountId, ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName, WallTime};
 use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
@@ -50,12 +50,12 @@ fn yes() -> bool {
 pub(super) struct ChangeRoom {
     /// 1 to 100 characters of any script.
     #[schema(min_length = 1, max_length = 100)]
-    title: Option<String>,
+    pub(super) title: Option<String>,
     /// Whether whoever has the link may watch.
-    open: Option<bool>,
+    pub(super) open: Option<bool>,
     /// The origins whose pages may frame the room, such as `https://blog.example`.
     #[schema(max_items = 32)]
-    embed_origins: Option<Vec<String>>,
+    pub(super) embed_origins: Option<Vec<String>>,
 }
 
 /// Several rooms.
@@ -100,25 +100,38 @@ pub(super) async fn create(
     let title = checked_title(&body.title)?;
     let wanted = body.name.as_deref().map(RoomName::parse).transpose();
     let wanted = wanted.map_err(|error| Problem::new(Code::InvalidFields, format!("name: {error}.")))?;
-    let now = state.authority.now();
-    let new = |name| NewRoom { name, title: title.clone(), open: body.open };
-    let room = match wanted {
-        Some(name) => state.store.create_room(new(name), owner, now).await?,
-        None => {
-            let mut draws = 0;
-            loop {
-                let name = drawn_name(&title, draws)?;
-                match state.store.create_room(new(name), owner, now).await {
-                    Err(StoreError::Conflict(_)) if draws < NAME_DRAWS_MAX => draws += 1,
-                    outcome => break outcome?,
-                }
-            }
-        }
+    let AppState { store, rooms, authority, .. } = state.clone();
+    let change = async move {
+        let room = make_room(&*store, wanted, title, body.open, owner, authority.now()).await?;
+        Ok(rooms.room_changed(room))
     };
-    let location = format!("/api/v1/rooms/{}", room.name);
-    let entry = state.rooms.room_changed(room);
+    let entry = state.changes.run(change).await?;
+    let location = format!("/api/v1/rooms/{}", entry.facts().name);
     let headers = [(header::LOCATION, state.links.located(&location))];
     Ok((StatusCode::CREATED, headers, axum::Json(body_of(&entry, &caller))))
+}
+
+/// Makes a room of the wanted name, or of the first free one that its title suggests.
+async fn make_room(
+    store: &dyn Store,
+    wanted: Option<RoomName>,
+    title: String,
+    open: bool,
+    owner: AccountId,
+    now: WallTime,
+) -> Result<Room, Problem> {
+    let new = |name| NewRoom { name, title: title.clone(), open };
+    if let Some(name) = wanted {
+        return Ok(store.create_room(new(name), owner, now).await?);
+    }
+    let mut draws = 0;
+    loop {
+        let name = drawn_name(&title, draws)?;
+        match store.create_room(new(name), owner, now).await {
+            Err(StoreError::Conflict(_)) if draws < NAME_DRAWS_MAX => draws += 1,
+            outcome => return Ok(outcome?),
+        }
+    }
 }
 
 /// A room with its live state. What its encoder sends is told to whoever may administer it.
@@ -150,8 +163,12 @@ pub(super) async fn change(
         open: body.open,
         embed_origins: body.embed_origins.map(checked_origins).transpose()?,
     };
-    let room = state.store.change_room(name, change, state.authority.now()).await?;
-    let entry = state.rooms.room_changed(room);
+    let AppState { store, rooms, authority, .. } = state.clone();
+    let change = async move {
+        let room = store.change_room(name, change, authority.now()).await?;
+        Ok(rooms.room_changed(room))
+    };
+    let entry = state.changes.run(change).await?;
     Ok(axum::Json(body_of(&entry, &caller)))
 }
 
@@ -165,8 +182,13 @@ pub(super) async fn delete(
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
     permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
-    state.store.delete_room(name.clone(), state.authority.now()).await?;
-    state.rooms.room_deleted(&name).await;
+    let AppState { store, rooms, authority, .. } = state.clone();
+    let change = async move {
+        store.delete_room(name.clone(), authority.now()).await?;
+        rooms.room_deleted(&name).await;
+        Ok(())
+    };
+    state.changes.run(change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

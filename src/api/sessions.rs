@@ -1,5 +1,7 @@
 //! Signing in with a one-time code, and out.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
@@ -109,7 +111,8 @@ pub(super) async fn sign_out(
 ) -> Result<impl IntoResponse, Problem> {
     permit(&caller, Action::SignOut, None)?;
     if let Standing::Session(session, ..) = caller.standing {
-        state.authority.sign_out(session).await?;
+        let authority = Arc::clone(&state.authority);
+        state.changes.run(async move { Ok(authority.sign_out(session).await?) }).await?;
     }
     let cookie = clear_session_cookie(client.is_secure());
     let cookie = HeaderValue::try_from(cookie).map_err(Problem::internal)?;

@@ -129,7 +129,12 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     permitted_room(&state, &caller, &name, Action::ManageStreamKeys).await?;
     let key = StreamKeyId(id);
-    state.authority.revoke_stream_key(name, key).await?;
-    state.rooms.key_revoked(key).await;
+    let AppState { rooms, authority, .. } = state.clone();
+    let change = async move {
+        authority.revoke_stream_key(name, key).await?;
+        rooms.key_revoked(key).await;
+        Ok(())
+    };
+    state.changes.run(change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
