@@ -13,13 +13,21 @@ const CATCH_UP_RATE = 1.06;
 /** Further behind than this, playing faster would take minutes, so hls.js seeks to the live edge. A guess. */
 const LATENCY_MAX_TARGET_DURATIONS = 8;
 
-/** A playlist request may block until the next part (RFC 8216bis §6.2.5.2) or be refused while an encoder is away. */
+/**
+ * Tries of a playlist before hls.js calls it fatal. While an encoder is away nothing new comes, and hls.js takes the
+ * larger of three part targets and 0.8 target durations (1.6 s of 2) for the limit of a blocking reload whatever the
+ * policy says, so each reload of both playlists times out and counts. Lower: an outage within the time in which the
+ * encoder may come back costs a new engine. Higher: a server that never answers is noticed later. A guess.
+ */
+const PLAYLIST_TRIES_MAX = 60;
+
+/** The times hold for reloads that do not block; see above for those that do (RFC 8216bis §6.2.5.2). */
 const PLAYLIST_POLICY: HlsConfig['playlistLoadPolicy'] = {
   default: {
     maxTimeToFirstByteMs: 15_000,
     maxLoadTimeMs: 20_000,
-    timeoutRetry: { maxNumRetry: 3, retryDelayMs: 0, maxRetryDelayMs: 0 },
-    errorRetry: { maxNumRetry: 6, retryDelayMs: 400, maxRetryDelayMs: 4_000 },
+    timeoutRetry: { maxNumRetry: PLAYLIST_TRIES_MAX, retryDelayMs: 0, maxRetryDelayMs: 0 },
+    errorRetry: { maxNumRetry: PLAYLIST_TRIES_MAX, retryDelayMs: 400, maxRetryDelayMs: 4_000 },
   },
 };
 
@@ -101,6 +109,6 @@ export class HlsEngine implements Engine {
       this.hls.recoverMediaError();
       return;
     }
-    this.handlers.onFatal(data.details);
+    this.handlers.onFatal(data.details, data.type === Hls.ErrorTypes.NETWORK_ERROR);
   }
 }

@@ -16,7 +16,7 @@ export class NativeEngine implements Engine {
     const options = { signal: this.abort.signal };
     video.addEventListener('loadedmetadata', () => handlers.onReady(), options);
     video.addEventListener('ended', () => handlers.onEnded(), options);
-    video.addEventListener('error', () => handlers.onFatal(`media error ${video.error?.code ?? 0}`), options);
+    video.addEventListener('error', () => this.failed(handlers), options);
   }
 
   static isSupported(video: HTMLVideoElement): boolean {
@@ -60,6 +60,11 @@ export class NativeEngine implements Engine {
       bandwidthBps: null,
       targetLatencySecs: null,
     };
+  }
+
+  private failed(handlers: EngineHandlers): void {
+    const code = this.video.error?.code ?? 0;
+    handlers.onFatal(`media error ${code}`, code === MediaError.MEDIA_ERR_NETWORK);
   }
 
   private edge(): number | null {

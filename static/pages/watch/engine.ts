@@ -12,8 +12,8 @@ export interface Quality {
 export interface EngineHandlers {
   /** The playlist was read and playing may be tried. */
   onReady(): void;
-  /** Playback cannot go on with this engine; the player makes a new one after a delay. */
-  onFatal(reason: string): void;
+  /** Playback cannot go on with this engine; the player makes a new one when that may help. */
+  onFatal(reason: string, isNetwork: boolean): void;
   /** The playlist says that the stream is over (EXT-X-ENDLIST). */
   onEnded(): void;
 }

@@ -42,6 +42,8 @@ export class Player {
   private rebuildTimer: number | undefined;
   /** False while the encoder is away: then a freeze is expected and a new engine would not help. */
   private isDataExpected = true;
+  /** What the engine gave up on while no data was expected. */
+  private putOffFailure: string | null = null;
   private readonly backoff = new Backoff(REBUILD_BACKOFF, Math.random);
 
   constructor(
@@ -73,6 +75,7 @@ export class Player {
     this.backoff.reset();
     this.url = url;
     this.isDataExpected = true;
+    this.putOffFailure = null;
     this.build();
   }
 
@@ -89,6 +92,7 @@ export class Player {
     this.engine?.destroy();
     this.engine = null;
     this.url = null;
+    this.putOffFailure = null;
     this.hasEnded = false;
     this.lastMediaTime = -1;
     this.meter.stop(performance.now());
@@ -98,15 +102,14 @@ export class Player {
   setDataExpected(isExpected: boolean): void {
     if (isExpected && !this.isDataExpected) this.lastMoveAt = performance.now();
     this.isDataExpected = isExpected;
+    if (!isExpected || this.putOffFailure === null) return;
+    this.dropEngine(this.putOffFailure);
+    this.retryNow();
   }
 
   rebuild(reason: string): void {
     if (this.url === null) return;
-    this.failures.push(reason);
-    if (this.failures.length > 10) this.failures.shift();
-    this.rebuilds += 1;
-    this.engine?.destroy();
-    this.engine = null;
+    this.dropEngine(reason);
     this.setPlayback('loading');
     clearTimeout(this.rebuildTimer);
     this.rebuildTimer = setTimeout(() => this.build(), this.backoff.nextDelayMs());
@@ -169,6 +172,21 @@ export class Player {
     return this.engine?.quality() ?? null;
   }
 
+  /** While the encoder is away a new engine would find no more than this one did, and the last picture would be lost. */
+  private failed(reason: string, isNetwork: boolean): void {
+    if (isNetwork && !this.isDataExpected) this.putOffFailure = reason;
+    else this.rebuild(reason);
+  }
+
+  private dropEngine(reason: string): void {
+    this.putOffFailure = null;
+    this.failures.push(reason);
+    if (this.failures.length > 10) this.failures.shift();
+    this.rebuilds += 1;
+    this.engine?.destroy();
+    this.engine = null;
+  }
+
   private build(): void {
     if (this.url === null) return;
     this.engine?.destroy();
@@ -180,7 +198,7 @@ export class Player {
       onReady: () => {
         if (!this.isPausedByViewer) void this.start();
       },
-      onFatal: (reason: string) => this.rebuild(reason),
+      onFatal: (reason: string, isNetwork: boolean) => this.failed(reason, isNetwork),
       onEnded: () => {
         this.hasEnded = true;
         this.handlers.onChange();
