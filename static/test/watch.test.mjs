@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
+import { isFrozen, isReasonToRetry, liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
 
 test('the_view_follows_the_server_while_it_can_be_heard', () => {
   const base = { connection: 'open', isRefused: false, room: { state: 'live' }, isPlaying: false };
@@ -17,6 +17,27 @@ test('the_view_follows_the_server_while_it_can_be_heard', () => {
     [{ isRefused: true, room: null }, 'denied'],
   ];
   for (const [change, expected] of cases) assert.equal(viewState({ ...base, ...change }), expected, JSON.stringify(change));
+});
+
+test('a_changed_number_of_viewers_does_not_hurry_an_engine_that_waits', () => {
+  assert.equal(isReasonToRetry('live', 'event'), false);
+  assert.equal(isReasonToRetry('live', 'subscribed'), true);
+  for (const before of [null, 'offline', 'waiting', 'reconnecting']) assert.equal(isReasonToRetry(before, 'event'), true, before);
+});
+
+test('a_picture_is_frozen_after_seven_seconds_or_two_target_durations_unless_media_arrives', () => {
+  const cases = [
+    [{ stillMs: 7_100 }, true],
+    [{ stillMs: 6_900 }, false],
+    [{ stillMs: 19_000, targetDurationSecs: 10 }, false],
+    [{ stillMs: 21_000, targetDurationSecs: 10 }, true],
+    [{ stillMs: 7_100, sinceGrowthMs: 500 }, false],
+    [{ stillMs: 22_000, sinceGrowthMs: 500 }, true],
+  ];
+  for (const [change, expected] of cases) {
+    const standstill = { sinceGrowthMs: 60_000, targetDurationSecs: null, ...change };
+    assert.equal(isFrozen(standstill), expected, JSON.stringify(change));
+  }
 });
 
 test('the_playback_token_goes_into_the_playlist_address', () => {

@@ -89,6 +89,10 @@ export class HlsEngine implements Engine {
     return this.hls.latestLevelDetails === null ? null : this.hls.latency;
   }
 
+  targetDurationSecs(): number | null {
+    return this.hls.latestLevelDetails?.targetduration ?? null;
+  }
+
   quality(): Quality {
     const level = this.hls.levels[Math.max(0, this.hls.currentLevel)];
     return {

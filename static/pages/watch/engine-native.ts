@@ -51,6 +51,11 @@ export class NativeEngine implements Engine {
     return edge === null ? null : edge - this.video.currentTime;
   }
 
+  /** The browser keeps it to itself. */
+  targetDurationSecs(): number | null {
+    return null;
+  }
+
   quality(): Quality {
     return {
       width: this.video.videoWidth || null,

@@ -27,5 +27,7 @@ export interface Engine {
   latencyByClockSecs(): number | null;
   /** Distance from the playlist's edge. */
   latencyByEdgeSecs(): number | null;
+  /** EXT-X-TARGETDURATION, once it is known. */
+  targetDurationSecs(): number | null;
   quality(): Quality;
 }

@@ -1,6 +1,6 @@
 /** What the watch page decides, apart from any element: its state, its stalls, its latency. Tested in Node. */
 
-import type { ConnectionState, RoomTopicState } from '../../client/index.js';
+import type { ConnectionState, RoomTopicState, StateChange } from '../../client/index.js';
 
 /** `data-state` of the player. */
 export type ViewState = 'connecting' | 'offline' | 'waiting' | 'live' | 'reconnecting' | 'denied';
@@ -23,6 +23,14 @@ export function viewState(input: ViewInput): ViewState {
   if (input.connection === 'open' && input.room !== null) return input.room.state;
   if (input.isPlaying) return 'live';
   return input.room === null ? 'connecting' : 'reconnecting';
+}
+
+/**
+ * Whether a live room's state tells an engine that waits for its turn to wait no longer: the stream has just come back, or
+ * the server has. Every change of the viewers' count is a state too and says nothing of the kind.
+ */
+export function isReasonToRetry(before: RoomTopicState['state'] | null, cause: StateChange['cause']): boolean {
+  return cause === 'subscribed' || before !== 'live';
 }
 
 /** The playlist's address with the playback token, if there is one. The server copies the token to what the playlist names. */
@@ -76,6 +84,29 @@ export function liveLatencySecs(byClock: number | null, byEdge: number | null): 
   const edge = Math.max(0, byEdge);
   if (byClock === null || byClock < edge - 0.5 || byClock > edge + CLOCK_TRUST_SECS) return edge;
   return byClock;
+}
+
+/** A picture that stands still for this long gets a new engine, whatever the target duration. A guess. */
+const FREEZE_REBUILD_MIN_MS = 7_000;
+/** Keyframes may be a target duration apart, and the one that playing waits for may be the next but one. */
+const FREEZE_REBUILD_TARGET_DURATIONS = 2;
+/** Media that arrives puts a new engine off, but only for so many times as long: it may arrive in the wrong place. */
+const FREEZE_REBUILD_PUT_OFF_MAX = 3;
+
+export interface Standstill {
+  /** Since the picture last moved. */
+  stillMs: number;
+  /** Since the buffer last grew. */
+  sinceGrowthMs: number;
+  targetDurationSecs: number | null;
+}
+
+/** The picture will not move again by itself, so the player needs a new engine. */
+export function isFrozen({ stillMs, sinceGrowthMs, targetDurationSecs }: Standstill): boolean {
+  const targetMs = (targetDurationSecs ?? 0) * 1000;
+  const limitMs = Math.max(FREEZE_REBUILD_MIN_MS, FREEZE_REBUILD_TARGET_DURATIONS * targetMs);
+  if (stillMs > limitMs * FREEZE_REBUILD_PUT_OFF_MAX) return true;
+  return Math.min(stillMs, sinceGrowthMs) > limitMs;
 }
 
 /** A picture that stands still for longer than this while it should move has stalled, event or not. */

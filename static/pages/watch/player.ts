@@ -7,12 +7,10 @@ import { Backoff } from '../../client/index.js';
 import type { Engine } from './engine.js';
 import { HlsEngine } from './engine-hls.js';
 import { NativeEngine } from './engine-native.js';
-import { liveLatencySecs, StallMeter, type Playback } from './logic.js';
+import { isFrozen, liveLatencySecs, StallMeter, type Playback } from './logic.js';
 
 /** Lower: measurements follow closer. Higher: less work. Four a second is what `timeupdate` gives as well. */
 const SAMPLE_EVERY_MS = 250;
-/** A picture that stands still for this long gets a new engine. Above one target duration of common streams. A guess. */
-const FREEZE_REBUILD_MS = 7_000;
 const REBUILD_BACKOFF = { firstMs: 400, maxMs: 6_000 };
 /** Playing for this long makes the next failure a first failure again. */
 const HEALTHY_MS = 10_000;
@@ -38,6 +36,8 @@ export class Player {
   private isPausedByViewer = false;
   private lastMediaTime = -1;
   private lastMoveAt = 0;
+  private lastBufferedEnd = 0;
+  private lastGrowthAt = 0;
   private startedMovingAt = 0;
   private rebuildTimer: number | undefined;
   /** False while the encoder is away: then a freeze is expected and a new engine would not help. */
@@ -252,6 +252,7 @@ export class Player {
     const { video } = this;
     const isWanted = this.url !== null && !this.isPausedByViewer && this.playback !== 'blocked';
     const isExpected = isWanted && this.isDataExpected && !this.hasEnded;
+    this.noteGrowth(now);
     if (!video.seeking) this.meter.sample(now, video.currentTime, isExpected);
     if (video.currentTime !== this.lastMediaTime && !video.seeking) {
       if (now - this.lastMoveAt > 1_500) this.startedMovingAt = now;
@@ -273,7 +274,20 @@ export class Player {
       return;
     }
     if (frozenMs > 1_000 && this.playback === 'playing') this.setPlayback('buffering');
-    if (this.isDataExpected && this.engine !== null && frozenMs > FREEZE_REBUILD_MS) this.rebuild('frozen');
+    if (!this.isDataExpected || this.engine === null) return;
+    const standstill = {
+      stillMs: frozenMs,
+      sinceGrowthMs: now - this.lastGrowthAt,
+      targetDurationSecs: this.engine.targetDurationSecs(),
+    };
+    if (isFrozen(standstill)) this.rebuild('frozen');
+  }
+
+  private noteGrowth(now: number): void {
+    const { buffered } = this.video;
+    const end = buffered.length === 0 ? 0 : buffered.end(buffered.length - 1);
+    if (end > this.lastBufferedEnd) this.lastGrowthAt = now;
+    this.lastBufferedEnd = end;
   }
 
   private watchFirstFrame(): void {

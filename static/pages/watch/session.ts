@@ -1,7 +1,7 @@
 /** Joins the room's state, as `/ws` tells it, to the player. Nothing is polled: the server says when to start and stop. */
 
 import { Client, socketUrl, type ConnectionState, type RoomTopicState, type StateChange } from '../../client/index.js';
-import { playlistUrl, viewState, type PageAddress, type ViewState } from './logic.js';
+import { isReasonToRetry, playlistUrl, viewState, type PageAddress, type ViewState } from './logic.js';
 import { Player } from './player.js';
 
 /** Where a proxy blocks WebSockets, the playlist is tried on its own after this long. A guess. */
@@ -52,18 +52,23 @@ export class WatchSession {
 
   private connectionChanged(state: ConnectionState, reason: string | null): void {
     // The token was refused: expired, or not of this room.
-    if (state === 'closed' && reason !== null && reason !== 'bad_message') this.isRefused = true;
+    if (state === 'closed' && reason !== null && reason !== 'bad_message') {
+      this.isRefused = true;
+      // The playlist is refused by the same token: an engine would ask for it again and again.
+      this.player.unload();
+    }
     this.onChange();
   }
 
   private roomChanged(room: RoomTopicState, change: StateChange): void {
     this.isRefused = false;
+    const before = this.room?.state ?? null;
     this.room = room;
-    this.apply(room, change.newEpoch);
+    this.apply(room, change, before);
     this.onChange();
   }
 
-  private apply(room: RoomTopicState, isNewServer: boolean): void {
+  private apply(room: RoomTopicState, change: StateChange, before: RoomTopicState['state'] | null): void {
     const { player } = this;
     if (room.state === 'offline') {
       player.finish();
@@ -73,10 +78,10 @@ export class WatchSession {
       player.setDataExpected(true);
       if (!player.isLoaded) {
         player.load(playlistUrl(room.playlist, this.address.token));
-      } else if (isNewServer) {
+      } else if (change.newEpoch) {
         // After a restart nothing of the old playlist is left, so a fresh start is quicker than finding that out.
         player.rebuild('server restarted');
-      } else {
+      } else if (isReasonToRetry(before, change.cause)) {
         player.retryNow();
       }
     }
