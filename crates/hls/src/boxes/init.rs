@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mp4_atom::{
     Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd,
-    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Smhd, Stbl, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
 };
 use telstar_media::{CodecConfig, MediaKind};
@@ -124,7 +124,8 @@ fn moov(config: &CodecConfig, entry: Codec, timescale: Timescale) -> Moov {
         vmhd: video.then(Vmhd::default),
         smhd: (!video).then(Smhd::default),
         dinf,
-        stbl: Stbl { stsd: Stsd { codecs: vec![entry] }, ..Stbl::default() },
+        // ISO/IEC 14496-12 §8.7.5 wants a chunk offset box even when it is empty; Firefox refuses a file without one.
+        stbl: Stbl { stsd: Stsd { codecs: vec![entry] }, stco: Some(Stco::default()), ..Stbl::default() },
         ..Minf::default()
     };
     let mdhd = Mdhd { timescale: timescale.hz(), language: "und".into(), ..Mdhd::default() };
@@ -174,6 +175,7 @@ mod tests {
         assert!(rest.is_empty());
         let mdia = &moov.trak[0].mdia;
         assert_eq!(mdia.mdhd.timescale, hz);
+        assert!(mdia.minf.stbl.stco.is_some(), "mandatory, and Firefox refuses a file without it");
         let entry = format!("{:?}", mdia.minf.stbl.stsd.codecs[0]);
         assert!(entry.starts_with(expect_entry), "{entry}");
     }
