@@ -36,7 +36,7 @@ mod video;
 pub use boxes::{InitError, init_segment};
 pub use budget::Budget;
 pub use config::HlsConfig;
-pub use packager::{Counters, Effect, Packager, Warning};
+pub use packager::{Counters, Effect, Numbers, Packager, Warning};
 pub use playlist::{PartId, rendition_name};
 pub use rendered::{Rendered, gzip};
 pub use rendition::Init;

@@ -89,6 +89,16 @@ impl Prelude {
         }
     }
 
+    /// Takes back everything of a kind.
+    pub fn forget(&mut self, kind: MediaKind) {
+        self.frames.retain(|(of, _)| *of != kind);
+        self.bytes = self.frames.iter().map(|(_, frame)| frame.payload.len()).sum();
+        match kind {
+            MediaKind::Video => self.video = None,
+            MediaKind::Audio => self.audio = None,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -6,7 +6,8 @@ use support::checker::{Expect, millis_of};
 use support::room::{Room, UNIX_SECS, check};
 use support::source::{AUDIO, Arrival, Rate, Source, VIDEO};
 use telstar_hls::{State, Warning};
-use telstar_media::MediaKind;
+use telstar_media::{MediaKind, TrackInfo};
+use telstar_units::TrackId;
 
 fn loose() -> Expect {
     Expect { even: false, keyframes_in_time: false, aligned: false }
@@ -362,4 +363,50 @@ fn frames_of_unknown_tracks_and_frames_out_of_order_are_counted_and_dropped() {
     frames.push(Arrival { at_ms: 6_000, track: AUDIO, ..unknown });
     room.play(&frames);
     assert_eq!(room.counters().frames_dropped, 2);
+}
+
+#[test]
+fn sound_of_another_sample_rate_goes_on_behind_a_discontinuity() {
+    let first = Source { secs: 8.0, ..Source::default() };
+    let second = Source { secs: 8.0, start_ms: 8_000, audio_hz: Some(44_100), ..Source::default() };
+    let mut room = Room::new(loose(), first.kinds());
+    room.start(UNIX_SECS, &first);
+    room.play(&first.frames());
+    let [_, audio] = second.tracks().try_into().expect("two tracks");
+    let changed = TrackId(3);
+    room.packager.replace_track(room.now(), AUDIO, TrackInfo { id: changed, ..audio });
+    room.drain();
+    assert_eq!(room.state, State::Live, "viewers see no end");
+    let frames = second.frames().into_iter().map(|arrival| match arrival.track == AUDIO {
+        true => Arrival { track: changed, ..arrival },
+        false => arrival,
+    });
+    room.play(&frames.collect::<Vec<_>>());
+    assert_eq!(room.counters().frames_dropped, 0);
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        let segments = room.checker.segments(kind);
+        let broken: Vec<u64> = segments.iter().filter(|s| s.discontinuity).map(|s| s.msn - UNIX_SECS).collect();
+        assert_eq!(broken, [4], "{kind:?}");
+    }
+    let late = Arrival { track: AUDIO, ..first.frames().pop().expect("a frame") };
+    room.play_one(&late);
+    assert_eq!(room.counters().frames_dropped, 1, "the old track is over");
+}
+
+#[test]
+fn a_packager_that_ended_is_idle_when_nothing_is_fetchable_and_its_numbers_are_passed_on() {
+    let source = Source { secs: 9.0, ..Source::default() };
+    let mut room = Room::new(loose(), source.kinds());
+    assert!(room.packager.is_idle());
+    room.start(UNIX_SECS, &source);
+    room.play(&source.frames());
+    room.packager.finish(room.now());
+    room.drain();
+    let last = room.checker.segments(MediaKind::Video).last().map(|segment| segment.msn).expect("segments");
+    assert!(!room.packager.is_idle(), "players may still fetch the end");
+    room.advance_to(room.now_ms + 120_000);
+    assert!(room.packager.is_idle() && room.packager.poll_timeout().is_none());
+    assert_eq!(room.budget.used(), 0);
+    let numbers = room.packager.next_numbers();
+    assert!(numbers.msn > last && numbers.discontinuity_sequence > UNIX_SECS, "{numbers:?} after {last}");
 }
