@@ -9,7 +9,7 @@
 //! The composition offset makes up for it, and the samples after catch up. So the durations of all samples add up to every
 //! `tfdt`, which browsers need: a jump in decode time makes them drop frames until the next keyframe (Media Source
 //! Extensions §3.5.8, "last decode timestamp"). A segment that begins with a keyframe after a pause is where the gap is
-//! shown as one.
+//! shown as one; so does one after a pause in which the sound went on to another segment.
 
 use std::sync::Arc;
 
@@ -98,6 +98,10 @@ impl VideoLane {
             self.rendition.discontinuity_next();
         }
         if self.rendition.open_segment().is_none() {
+            // The segment before was ended for the sound's sake while no video came: the pause is not part of this one.
+            if dts - out > self.limits.jump_min {
+                out = dts;
+            }
             let wall = self.clock.at(Moment::new(out, self.timescale()));
             self.rendition.begin_segment(out, wall, frame.key);
         }

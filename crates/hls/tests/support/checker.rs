@@ -16,6 +16,9 @@ use telstar_units::Epoch;
 
 use super::media::{ReadPart, read_parts};
 
+/// A second of video.
+const LONG_PAUSE_TICKS: i64 = 90_000;
+
 /// What a source can be held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Expect {
@@ -469,9 +472,11 @@ impl History {
             }
             for part in &segment.parts {
                 let read = &self.parts[&part.uri];
-                let begins = part.uri == segment.parts[0].uri && read.samples[0].sync;
+                let first = part.uri == segment.parts[0].uri;
                 if let Some(end) = end.replace(read.end()) {
-                    // A pause may be shown where a segment begins with a keyframe.
+                    // A pause may be shown where a segment begins: with a keyframe, or long after the one before was
+                    // ended for the sound's sake.
+                    let begins = first && (read.samples[0].sync || read.decode_time > end + LONG_PAUSE_TICKS);
                     let pause = begins && !expect.even && read.decode_time > end;
                     assert!(pause || read.decode_time == end, "{} begins where the part before ends", part.uri);
                 }
