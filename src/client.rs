@@ -20,6 +20,8 @@ use crate::state::AppState;
 
 /// What proxies add. nginx adds none by default, so an operator's proxy on this machine should add one.
 const FORWARDING_HEADERS: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"];
+/// The older headers: for whom, by which scheme, to which host.
+const X_FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
 /// The other end of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,9 +88,10 @@ fn client_of(peer: Peer, headers: &HeaderMap, uri: &Uri, trusted: &[IpRange]) ->
     }
     let forwarded = Forwarded::read(headers);
     // The nearest hop is the last; the first address from there that is no proxy of ours is the client.
-    for hop in forwarded.hops.iter().rev() {
-        client.address = *hop;
-        if !is_trusted(*hop) {
+    // One that cannot be read ends the walk as well: what stands before it may be anybody's invention.
+    for hop in forwarded.hops.iter().rev().map_while(|hop| *hop) {
+        client.address = hop;
+        if !is_trusted(hop) {
             break;
         }
     }
@@ -103,42 +106,53 @@ fn origin_of(scheme: &str, host: &str) -> String {
     format!("{scheme}://{host}").to_ascii_lowercase()
 }
 
-/// What proxies say, in RFC 7239's header or the older `X-Forwarded-*`.
+/// What proxies say, in `X-Forwarded-*` or in RFC 7239's `Forwarded`.
+///
+/// A proxy writes one kind and may pass the other on as the client wrote it. Nearly all write `X-Forwarded-*`, so that
+/// kind counts when both are there; a proxy that writes `Forwarded` has to take the others out.
 #[derive(Default)]
 struct Forwarded<'a> {
-    hops: Vec<IpAddr>,
+    /// Nearest last. `None` is a proxy that does not say whom it heard.
+    hops: Vec<Option<IpAddr>>,
     proto: Option<&'a str>,
     host: Option<&'a str>,
 }
 
 impl<'a> Forwarded<'a> {
     fn read(headers: &'a HeaderMap) -> Forwarded<'a> {
-        let mut forwarded = Forwarded::default();
-        let elements: Vec<&str> = all(headers, "forwarded").flat_map(|value| value.split(',')).collect();
-        if elements.is_empty() {
-            forwarded.hops =
-                all(headers, "x-forwarded-for").flat_map(|value| value.split(',')).filter_map(hop_of).collect();
-            forwarded.proto = all(headers, "x-forwarded-proto").last().and_then(scheme_of);
-            forwarded.host = all(headers, "x-forwarded-host").last().map(str::trim);
-            return forwarded;
+        if X_FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+            let [hops, proto, host] = X_FORWARDED;
+            return Forwarded {
+                hops: items(headers, hops).map(hop_of).collect(),
+                proto: items(headers, proto).last().and_then(scheme_of),
+                host: items(headers, host).last().map(str::trim),
+            };
         }
-        // RFC 7239 §4: each proxy appends one element of `name=value` pairs.
-        for pair in elements.iter().flat_map(|element| element.split(';')) {
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            let value = value.trim().trim_matches('"');
-            match name.trim().to_ascii_lowercase().as_str() {
-                "for" => forwarded.hops.extend(hop_of(value)),
-                "proto" => forwarded.proto = scheme_of(value),
-                "host" => forwarded.host = Some(value),
-                _ => {}
+        let mut forwarded = Forwarded::default();
+        // RFC 7239 §4: each proxy appends one element of `name=value` pairs. What earlier ones say of scheme and host
+        // the client can have written.
+        for element in items(headers, "forwarded") {
+            let mut hop = None;
+            (forwarded.proto, forwarded.host) = (None, None);
+            for (name, value) in element.split(';').filter_map(|pair| pair.split_once('=')) {
+                let value = value.trim().trim_matches('"');
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "for" => hop = hop_of(value),
+                    "proto" => forwarded.proto = scheme_of(value),
+                    "host" => forwarded.host = Some(value),
+                    _ => {}
+                }
             }
+            forwarded.hops.push(hop);
         }
         forwarded
     }
 }
 
-fn all<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+/// The comma-separated items of all headers of this name (RFC 9110 §5.3). A value that is no text is one item that says
+/// nothing.
+fn items<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().flat_map(|value| value.to_str().unwrap_or_default().split(','))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -193,9 +207,35 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_forwarded_headers_are_read() {
+    fn rfc_7239s_header_is_read_when_it_stands_alone() {
         let header = [("host", "a"), ("forwarded", r#"for="[2001:db8::1]:80";proto=https;host=live.example.org"#)];
         check("127.0.0.1", &header, ("2001:db8::1", "https://live.example.org"));
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_of_the_other_kind_does_not_count() {
+        let written = [
+            ("host", "a"),
+            ("forwarded", "for=127.0.0.1;proto=https;host=evil.example"),
+            ("x-forwarded-for", "9.9.9.9"),
+        ];
+        check("127.0.0.1", &written, ("9.9.9.9", "http://a"));
+        let only_scheme = [("host", "a"), ("forwarded", "for=1.1.1.1"), ("x-forwarded-proto", "https")];
+        check("127.0.0.1", &only_scheme, ("127.0.0.1", "https://a"));
+    }
+
+    #[test]
+    fn a_hop_that_cannot_be_read_ends_the_walk_at_the_last_proxy() {
+        for (header, value) in [
+            ("x-forwarded-for", "1.1.1.1, unknown"),
+            ("x-forwarded-for", "1.1.1.1,"),
+            ("forwarded", "for=1.1.1.1, for=unknown"),
+            ("forwarded", "for=1.1.1.1, for=_hidden"),
+            ("forwarded", "for=1.1.1.1;host=evil.example, by=10.0.0.1"),
+        ] {
+            check("127.0.0.1", &[("host", "a"), (header, value)], ("127.0.0.1", "http://a"));
+        }
+        check("127.0.0.1", &[("host", "a"), ("x-forwarded-for", "x, 127.0.0.2")], ("127.0.0.2", "http://a"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sockets from one address. Higher: one host can take more of the total. Lower: a school behind one address runs dry.
-/// Loopback is not counted: it is a proxy that says nothing of its clients, or the operator's own programs. Guess.
+/// Programs on this machine are exempt: they are the operator's own, or a proxy that says nothing of its clients, who
+/// would share one limit. Guess.
 pub(super) const PER_ADDRESS_MAX: u32 = 500;
 
 /// Counts open sockets. Cheap to clone.
@@ -32,15 +33,15 @@ impl Admission {
         Admission { counts: Arc::default(), total_max }
     }
 
-    /// Admits one more from `address`, unless a limit is reached.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Admitted> {
+    /// Admits one more from `address`, unless a limit is reached. An exempt one counts for the total only.
+    pub(super) fn admit(&self, address: IpAddr, is_exempt: bool) -> Option<Admitted> {
         let address = network(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= self.total_max {
             return None;
         }
         let from_here = counts.by_address.entry(address).or_default();
-        if *from_here >= PER_ADDRESS_MAX && !address.is_loopback() {
+        if *from_here >= PER_ADDRESS_MAX && !is_exempt {
             return None;
         }
         *from_here += 1;
@@ -78,15 +79,16 @@ mod tests {
     fn one_address_cannot_take_every_socket() {
         let admission = Admission::new(PER_ADDRESS_MAX + 2);
         let here: IpAddr = [192, 0, 2, 1].into();
-        let mut held: Vec<Admitted> = (0..PER_ADDRESS_MAX).filter_map(|_| admission.admit(here)).collect();
+        let mut held: Vec<Admitted> = (0..PER_ADDRESS_MAX).filter_map(|_| admission.admit(here, false)).collect();
         assert_eq!(held.len(), PER_ADDRESS_MAX as usize);
-        assert!(admission.admit(here).is_none());
+        assert!(admission.admit(here, false).is_none());
+        assert!(admission.admit(here, true).is_some(), "the limit is not for a program on this machine");
         let other = [192, 0, 2, 2].into();
-        let others = (admission.admit(other), admission.admit(other));
+        let others = (admission.admit(other, false), admission.admit(other, false));
         assert!(others.0.is_some() && others.1.is_some());
-        assert!(admission.admit(other).is_none(), "the total");
+        assert!(admission.admit(other, false).is_none(), "the total");
         held.pop();
-        assert!(admission.admit(here).is_some(), "a closed socket makes room");
+        assert!(admission.admit(here, false).is_some(), "a closed socket makes room");
         drop((held, others));
         assert!(admission.counts.lock().expect("no panic").by_address.is_empty());
     }

@@ -73,7 +73,7 @@ async fn open(
     }
     let caller = caller_of(&gateway.state, &client, &method, &headers).await?;
     permit(&caller, Action::OpenSocket, None)?;
-    let admitted = gateway.admission.admit(client.address);
+    let admitted = gateway.admission.admit(client.address, client.is_on_this_machine());
     let id = gateway.next_id.fetch_add(1, Ordering::Relaxed);
     let viewer = gateway.viewer_key(&client, &headers);
     let upgrade = upgrade
