@@ -19,7 +19,10 @@ use crate::auth::{
 use crate::client::Client;
 use crate::state::AppState;
 
-/// How often each address may show a wrong credential, over all transports.
+/// How often each address may show a wrong credential: one budget over HTTP, WebSocket and RTMP.
+///
+/// Loopback has no more than others. A proxy on this machine that names nobody looks like a local program, and one
+/// budget for all its clients is better than none; a local program that is wrong a hundred times can wait a second.
 pub struct Doorkeeper(Mutex<Throttle>);
 
 impl Default for Doorkeeper {

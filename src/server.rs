@@ -159,8 +159,8 @@ fn accept(listeners: Listeners, state: &AppState) {
         http.listen(listener, Some(acceptor));
     }
     if let Some(listener) = listeners.rtmp {
-        let (authority, rooms) = (Arc::clone(&state.authority), state.rooms.clone());
-        RtmpServer::new(&state.config.rtmp, authority, rooms, tasks, Arc::clone(&state.metrics)).listen(listener);
+        let AppState { authority, doorkeeper, rooms, metrics, .. } = state.clone();
+        RtmpServer::new(&state.config.rtmp, authority, doorkeeper, rooms, tasks, metrics).listen(listener);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How often an address may show a wrong credential: a token bucket for each, `now` passed in.
 //!
 //! Secrets have 128 random bits, so this is not what keeps them from being guessed; it keeps guessing from costing
-//! us look-ups and log lines.
+//! us look-ups and log lines. The server has one, for all transports (`crate::door::Doorkeeper`).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};

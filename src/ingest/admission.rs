@@ -1,16 +1,15 @@
 //! Who may publish: from a request of the RTMP core to a way into a room, or the reason why not.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use telstar_rtmp::{PublishRequest, RejectReason};
 use telstar_units::RoomName;
 
 use crate::auth::{
-    Action, AuthError, Authority, Caller, Credential, RoomFacts, Secret, Standing, StreamKeyPass, Throttle,
-    ThrottleConfig, authorise,
+    Action, AuthError, Authority, Caller, Credential, RoomFacts, Secret, Standing, StreamKeyPass, authorise,
 };
+use crate::door::Doorkeeper;
 use crate::metrics::Metrics;
 use crate::rooms::{IngestHandle, IngestRequest, PublishRefusal, Rooms};
 
@@ -20,13 +19,17 @@ pub(super) struct Admission {
     authority: Arc<Authority>,
     rooms: Rooms,
     metrics: Arc<Metrics>,
-    throttle: Arc<Mutex<Throttle>>,
+    doorkeeper: Arc<Doorkeeper>,
 }
 
 impl Admission {
-    pub(super) fn new(authority: Arc<Authority>, rooms: Rooms, metrics: Arc<Metrics>) -> Admission {
-        let throttle = Arc::new(Mutex::new(Throttle::new(ThrottleConfig::default())));
-        Admission { authority, rooms, metrics, throttle }
+    pub(super) fn new(
+        authority: Arc<Authority>,
+        doorkeeper: Arc<Doorkeeper>,
+        rooms: Rooms,
+        metrics: Arc<Metrics>,
+    ) -> Admission {
+        Admission { authority, doorkeeper, rooms, metrics }
     }
 
     /// Lets a request in, or says why not. A wrong key, an unknown room and a key of another room are one answer.
@@ -50,7 +53,10 @@ impl Admission {
         request: &PublishRequest,
     ) -> Result<IngestHandle, RejectReason> {
         let key = request.key.as_ref().ok_or(RejectReason::InvalidKey)?;
-        self.throttle().check(Instant::now(), address).map_err(|_| RejectReason::Busy)?;
+        self.doorkeeper.check(address).map_err(|_| {
+            self.metrics.auth_refused_requests.add(1);
+            RejectReason::Busy
+        })?;
         let caller = self.authenticate(address, Secret::new(key.expose().to_owned())).await?;
         let Standing::StreamKey(pass) = &caller.standing else { return Err(RejectReason::InvalidKey) };
         let room = self.room(&caller, pass, request.name.as_deref()).await?;
@@ -73,9 +79,7 @@ impl Admission {
         match self.authority.authenticate(Credential::StreamKey(key)).await {
             Ok(caller) => Ok(caller),
             Err(AuthError::Rejected(reason)) => {
-                if reason.is_guess() {
-                    self.throttle().handle_failure(Instant::now(), address);
-                }
+                self.doorkeeper.refused(address, reason);
                 tracing::debug!(?reason, "a stream key was refused");
                 Err(RejectReason::InvalidKey)
             }
@@ -99,13 +103,36 @@ impl Admission {
             }
         }
     }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> RejectReason {
     tracing::error!(%error, "cannot decide about an encoder");
     RejectReason::Unavailable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::error::Code;
+    use crate::api::tests::server;
+    use crate::auth::ThrottleConfig;
+    use crate::client::Client;
+    use crate::door;
+
+    #[tokio::test]
+    async fn wrong_stream_keys_use_up_the_budget_of_all_transports() {
+        let (running, _folder) = server().await;
+        let state = running.state();
+        let crate::state::AppState { authority, doorkeeper, rooms, metrics, .. } = state.clone();
+        let admission = Admission::new(authority, doorkeeper, rooms, metrics);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..ThrottleConfig::default().failures_max {
+            let refused = admission.authenticate(address, Secret::new("sk_wrong".to_owned())).await;
+            assert!(matches!(refused, Err(RejectReason::InvalidKey)));
+        }
+        let client = Client { address, reached_origin: "http://localhost".to_owned(), is_forwarded: false };
+        let bearer = Credential::Bearer(Secret::new("tst_any".to_owned()));
+        let refused = door::authenticate(state, &client, bearer).await.err().map(|problem| problem.code());
+        assert_eq!(refused, Some(Code::TooManyRequests));
+    }
 }

@@ -14,6 +14,7 @@ use super::connection::{Connection, Settings};
 use super::slots::{Slot, Slots};
 use crate::auth::Authority;
 use crate::config;
+use crate::door::Doorkeeper;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
@@ -38,12 +39,13 @@ impl RtmpServer {
     pub fn new(
         config: &config::Rtmp,
         authority: Arc<Authority>,
+        doorkeeper: Arc<Doorkeeper>,
         rooms: Rooms,
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> RtmpServer {
         let settings = Settings { limits: limits_of(config), bitrate_max_kbps: config.bitrate_max_kbps };
-        let admission = Admission::new(authority, rooms, Arc::clone(&metrics));
+        let admission = Admission::new(authority, doorkeeper, rooms, Arc::clone(&metrics));
         let slots = Slots::new(config.connections_max, config.connections_per_address_max);
         RtmpServer { settings, admission, slots, tasks, metrics }
     }
