@@ -1,6 +1,6 @@
 //! What a start prints: every address, box and command that the first minutes need.
 //!
-//! Secrets go to standard output only, which is the operator's terminal; the log never sees them.
+//! Secrets go to standard output only, and only when that is a terminal or they were asked for; the log never sees them.
 
 use telstar_units::RoomName;
 
@@ -11,9 +11,9 @@ use crate::data::FIRST_ROOM;
 pub struct Banner<'a> {
     /// Where the server is.
     pub links: &'a Links,
-    /// The one-time sign-in code; none when nothing listens that could take it.
+    /// The one-time sign-in code of the first start, if it may be shown.
     pub sign_in_code: Option<&'a str>,
-    /// The first room's stream key, which only the first start knows.
+    /// The first room's stream key, which only the first start knows, if it may be shown.
     pub stream_key: Option<&'a str>,
     /// The data folder, as the other commands need to name it; none for the default.
     pub data_flag: Option<String>,
@@ -59,8 +59,8 @@ impl Banner<'_> {
     fn encoder(&self, text: &mut String, server: &str, data: &str) {
         let Some(key) = self.stream_key else {
             let line = format!(
-                "Server       {server}\n    Stream Key   shown when it was made; make a new one on the page \
-                 (Go live), or after telstar sign-in{data}"
+                "Server       {server}\n    Stream Key   not shown here: make a new one on the page (Go live), after \
+                 telstar sign-in{data}"
             );
             return section(text, "OBS: Settings, Stream, Custom", &line);
         };

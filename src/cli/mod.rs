@@ -11,7 +11,7 @@ mod token;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::config::{Config, Layers, flag_of, variable_of};
 
@@ -27,14 +27,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> 
         Some(("sign-in", matches)) => sign_in::run(&load(matches)?),
         Some(("config", matches)) => config::run(matches),
         Some(("doctor", matches)) => crate::doctor::run(&load(matches)?),
-        Some((_, serve)) => serve::run(load(serve)?, serve.get_flag("print-addresses")),
-        None => serve::run(load(&matches)?, matches.get_flag("print-addresses")),
+        Some((_, matches)) => serve::run(load(matches)?, serve::Printing::asked(matches)),
+        None => serve::run(load(&matches)?, serve::Printing::asked(&matches)),
     }
 }
 
 /// The whole command line.
 pub fn command() -> Command {
-    let serve = Command::new("serve").about("The server; also without a command").arg(print_addresses());
+    let serve = Command::new("serve").about("The server; also without a command").args(serve::arguments());
     let sign_in = Command::new("sign-in").about("Prints a new one-time sign-in link for the admin");
     let doctor =
         Command::new("doctor").about("Checks ports, addresses, certificate, disk and rights, and says what to do");
@@ -42,7 +42,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Real-time media and signalling server: RTMP in, low-latency HLS out")
         .subcommands([serve, token::command(), sign_in, config::command(), doctor])
-        .arg(print_addresses())
+        .args(serve::arguments())
         .arg(
             Arg::new("config")
                 .long("config")
@@ -70,13 +70,6 @@ pub fn command() -> Command {
         }
     }
     root
-}
-
-fn print_addresses() -> Arg {
-    Arg::new("print-addresses")
-        .long("print-addresses")
-        .help("Prints the bound addresses as the first line of standard output, in JSON")
-        .action(ArgAction::SetTrue)
 }
 
 fn id_of(section: &str, key: &str) -> String {

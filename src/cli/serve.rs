@@ -1,8 +1,9 @@
 //! `telstar serve`: the server until a signal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
+use clap::{Arg, ArgAction, ArgMatches};
 use rustix::process::Resource;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -12,22 +13,60 @@ use crate::config::{Config, TlsMode};
 use crate::server::{Running, Server};
 use crate::telemetry;
 
-pub(super) fn run(config: Config, print_addresses: bool) -> anyhow::Result<()> {
-    telemetry::start(&config.log);
-    raise_file_limit();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, print_addresses))
+/// The variable that stands for `--print-secrets`.
+const PRINT_SECRETS_VARIABLE: &str = "TELSTAR_PRINT_SECRETS";
+
+/// What goes to standard output beside the banner.
+pub(super) struct Printing {
+    addresses: bool,
+    secrets: bool,
 }
 
-async fn serve(config: Config, print_addresses: bool) -> anyhow::Result<()> {
+impl Printing {
+    /// What the arguments and the environment ask for.
+    ///
+    /// What is not a terminal is a file, a pipe, a container's or systemd's log: something that keeps what it gets, so
+    /// secrets go there only when they are asked for.
+    pub(super) fn asked(matches: &ArgMatches) -> Printing {
+        let variable = std::env::var(PRINT_SECRETS_VARIABLE).is_ok_and(|value| matches!(&*value, "1" | "true"));
+        let secrets = matches.get_flag("print-secrets") || variable || std::io::stdout().is_terminal();
+        Printing { addresses: matches.get_flag("print-addresses"), secrets }
+    }
+}
+
+/// The flags that only the server has.
+pub(super) fn arguments() -> [Arg; 2] {
+    [
+        Arg::new("print-addresses")
+            .long("print-addresses")
+            .help("Prints the bound addresses as the first line of standard output, in JSON")
+            .action(ArgAction::SetTrue),
+        Arg::new("print-secrets")
+            .long("print-secrets")
+            .help(
+                "Prints the first start's sign-in link and stream key even when standard output is no terminal [env: \
+                 TELSTAR_PRINT_SECRETS=1]",
+            )
+            .action(ArgAction::SetTrue),
+    ]
+}
+
+pub(super) fn run(config: Config, printing: Printing) -> anyhow::Result<()> {
+    telemetry::start(&config.log);
+    raise_file_limit();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, printing))
+}
+
+async fn serve(config: Config, printing: Printing) -> anyhow::Result<()> {
     let is_self_signed = config.tls.mode == TlsMode::SelfSigned;
     let data = config.general.data.clone();
     let data_flag = (data != Config::default().general.data).then(|| format!("--data {}", data.display()));
     // Before the start, so that a signal during it is not lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let running = Server::start(config).await?;
-    let banner = banner(&running, data_flag, is_self_signed, stdout_is_a_log());
+    let banner = banner(&running, data_flag, is_self_signed, printing.secrets);
     let mut stdout = std::io::stdout().lock();
-    if print_addresses {
+    if printing.addresses {
         let line = serde_json::to_string(&running.addresses()).context("addresses are JSON")?;
         writeln!(stdout, "{line}")?;
     }
@@ -54,9 +93,9 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-fn banner(running: &Running, data_flag: Option<String>, is_self_signed: bool, hide_secrets: bool) -> String {
+fn banner(running: &Running, data_flag: Option<String>, is_self_signed: bool, show_secrets: bool) -> String {
     let shown = |secret: Option<&'_ crate::auth::Secret>| {
-        secret.filter(|_| !hide_secrets).map(|secret| secret.expose().to_owned())
+        secret.filter(|_| show_secrets).map(|secret| secret.expose().to_owned())
     };
     let (sign_in_code, stream_key) = (shown(running.sign_in_code()), shown(running.first_stream_key()));
     let banner = Banner {
@@ -67,13 +106,6 @@ fn banner(running: &Running, data_flag: Option<String>, is_self_signed: bool, hi
         is_self_signed,
     };
     banner.text()
-}
-
-/// Whether standard output is systemd's journal, which keeps what it gets: a log, where no secret may be.
-/// systemd.exec(5), `JOURNAL_STREAM`: the device and inode of the stream that is connected to the journal.
-fn stdout_is_a_log() -> bool {
-    let Ok(journal) = std::env::var("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(std::io::stdout()).is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// A viewer is a file descriptor; the usual soft limit of 1,024 is for programs that use select(2).

@@ -49,6 +49,13 @@ impl Served {
         self.addresses["http"].as_str().expect("HTTP is on")
     }
 
+    /// The first room's stream key, from the box of a first start that shows it.
+    fn stream_key(&mut self) -> String {
+        let mut lines = self.stdout.by_ref().lines().map(|line| line.expect("UTF-8"));
+        let line = lines.find(|line| line.contains("Stream Key   ")).expect("a box");
+        line.split("Stream Key   ").nth(1).expect("a value").trim().to_owned()
+    }
+
     /// Ends it with SIGTERM; what is left of its output and its log.
     fn end(mut self) -> (String, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -77,7 +84,7 @@ fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
 #[tokio::test]
 async fn a_first_start_prints_what_going_live_needs_and_a_second_keeps_the_secrets() {
     let (_folder, data) = folder();
-    let served = Served::start(&data, &[], &[]);
+    let served = Served::start(&data, &["--print-secrets"], &[]);
     let (http, rtmp) = (served.http().to_owned(), served.addresses["rtmp"].as_str().expect("on").to_owned());
     let (first, _) = served.end();
     assert!(first.contains(&format!("http://{http}/sign-in#")), "{first}");
@@ -87,15 +94,16 @@ async fn a_first_start_prints_what_going_live_needs_and_a_second_keeps_the_secre
     assert!(key.starts_with("sk_") && key.len() > 30, "{key}");
     assert!(first.contains(&format!("-f flv rtmp://{rtmp}/live/{key}\n")), "{first}");
     assert!(first.contains("/watch/demo\n"), "{first}");
-    let (second, _) = Served::start(&data, &[], &[]).end();
+    let (second, _) = Served::start(&data, &["--print-secrets"], &[]).end();
     assert!(!second.contains("sk_") && second.contains("telstar sign-in"), "{second}");
 }
 
 #[tokio::test]
 async fn no_secret_is_in_the_log_at_any_level() {
     let (_folder, data) = folder();
-    let served = Served::start(&data, &["--log-level", "trace"], &[]);
+    let mut served = Served::start(&data, &["--log-level", "trace", "--print-secrets"], &[]);
     let http = served.http().to_owned();
+    let key = served.stream_key();
     let token = stdout(&run(&data, &["token", "--admin"])).trim().to_owned();
     let playback = stdout(&run(&data, &["token", "--playback", "--room", "demo"])).trim().to_owned();
     let link = stdout(&run(&data, &["sign-in"]));
@@ -113,36 +121,45 @@ async fn no_secret_is_in_the_log_at_any_level() {
     }
     let session = client.post(url("/api/v1/sessions")).json(&serde_json::json!({ "code": code })).send().await;
     assert_eq!(session.expect("answered").status(), 401, "the code was used above");
-    let (out, log) = served.end();
-    let key: String =
-        out.split("Stream Key   ").nth(1).expect("a box").chars().take_while(|c| !c.is_whitespace()).collect();
-    assert!(log.contains("an HTTP request"), "the log is at work: {log}");
+    // As the stream's name, as its parameter, and with a letter too many: each is in the encoder's hands a secret.
+    for (name, is_good) in [(key.clone(), true), (format!("demo?key={key}"), true), (format!("{key}x"), false)] {
+        let url = format!("rtmp://{}/live/{name}", served.addresses["rtmp"].as_str().expect("on"));
+        let source = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-t", "1", "-c:v", "libx264", "-f", "flv"];
+        let push = Command::new("ffmpeg").args(["-v", "quiet"]).args(source).arg(&url).status();
+        assert_eq!(push.expect("ffmpeg runs").success(), is_good, "whether the key is taken");
+    }
+    let (_, log) = served.end();
+    assert!(log.contains("an HTTP request") && log.contains("an encoder publishes"), "the log is at work: {log}");
     for secret in [&token, &playback, &code, &key, &"a".repeat(34)] {
         assert!(!log.contains(secret.as_str()), "{secret} is in the log");
     }
 }
 
 #[test]
-fn what_the_journal_keeps_gets_no_secret() {
-    let (_folder, data) = folder();
-    // systemd names the journal's stream by device and inode; a file stands for it here.
-    let path = data.with_extension("out");
-    let file = std::fs::File::create(&path).expect("a file");
-    let stat = rustix::fs::fstat(&file).expect("its facts");
-    let mut command = telstar(&data);
-    command.args(LISTENERS).env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino));
-    let mut child = command.stdout(file).stderr(Stdio::piped()).spawn().expect("the executable runs");
-    let mut log = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("ready") {
-        line.clear();
-        assert!(log.read_line(&mut line).expect("a line") > 0, "it starts");
-    }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    child.wait().expect("it ends");
-    let text = std::fs::read_to_string(&path).expect("the banner");
-    assert!(text.contains("telstar sign-in") && !text.contains("sk_") && !text.contains("#"), "{text}");
+fn what_is_no_terminal_gets_no_secret_unless_it_is_asked_for() {
+    // A file keeps what it gets, as a container's log and the journal do.
+    let started_into_a_file = |variables: &[(&str, &str)]| {
+        let (_folder, data) = folder();
+        let path = data.with_extension("out");
+        let file = std::fs::File::create(&path).expect("a file");
+        let mut command = telstar(&data);
+        command.args(LISTENERS).envs(variables.iter().copied());
+        let mut child = command.stdout(file).stderr(Stdio::piped()).spawn().expect("the executable runs");
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("a line") > 0, "it starts");
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        child.wait().expect("it ends");
+        std::fs::read_to_string(&path).expect("the banner")
+    };
+    let text = started_into_a_file(&[]);
+    assert!(text.contains("telstar sign-in") && !text.contains("sk_") && !text.contains('#'), "{text}");
+    let asked = started_into_a_file(&[("TELSTAR_PRINT_SECRETS", "1")]);
+    assert!(asked.contains("sk_") && asked.contains("/sign-in#"), "{asked}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ export class Telstar {
   /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
   async start() {
     const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
-      '--rtmp', this.ports.rtmp, '--print-addresses', ...this.serveArgs];
+      '--rtmp', this.ports.rtmp, '--print-addresses', '--print-secrets', ...this.serveArgs];
     this.output = '';
     this.addresses = null;
     const from = performance.now();
