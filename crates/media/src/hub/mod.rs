@@ -279,7 +279,8 @@ impl Hub {
                     break;
                 }
             }
-            if subscriber.take_key_request() {
+            let source = self.tracks.get(&track).and_then(|entry| entry.layers.get(&layer));
+            if subscriber.take_key_request() && source.is_some_and(|source| source.can_ask) {
                 self.effects.push_back(Effect::KeyframeWanted { track, layer });
             }
         }

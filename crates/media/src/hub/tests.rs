@@ -207,3 +207,21 @@ fn the_end_of_a_track_is_told_and_refusals_are_named() {
     assert!(matches!(taken(&mut hub, viewer)[..], [Item::Ended]));
     assert_eq!(hub.push_frame(ENCODER, LayerId(0), &frame(0, 1, 9)), Err(HubError::NoTrack(ENCODER)));
 }
+
+#[test]
+fn a_keyframe_is_asked_for_after_a_drop_only_where_the_source_can_be_asked() {
+    for (mode, asked) in [(KeyframeMode::OnRequest, 1), (KeyframeMode::Periodic, 0)] {
+        let mut hub = Hub::new();
+        hub.add_track(info(ENCODER, mode)).expect("fits");
+        hub.add_layer(ENCODER, LayerId(0), View::Frames).expect("fits");
+        let slow = SubscriberSpec { items_max: 4, ..spec(ENCODER, 0, View::Frames) };
+        hub.subscribe(slow).expect("native");
+        effects(&mut hub);
+        for index in 0..8 {
+            hub.push_frame(ENCODER, LayerId(0), &frame(index, 30, 50)).expect("there");
+        }
+        assert!(hub.counters().items_dropped > 0);
+        let wanted = effects(&mut hub).iter().filter(|e| matches!(e, Effect::KeyframeWanted { .. })).count();
+        assert_eq!(wanted, asked, "{mode:?}");
+    }
+}
