@@ -20,11 +20,17 @@ impl Packager {
             self.counters.frames_dropped += 1;
             return;
         }
+        let target_secs = timescale.seconds(video.limits.target_duration);
         if let Some(ticks) = interval.filter(|&ticks| ticks > video.limits.target_duration) {
             // No segment may last so long: what comes next is a new stretch.
+            let sound = video.last_moment().map_or_else(Vec::new, |last| self.take_held_beyond(last, target_secs));
             self.warn(Warning::TimestampsJump { seconds: timescale.seconds(ticks) });
             self.restart_stretch(now);
-            return self.accept_early(now, MediaKind::Video, frame);
+            self.accept(now, MediaKind::Video, frame);
+            for frame in sound {
+                self.accept(now, MediaKind::Audio, &frame);
+            }
+            return;
         }
         let new_config = *video.config != *frame.config;
         let init = if new_config { self.make_init(&frame.config, timescale) } else { None };

@@ -39,6 +39,15 @@ impl Packager {
         beyond || at.secs_since(last) > AUDIO_AHEAD_MAX.as_secs_f64()
     }
 
+    /// Takes back the waiting sound that is more than `secs` after `last`: it came first from behind a jump.
+    pub(super) fn take_held_beyond(&mut self, last: Moment, secs: f64) -> Vec<Frame> {
+        let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return Vec::new() };
+        let at = |frame: &Frame| Moment::new(self.shift(frame.dts, track.timescale), track.timescale);
+        let beyond = self.held.iter().position(|(_, frame)| at(frame).secs_since(last) > secs);
+        let Some(beyond) = beyond else { return Vec::new() };
+        self.held.split_off(beyond).into_iter().map(|(_, frame)| frame).collect()
+    }
+
     fn pass_audio(&mut self, now: Instant, frame: &Frame) {
         if self.audio.is_none() && !self.begin_late_audio(frame) {
             self.counters.frames_dropped += 1;
