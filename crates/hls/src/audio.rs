@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use telstar_media::{CodecConfig, Frame};
-use telstar_units::Timescale;
+use telstar_units::{Timescale, TrackId};
 
 use crate::config::AUDIO_BOUNDARIES_MAX;
 use crate::lane::{Boundary, Limits, Moment, WallClock};
@@ -17,6 +17,8 @@ use crate::segment::Sample;
 
 #[derive(Debug)]
 pub(crate) struct AudioLane {
+    /// Whose frames it takes.
+    pub track: TrackId,
     pub rendition: Rendition,
     pub limits: Limits,
     pub clock: WallClock,
@@ -35,6 +37,7 @@ pub(crate) struct AudioLane {
 impl AudioLane {
     /// `from` is where its first segment begins for video.
     pub fn new(
+        track: TrackId,
         rendition: Rendition,
         limits: Limits,
         clock: WallClock,
@@ -42,8 +45,26 @@ impl AudioLane {
         alone: bool,
         from: Moment,
     ) -> AudioLane {
-        let boundaries = VecDeque::new();
-        AudioLane { rendition, limits, clock, config, alone, boundaries, segment_from: from, last_dts: None, end: None }
+        AudioLane {
+            track,
+            rendition,
+            limits,
+            clock,
+            config,
+            alone,
+            boundaries: VecDeque::new(),
+            segment_from: from,
+            last_dts: None,
+            end: None,
+        }
+    }
+
+    /// Goes on with other sound, from the next segment on. The one before must be over.
+    pub fn convert(&mut self, track: TrackId, timescale: Timescale, limits: Limits, config: Arc<CodecConfig>) {
+        let place = self.rendition.place();
+        self.rendition.resume(place, timescale);
+        (self.track, self.limits, self.config) = (track, limits, config);
+        (self.last_dts, self.end) = (None, None);
     }
 
     fn timescale(&self) -> Timescale {
@@ -110,6 +131,11 @@ impl AudioLane {
         changed
     }
 
+    /// Ends every segment that video has ended.
+    pub fn take_boundaries(&mut self) {
+        while self.take_boundary() {}
+    }
+
     fn take_boundary(&mut self) -> bool {
         let Some(boundary) = self.boundaries.pop_front() else { return false };
         match self.end.filter(|_| self.rendition.open_segment().is_some()) {
@@ -151,9 +177,7 @@ impl AudioLane {
 
     /// Ends everything where it stands, with as many segments as video has. `end` is where video ended.
     pub fn flush(&mut self, next_msn: u64, video_end: Option<Moment>) {
-        while !self.boundaries.is_empty() {
-            self.take_boundary();
-        }
+        self.take_boundaries();
         if let Some(end) = self.end {
             self.rendition.close_segment(end);
         }

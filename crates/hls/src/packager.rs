@@ -9,7 +9,7 @@ use telstar_units::{Epoch, TrackId, WallTime};
 
 use crate::audio::AudioLane;
 use crate::budget::{Budget, Share};
-use crate::config::{ENDED_TARGET_DURATIONS, HlsConfig, VIDEO_STALL};
+use crate::config::{ENDED_TARGET_DURATIONS, HlsConfig};
 use crate::lane::WallClock;
 use crate::multivariant::Variant;
 use crate::prelude::Prelude;
@@ -18,12 +18,16 @@ use crate::rendition::{Place, Rendition};
 use crate::snapshot::{Snapshot, State};
 use crate::video::VideoLane;
 
+mod change;
 mod ends;
 mod picture;
 mod publish;
 mod sound;
 mod stretch;
 mod tracks;
+
+use self::change::SoundChange;
+use self::sound::Held;
 
 /// What the shell has to do. Every call that takes `now` is followed by taking effects until there is none.
 #[derive(Debug)]
@@ -112,8 +116,11 @@ pub struct Packager {
     continues: bool,
     target_duration_secs: Option<u64>,
     prelude: Prelude,
-    /// Audio that is ahead of video, with its time of arrival.
-    held: VecDeque<(Instant, Frame)>,
+    /// Audio that is ahead of video, or waits for a place where it may be another.
+    held: VecDeque<Held>,
+    sound_change: SoundChange,
+    /// When the last frame of video came.
+    video_at: Option<Instant>,
     /// Video stopped: audio goes on alone until it comes back.
     video_stalled: bool,
     video: Option<VideoLane>,
@@ -170,6 +177,8 @@ impl Packager {
             target_duration_secs: None,
             prelude: Prelude::default(),
             held: VecDeque::new(),
+            sound_change: SoundChange::None,
+            video_at: None,
             video_stalled: false,
             video: None,
             audio: None,
@@ -250,7 +259,7 @@ impl Packager {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.held.front().is_some_and(|(arrived, _)| *arrived + VIDEO_STALL <= now) {
+        if self.held_due().is_some_and(|due| due <= now) {
             self.video_stalled = true;
             self.release_held(now);
         }
@@ -266,9 +275,8 @@ impl Packager {
 
     /// When [`Packager::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let held = self.held.front().map(|(arrived, _)| *arrived + VIDEO_STALL);
         let expiries = self.renditions().filter_map(Rendition::next_expiry);
-        held.into_iter().chain(self.forget_at).chain(expiries).min()
+        self.held_due().into_iter().chain(self.forget_at).chain(expiries).min()
     }
 
     /// The next thing to do.

@@ -125,6 +125,14 @@ impl Rendition {
         self.inits.push(Init { epoch: self.place.epoch, number, bytes });
     }
 
+    /// From the next segment on, parts last at most so long. Older ones are not listed any more.
+    pub fn set_part_target(&mut self, part_target_ms: u64) {
+        if self.part_target_ms != part_target_ms {
+            self.part_target_ms = part_target_ms;
+            self.parts_from_msn = self.next_msn();
+        }
+    }
+
     /// The next segment begins behind a discontinuity.
     pub fn discontinuity_next(&mut self) {
         self.place.discontinuity = true;

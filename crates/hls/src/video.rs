@@ -73,12 +73,14 @@ impl VideoLane {
         self.last.map(|last| dts - last.source)
     }
 
-    /// Takes the next frame. `new_config` says that an init segment was added for it.
-    pub fn push(&mut self, frame: &Frame, dts: i64, pts: i64, new_config: bool) -> VideoOutcome {
+    /// Takes the next frame. `new_config` says that an init segment was added for it, `breaks` that the next segment
+    /// should begin soon, behind a discontinuity.
+    pub fn push(&mut self, frame: &Frame, dts: i64, pts: i64, new_config: bool, breaks: bool) -> VideoOutcome {
         let mut outcome = VideoOutcome { gop_ticks: self.cadence.observe(dts, frame.key), ..VideoOutcome::default() };
+        let discontinuity = new_config || breaks;
         let mut out = self.decode_time(dts);
         if let Some(start) = self.rendition.segment_start() {
-            let ends = self.ends_segment(frame.key, dts - start, new_config);
+            let ends = new_config || frame.key && (breaks || self.ends_segment(dts - start));
             let too_long = !ends && self.reaches_limit(start, out);
             outcome.cut = too_long && !frame.key;
             if ends || too_long {
@@ -87,14 +89,14 @@ impl VideoLane {
                     out = dts;
                 }
                 self.rendition.close_segment(out.min(start + self.limits.target_duration + self.limits.slack));
-                outcome.boundary = Some(Boundary { at: Moment::new(out, self.timescale()), discontinuity: new_config });
+                outcome.boundary = Some(Boundary { at: Moment::new(out, self.timescale()), discontinuity });
                 outcome.changed = true;
             } else if self.overfills_part(out) {
                 self.rendition.close_part(out);
                 outcome.changed = true;
             }
         }
-        if new_config && outcome.boundary.is_some() {
+        if discontinuity && outcome.boundary.is_some() {
             self.rendition.discontinuity_next();
         }
         if self.rendition.open_segment().is_none() {
@@ -127,10 +129,10 @@ impl VideoLane {
 
     /// A keyframe ends a segment of at least the least length, and any that does not itself begin with a keyframe: players
     /// can start only at one.
-    fn ends_segment(&self, key: bool, elapsed: i64, new_config: bool) -> bool {
+    fn ends_segment(&self, elapsed: i64) -> bool {
         let late_enough = elapsed >= self.limits.segment_min - self.limits.tolerance;
         let unaligned = self.rendition.open_segment().is_some_and(|segment| !segment.starts_independent);
-        new_config || key && (late_enough || unaligned)
+        late_enough || unaligned
     }
 
     /// A frame at `out` would carry the segment that began at `start` over the target duration. The tolerance is
@@ -156,7 +158,7 @@ impl VideoLane {
             return false;
         };
         let end = out + length;
-        let key_next = self.cadence.key_is_next() && self.ends_segment(true, end - start, false);
+        let key_next = self.cadence.key_is_next() && self.ends_segment(end - start);
         let segment_ends = key_next || self.reaches_limit(start, end);
         if !segment_ends && !self.overfills_part(end) {
             return false;
@@ -171,7 +173,7 @@ impl VideoLane {
     pub fn likely_boundary(&self) -> Option<Moment> {
         let start = self.rendition.segment_start()?;
         let key = self.cadence.likely_key()?;
-        self.ends_segment(true, key - start, false).then(|| Moment::new(key, self.timescale()))
+        self.ends_segment(key - start).then(|| Moment::new(key, self.timescale()))
     }
 
     /// Numbers what is missing up to `end`, so that both renditions go on with the segment `next_msn`.

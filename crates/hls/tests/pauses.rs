@@ -4,8 +4,9 @@ mod support;
 
 use support::checker::Expect;
 use support::room::{Room, UNIX_SECS};
-use support::source::{AUDIO, Arrival, Source};
-use telstar_media::MediaKind;
+use support::source::{AUDIO, Arrival, Source, VIDEO};
+use telstar_media::{MediaKind, TrackInfo};
+use telstar_units::TrackId;
 
 fn loose() -> Expect {
     Expect { even: false, keyframes_in_time: false, aligned: false }
@@ -57,4 +58,74 @@ fn sound_from_behind_a_jump_that_comes_first_goes_behind_the_discontinuity() {
             segments.iter().filter(|segment| segment.discontinuity).map(|segment| segment.msn).collect();
         assert_eq!(broken, [UNIX_SECS + 5], "{kind:?}");
     }
+}
+
+const OTHER_AUDIO: TrackId = TrackId(3);
+
+/// Sound of 48 kHz until `change_ms`, then of 44.1 kHz as a track of its own.
+fn play_with_other_sound(source: &Source, change_ms: i64, expect: Expect) -> Room {
+    let other = Source { rate: None, audio_hz: Some(44_100), ..source.clone() };
+    let mut room = Room::new(expect, source.kinds());
+    room.start(UNIX_SECS, source);
+    let (mut before, mut after) = (source.frames(), source.frames());
+    before.retain(|arrival| arrival.at_ms < change_ms);
+    after.retain(|arrival| arrival.track == VIDEO && arrival.at_ms >= change_ms);
+    let sound = other.frames().into_iter().filter(|arrival| arrival.at_ms >= change_ms);
+    after.extend(sound.map(|arrival| Arrival { track: OTHER_AUDIO, ..arrival }));
+    after.sort_by_key(|arrival| arrival.at_ms);
+    after.iter_mut().for_each(|arrival| arrival.at_ms -= change_ms);
+    room.play(&before);
+    let info = other.tracks().remove(0);
+    room.packager.replace_track(room.now(), AUDIO, TrackInfo { id: OTHER_AUDIO, ..info });
+    room.drain();
+    room.play(&after);
+    room.packager.finish(room.now());
+    room.drain();
+    room
+}
+
+fn broken_at(room: &Room, kind: MediaKind) -> Vec<u64> {
+    let segments = room.checker.segments(kind);
+    segments.iter().filter(|segment| segment.discontinuity).map(|segment| segment.msn - UNIX_SECS).collect()
+}
+
+#[test]
+fn other_sound_in_the_middle_of_a_group_begins_where_video_ends_its_segment() {
+    let source = Source { secs: 16.0, ..Source::default() };
+    // Sound that is held makes no parts.
+    let room = play_with_other_sound(&source, 9_000, Expect { even: false, ..Expect::default() });
+    assert_eq!(room.checker.samples(MediaKind::Video).len(), 480, "no picture is lost");
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        assert_eq!(broken_at(&room, kind), [5], "{kind:?}");
+    }
+    let audio = room.checker.segments(MediaKind::Audio);
+    assert_ne!(audio[4].map, audio[5].map);
+    // A second of frames of 1024 samples came before the boundary.
+    assert!((42..=44).contains(&room.counters().frames_dropped), "{:?}", room.counters());
+}
+
+#[test]
+fn other_sound_alone_begins_at_once() {
+    let source = Source { rate: None, secs: 16.0, ..Source::default() };
+    let room = play_with_other_sound(&source, 9_000, loose());
+    assert_eq!(broken_at(&room, MediaKind::Audio).len(), 1);
+    assert_eq!(room.counters().frames_dropped, 0);
+}
+
+#[test]
+fn other_sound_while_the_picture_stands_still_does_not_wait_for_it() {
+    let source = Source { secs: 30.0, gop_frames: 300, ..Source::default() };
+    let other = Source { rate: None, audio_hz: Some(44_100), ..source.clone() };
+    let mut room = Room::new(loose(), source.kinds());
+    room.start(UNIX_SECS, &source);
+    let mut frames = source.frames();
+    frames.retain(|arrival| arrival.at_ms < 22_000);
+    room.play(&frames);
+    let info = other.tracks().remove(0);
+    room.packager.replace_track(room.now(), AUDIO, TrackInfo { id: OTHER_AUDIO, ..info });
+    let sound = other.frames().into_iter().filter(|arrival| (22_000..26_000).contains(&arrival.at_ms));
+    let sound = sound.map(|arrival| Arrival { track: OTHER_AUDIO, at_ms: arrival.at_ms - 22_000, ..arrival });
+    room.play(&sound.collect::<Vec<_>>());
+    assert_eq!(broken_at(&room, MediaKind::Audio), [3]);
+    assert!(room.checker.samples(MediaKind::Audio).len() > (22_000 + 3_000) * 48 / 1_024);
 }

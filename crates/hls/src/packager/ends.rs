@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::change::SoundChange;
 use super::{Packager, Warning};
 use crate::config::PART_WINDOW_TARGET_DURATIONS;
 use crate::prelude::Prelude;
@@ -17,6 +18,7 @@ impl Packager {
         self.video_stalled = true;
         self.release_held(now);
         self.held.clear();
+        self.sound_change = SoundChange::None;
         self.video_stalled = false;
         self.prelude = Prelude::default();
         let video_end = self.video.as_mut().and_then(VideoLane::flush);

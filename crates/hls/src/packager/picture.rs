@@ -6,7 +6,7 @@ use telstar_media::{Frame, MediaKind};
 
 use super::{Effect, Packager, Warning};
 use crate::config::KEYFRAME_INTERVAL_WARN_SECS;
-use crate::lane::Boundary;
+use crate::lane::{Boundary, Moment};
 
 impl Packager {
     pub(super) fn accept_video(&mut self, now: Instant, frame: &Frame) {
@@ -32,6 +32,11 @@ impl Packager {
             }
             return;
         }
+        let sound_changes = self.sound_change_is_due(Moment::new(dts, timescale));
+        if sound_changes {
+            self.release_held(now);
+        }
+        let Some(video) = &self.video else { return };
         let new_config = *video.config != *frame.config;
         let init = if new_config { self.make_init(&frame.config, timescale) } else { None };
         let Some(video) = &mut self.video else { return };
@@ -42,9 +47,10 @@ impl Packager {
         if let Some((number, init)) = init {
             video.rendition.add_init(number, init);
         }
-        let outcome = video.push(frame, dts, pts, has_init);
+        let outcome = video.push(frame, dts, pts, has_init, sound_changes);
         self.dirty |= outcome.changed;
         self.video_stalled = false;
+        self.video_at = Some(now);
         if outcome.cut {
             self.counters.long_gop_cuts += 1;
             self.warn(Warning::LongGopCut);
@@ -52,8 +58,10 @@ impl Packager {
         if let Some(ticks) = outcome.gop_ticks {
             self.note_keyframe_interval(Some(timescale.seconds(ticks)));
         }
-        if let Some(boundary) = outcome.boundary {
-            self.bound_audio(boundary);
+        match outcome.boundary {
+            Some(boundary) if sound_changes => self.cut_for_sound_change(boundary),
+            Some(boundary) => self.bound_audio(boundary),
+            None => {}
         }
         self.release_held(now);
     }

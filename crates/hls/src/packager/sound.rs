@@ -3,37 +3,66 @@
 use std::time::Instant;
 
 use telstar_media::{Frame, MediaKind};
-use telstar_units::Timescale;
+use telstar_units::{Timescale, TrackId};
 
+use super::change::Step;
 use super::{Packager, Warning};
-use crate::config::{AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, HELD_FRAMES_MAX, TARGET_DURATION_SLACK};
+use crate::config::{AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, HELD_FRAMES_MAX, TARGET_DURATION_SLACK, VIDEO_STALL};
 use crate::lane::{Boundary, Moment, ticks};
 use crate::video::VideoLane;
 
+/// A frame of sound that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    arrived: Instant,
+    /// The track that it came from, which may be over.
+    pub track: TrackId,
+    pub timescale: Timescale,
+    pub frame: Frame,
+}
+
 impl Packager {
     pub(super) fn accept_audio(&mut self, now: Instant, frame: &Frame) {
-        self.held.push_back((now, frame.clone()));
+        let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return };
+        let (track, timescale, frame) = (track.id, track.timescale, frame.clone());
+        self.held.push_back(Held { arrived: now, track, timescale, frame });
         self.release_held(now);
+    }
+
+    /// When the oldest sound that waits goes on without video.
+    pub(super) fn held_due(&self) -> Option<Instant> {
+        let held = self.held.front()?;
+        // A change waits for video to end its segment, for as long as video comes.
+        let since = self.video_at.filter(|_| self.is_other_sound(held)).map_or(held.arrived, |at| at.max(held.arrived));
+        Some(since + VIDEO_STALL)
     }
 
     /// Sends on the audio that is not ahead of video.
     pub(super) fn release_held(&mut self, now: Instant) {
-        while let Some((_, frame)) = self.held.front() {
-            let wait = self.is_ahead_of_video(frame) && !self.video_stalled && self.held.len() <= HELD_FRAMES_MAX;
-            if wait || !self.is_running() {
+        while let Some(held) = self.held.front().filter(|_| self.is_running()) {
+            let wait = self.is_ahead_of_video(held) && !self.video_stalled && self.held.len() <= HELD_FRAMES_MAX;
+            let step = if wait { Step::Wait } else { self.next_step(held) };
+            if step == Step::Wait {
                 return;
             }
-            if let Some((_, frame)) = self.held.pop_front() {
-                self.pass_audio(now, &frame);
+            let Some(held) = self.held.pop_front() else { return };
+            let usable = match step {
+                Step::Pass => true,
+                Step::Convert { forced } => self.convert_sound(&held, forced),
+                Step::Drop | Step::Wait => false,
+            };
+            if usable {
+                self.pass_audio(now, &held.frame);
+            } else {
+                self.counters.frames_dropped += 1;
             }
         }
     }
 
-    fn is_ahead_of_video(&self, frame: &Frame) -> bool {
-        let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return false };
+    fn is_ahead_of_video(&self, held: &Held) -> bool {
         let Some(video) = &self.video else { return false };
         let Some(last) = video.last_moment() else { return true };
-        let at = Moment::new(self.shift(frame.dts, track.timescale), track.timescale);
+        let at = self.moment_of(held);
         // What lies beyond the next boundary must not be written before it is known.
         let beyond = video.likely_boundary().is_some_and(|likely| at.is_at_or_after(likely));
         beyond || at.secs_since(last) > AUDIO_AHEAD_MAX.as_secs_f64()
@@ -41,11 +70,11 @@ impl Packager {
 
     /// Takes back the waiting sound that is more than `secs` after `last`: it came first from behind a jump.
     pub(super) fn take_held_beyond(&mut self, last: Moment, secs: f64) -> Vec<Frame> {
-        let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return Vec::new() };
-        let at = |frame: &Frame| Moment::new(self.shift(frame.dts, track.timescale), track.timescale);
-        let beyond = self.held.iter().position(|(_, frame)| at(frame).secs_since(last) > secs);
+        let beyond = self.held.iter().position(|held| self.moment_of(held).secs_since(last) > secs);
         let Some(beyond) = beyond else { return Vec::new() };
-        self.held.split_off(beyond).into_iter().map(|(_, frame)| frame).collect()
+        let track = self.track_and_clock(MediaKind::Audio).map(|(track, _)| track.id);
+        let taken = self.held.split_off(beyond).into_iter();
+        taken.filter(|held| Some(held.track) == track).map(|held| held.frame).collect()
     }
 
     fn pass_audio(&mut self, now: Instant, frame: &Frame) {
@@ -62,7 +91,6 @@ impl Packager {
         if self.video.is_none() && self.audio_jumps(now, dts, timescale) {
             return self.accept_early(now, MediaKind::Audio, frame);
         }
-        self.change_audio_config(frame, timescale);
         self.force_boundary_if_due(Moment::new(dts, timescale));
         let expected = self.video.as_ref().and_then(VideoLane::likely_boundary);
         let Some(audio) = &mut self.audio else { return };
@@ -101,24 +129,6 @@ impl Packager {
         self.audio.is_some()
     }
 
-    /// Other sound parameters need another init segment, so every rendition breaks here (RFC 8216bis §4.4.4.3).
-    fn change_audio_config(&mut self, frame: &Frame, timescale: Timescale) {
-        let changed = self.audio.as_ref().is_some_and(|audio| *audio.config != *frame.config);
-        if !changed {
-            return;
-        }
-        let init = self.make_init(&frame.config, timescale);
-        if init.is_some() {
-            self.force_boundary(true);
-        }
-        if let Some(audio) = &mut self.audio {
-            audio.config = frame.config.clone();
-            if let Some((number, init)) = init {
-                audio.rendition.add_init(number, init);
-            }
-        }
-    }
-
     /// Audio outgrows its segment because video has stopped: both go on to the next.
     fn force_boundary_if_due(&mut self, at: Moment) {
         let Some(audio) = self.audio.as_ref().filter(|_| self.video.is_some()) else { return };
@@ -129,7 +139,7 @@ impl Packager {
         }
     }
 
-    fn force_boundary(&mut self, discontinuity: bool) {
+    pub(super) fn force_boundary(&mut self, discontinuity: bool) {
         let Some(audio) = &mut self.audio else { return };
         let at = audio.end().unwrap_or(audio.segment_from());
         match &mut self.video {

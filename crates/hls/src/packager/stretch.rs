@@ -79,7 +79,7 @@ impl Packager {
         let part_target_ms = self.video_part_target_ms(interval_secs, old_target_ms);
         let mut rendition = self.continue_rendition(previous, MediaKind::Video, track.timescale);
         rendition.add_init(number, init);
-        set_part_target(&mut rendition, part_target_ms);
+        rendition.set_part_target(part_target_ms);
         self.frame_rate = Some((1_000.0 / interval_secs).round() / 1_000.0).filter(|rate| rate.is_finite());
         let limits = Limits::new(&self.config, track.timescale, target_duration_secs, part_target_ms);
         self.video = Some(VideoLane::new(rendition, limits, clock, config));
@@ -117,14 +117,12 @@ impl Packager {
     ) {
         let Some((track, clock)) = self.track_and_clock(MediaKind::Audio) else { return };
         let Some((number, init)) = self.make_init(&first.config, track.timescale) else { return };
-        let frame_secs = f64::from(first.duration.max(1)) / f64::from(track.timescale.hz());
-        let frames = (self.config.part.as_secs_f64() / frame_secs).ceil().max(1.0);
-        let part_target_ms = (frames * frame_secs * 1_000.0).ceil() as u64;
+        let part_target_ms = self.audio_part_target_ms(first, track.timescale);
         let next = std::mem::replace(&mut self.next, place);
         let mut rendition = self.continue_rendition(previous, MediaKind::Audio, track.timescale);
         self.next = next;
         rendition.add_init(number, init);
-        set_part_target(&mut rendition, part_target_ms);
+        rendition.set_part_target(part_target_ms);
         let limits = Limits::new(&self.config, track.timescale, target_duration_secs, part_target_ms);
         let video_start = self.video.as_ref().and_then(|video| {
             let start = video.rendition.segment_start()?;
@@ -134,7 +132,14 @@ impl Packager {
             .or(self.prelude.video_start().map(|start| self.shifted_moment(start)))
             .unwrap_or(self.shifted_moment(Moment::new(first.dts, track.timescale)));
         let alone = self.video.is_none();
-        self.audio = Some(AudioLane::new(rendition, limits, clock, first.config.clone(), alone, start));
+        self.audio = Some(AudioLane::new(track.id, rendition, limits, clock, first.config.clone(), alone, start));
+    }
+
+    /// The smallest whole number of frames of at least the configured part.
+    pub(super) fn audio_part_target_ms(&self, first: &Frame, timescale: Timescale) -> u64 {
+        let frame_secs = f64::from(first.duration.max(1)) / f64::from(timescale.hz());
+        let frames = (self.config.part.as_secs_f64() / frame_secs).ceil().max(1.0);
+        (frames * frame_secs * 1_000.0).ceil() as u64
     }
 
     fn continue_rendition(&self, previous: Option<Rendition>, kind: MediaKind, timescale: Timescale) -> Rendition {
@@ -176,12 +181,5 @@ impl Packager {
 
     fn shifted_moment(&self, moment: Moment) -> Moment {
         Moment::new(self.shift(moment.ticks, moment.timescale), moment.timescale)
-    }
-}
-
-fn set_part_target(rendition: &mut Rendition, part_target_ms: u64) {
-    if rendition.part_target_ms != part_target_ms {
-        rendition.part_target_ms = part_target_ms;
-        rendition.parts_from_msn = rendition.next_msn();
     }
 }

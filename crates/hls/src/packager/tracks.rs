@@ -21,19 +21,20 @@ impl Packager {
     }
 
     /// The encoder changed codec or clock: `track` goes on where `old` ends. What was listed stays; both renditions go on
-    /// behind a discontinuity, because the other clock needs a timeline of its own. Before the first playlist the old
-    /// track's frames are forgotten: a playlist cannot begin with both. Without a track
-    /// `old` this is [`Packager::add_track`].
+    /// behind a discontinuity, because other samples need another init segment: at once for video, which begins with a
+    /// keyframe; for audio where video ends its segment, so that no picture is lost. Before the first playlist the old
+    /// track's frames are forgotten: a playlist cannot begin with both. Without a track `old` this is
+    /// [`Packager::add_track`].
     pub fn replace_track(&mut self, now: Instant, old: TrackId, track: TrackInfo) {
         let Some(epoch) = &self.epoch else { return };
         let kind = track.kind();
         if epoch.track(kind).as_ref().is_none_or(|known| known.id != old) {
             return self.add_track(now, track);
         }
-        if self.is_running() {
-            self.restart_stretch(now);
-        } else {
-            self.prelude.forget(kind);
+        match kind {
+            _ if !self.is_running() => self.prelude.forget(kind),
+            MediaKind::Video => self.restart_stretch(now),
+            MediaKind::Audio => self.expect_sound_change(),
         }
         if let Some(epoch) = &mut self.epoch {
             match kind {
