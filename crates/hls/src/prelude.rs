@@ -121,8 +121,11 @@ impl Prelude {
         if self.frames.len() >= PRELUDE_FRAMES_MAX || self.bytes >= PRELUDE_BYTES_MAX {
             return true;
         }
-        let longest =
-            if goal.first { config.first_playlist_wait } else { CONTINUE_WAIT.min(config.first_playlist_wait) };
+        // A segment that no keyframe ends is cut within the tolerance: the first playlist lists it and knows its bitrate.
+        let longest = match goal.first {
+            true => config.first_playlist_wait + SEGMENT_TOLERANCE,
+            false => CONTINUE_WAIT.min(config.first_playlist_wait),
+        };
         let waited = |span: &Span| span.end.secs_since(span.first) >= longest.as_secs_f64();
         let audio_is_there = self.audio.is_some();
         match (&self.video, &self.audio) {

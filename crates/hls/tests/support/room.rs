@@ -96,8 +96,11 @@ impl Room {
             match effect {
                 Effect::Snapshot(snapshot) => {
                     self.state = snapshot.state;
-                    if snapshot.multivariant.is_some() {
-                        self.first_playlist_ms.get_or_insert(self.now_ms);
+                    if snapshot.multivariant.is_some() && self.first_playlist_ms.is_none() {
+                        self.first_playlist_ms = Some(self.now_ms);
+                        let mut views = [&snapshot.video, &snapshot.audio].into_iter().flatten();
+                        let lists = views.any(|view| view.last_finished_msn().is_some());
+                        assert!(lists, "the first playlist has a whole segment, from which BANDWIDTH is measured");
                     }
                     let now = self.zero + Duration::from_millis(self.now_ms as u64);
                     self.checker.check(now, &snapshot);
