@@ -7,7 +7,7 @@ use support::room::{Room, UNIX_SECS, check};
 use support::source::{AUDIO, Arrival, Rate, Source, VIDEO};
 use telstar_hls::{State, Warning};
 use telstar_media::{MediaKind, TrackInfo};
-use telstar_units::TrackId;
+use telstar_units::{Epoch, TrackId};
 
 fn loose() -> Expect {
     Expect { even: false, keyframes_in_time: false, aligned: false }
@@ -215,10 +215,17 @@ fn a_new_stream_after_the_end_is_a_new_listing() {
     room.start(UNIX_SECS + 10, &other);
     assert_eq!(room.state, State::Waiting);
     assert!(room.snapshot.multivariant.is_none());
+    let view = room.snapshot.video.as_ref().expect("the bytes of the old listing");
+    let last = ended.segments.last().map_or(0, |segment| segment.msn);
+    assert!(
+        view.playlist().is_none() && view.segment(Epoch(UNIX_SECS), last).is_some(),
+        "players may still fetch the end"
+    );
+    assert!(view.init(Epoch(UNIX_SECS), 1).is_some());
     room.play(&other.frames());
     let playlist = room.checker.playlist(MediaKind::Video);
     assert_eq!(playlist.target_duration, 4);
-    assert!(playlist.media_sequence > ended.segments.last().map_or(0, |segment| segment.msn));
+    assert!(playlist.media_sequence > last);
     assert!(playlist.discontinuity_sequence > ended.discontinuity_sequence);
 }
 

@@ -51,7 +51,6 @@ impl Packager {
 
     fn view(&self, kind: MediaKind) -> Option<RenditionView> {
         let rendition = self.rendition(kind)?;
-        let target_duration_secs = self.target_duration_secs?;
         let other = match kind {
             MediaKind::Video => MediaKind::Audio,
             MediaKind::Audio => MediaKind::Video,
@@ -61,7 +60,8 @@ impl Packager {
         let open = rendition.open_segment();
         let hint = (self.state == State::Live).then(|| hint(rendition)).flatten();
         let ended = self.state == State::Ended;
-        let facts = Facts {
+        // Without a target duration nothing is listed yet, but what an earlier listing named stays fetchable.
+        let facts = |target_duration_secs| Facts {
             target_duration_secs,
             part_target_ms: rendition.part_target_ms,
             part_target_max_ms,
@@ -70,7 +70,8 @@ impl Packager {
             report: self.rendition(other).and_then(newest).map(|newest| (other, newest)),
             ended,
         };
-        let playlist = newest(rendition).map(|_| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
+        let facts = newest(rendition).and(self.target_duration_secs).map(facts);
+        let playlist = facts.map(|facts| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
         let segments = finished.iter().cloned().chain(open.map(|open| Arc::new(open.clone()))).collect();
         let inits = rendition.inits().to_vec();
         Some(RenditionView { playlist, segments, inits, hint, part_target_ms: rendition.part_target_ms, ended })
