@@ -131,6 +131,11 @@ impl AudioLane {
         changed
     }
 
+    /// Video has ended a segment that sound has not.
+    pub fn is_behind(&self) -> bool {
+        !self.boundaries.is_empty()
+    }
+
     /// Ends every segment that video has ended.
     pub fn take_boundaries(&mut self) {
         while self.take_boundary() {}

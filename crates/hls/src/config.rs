@@ -72,6 +72,11 @@ pub(crate) const AUDIO_AHEAD_MAX: Duration = Duration::from_millis(300);
 /// Audio waits for video no longer than this, then goes on alone; the missing video becomes a gap.
 pub(crate) const VIDEO_STALL: Duration = Duration::from_millis(1_500);
 
+/// Video that has ended its segment waits no longer than this for sound that has stopped coming, then goes on alone; the
+/// missing sound becomes a gap. More stalls viewers, who play no picture without its sound; less takes a short hiccup of the
+/// network for lost sound. A guess.
+pub(crate) const SOUND_STALL: Duration = Duration::from_millis(1_500);
+
 /// Audio frames that wait for video at most; beyond, the oldest go on. 20 s of AAC at 48 kHz.
 pub(crate) const HELD_FRAMES_MAX: usize = 1_024;
 

@@ -27,7 +27,7 @@ mod stretch;
 mod tracks;
 
 use self::change::SoundChange;
-use self::sound::Held;
+use self::sound::{Held, SoundWatch};
 
 /// What the shell has to do. Every call that takes `now` is followed by taking effects until there is none.
 #[derive(Debug)]
@@ -119,6 +119,7 @@ pub struct Packager {
     /// Audio that is ahead of video, or waits for a place where it may be another.
     held: VecDeque<Held>,
     sound_change: SoundChange,
+    sound_watch: SoundWatch,
     /// When the last frame of video came.
     video_at: Option<Instant>,
     /// Video stopped: audio goes on alone until it comes back.
@@ -178,6 +179,7 @@ impl Packager {
             prelude: Prelude::default(),
             held: VecDeque::new(),
             sound_change: SoundChange::None,
+            sound_watch: SoundWatch::default(),
             video_at: None,
             video_stalled: false,
             video: None,
@@ -263,6 +265,9 @@ impl Packager {
             self.video_stalled = true;
             self.release_held(now);
         }
+        if self.sound_due().is_some_and(|due| due <= now) {
+            self.go_on_without_sound();
+        }
         if self.forget_at.is_some_and(|at| at <= now) {
             self.forget_at = None;
             self.forget_listing(now);
@@ -276,7 +281,7 @@ impl Packager {
     /// When [`Packager::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let expiries = self.renditions().filter_map(Rendition::next_expiry);
-        self.held_due().into_iter().chain(self.forget_at).chain(expiries).min()
+        self.held_due().into_iter().chain(self.sound_due()).chain(self.forget_at).chain(expiries).min()
     }
 
     /// The next thing to do.

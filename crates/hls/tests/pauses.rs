@@ -129,3 +129,44 @@ fn other_sound_while_the_picture_stands_still_does_not_wait_for_it() {
     assert_eq!(broken_at(&room, MediaKind::Audio), [3]);
     assert!(room.checker.samples(MediaKind::Audio).len() > (22_000 + 3_000) * 48 / 1_024);
 }
+
+/// The newest finished segments, of the picture and of the sound.
+fn newest_finished(room: &Room) -> [Option<u64>; 2] {
+    [&room.snapshot.video, &room.snapshot.audio].map(|view| view.as_ref().and_then(|view| view.last_finished_msn()))
+}
+
+#[test]
+fn sound_that_stops_holds_the_picture_up_for_a_second_and_a_half_once() {
+    let source = Source { secs: 20.0, ..Source::default() };
+    let mut room = Room::new(loose(), source.kinds());
+    room.start(UNIX_SECS, &source);
+    let frames = source.frames();
+    let (heard, after): (Vec<Arrival>, Vec<Arrival>) = frames.into_iter().partition(|arrival| arrival.at_ms < 9_000);
+    room.play(&heard);
+    for arrival in after.iter().filter(|arrival| arrival.track == VIDEO) {
+        room.advance_to(arrival.at_ms);
+        room.play_one(arrival);
+        let [video, audio] = newest_finished(&room);
+        let is_waiting = (10_000..11_600).contains(&arrival.at_ms);
+        assert!(is_waiting || video == audio, "{video:?} and {audio:?} at {} ms", arrival.at_ms);
+    }
+}
+
+#[test]
+fn sound_that_comes_after_its_time_was_given_up_is_dropped_and_the_rest_goes_on_in_step() {
+    let source = Source { secs: 26.0, ..Source::default() };
+    let mut room = Room::new(loose(), source.kinds());
+    room.start(UNIX_SECS, &source);
+    let mut frames = source.frames();
+    let is_late = |arrival: &Arrival| arrival.track == AUDIO && (9_000..17_000).contains(&arrival.at_ms);
+    frames.iter_mut().filter(|arrival| is_late(arrival)).for_each(|arrival| arrival.at_ms = 17_000);
+    frames.sort_by_key(|arrival| arrival.at_ms);
+    room.play(&frames);
+    let [video, audio] = newest_finished(&room);
+    assert_eq!(video, audio);
+    // Seven seconds were given up, from the last sound to the segment that video was in.
+    assert!((295..=335).contains(&room.counters().frames_dropped), "{:?}", room.counters());
+    let segments = room.checker.segments(MediaKind::Audio);
+    let gaps: Vec<u64> = segments.iter().filter(|segment| segment.gap).map(|segment| segment.msn - UNIX_SECS).collect();
+    assert_eq!(gaps, [5, 6, 7]);
+}

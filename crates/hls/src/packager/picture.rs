@@ -6,7 +6,7 @@ use telstar_media::{Frame, MediaKind};
 
 use super::{Effect, Packager, Warning};
 use crate::config::KEYFRAME_INTERVAL_WARN_SECS;
-use crate::lane::{Boundary, Moment};
+use crate::lane::Moment;
 
 impl Packager {
     pub(super) fn accept_video(&mut self, now: Instant, frame: &Frame) {
@@ -60,16 +60,10 @@ impl Packager {
         }
         match outcome.boundary {
             Some(boundary) if sound_changes => self.cut_for_sound_change(boundary),
-            Some(boundary) => self.bound_audio(boundary),
+            Some(boundary) => self.bound_audio(now, boundary),
             None => {}
         }
         self.release_held(now);
-    }
-
-    fn bound_audio(&mut self, boundary: Boundary) {
-        if let Some(audio) = &mut self.audio {
-            self.dirty |= audio.push_boundary(boundary);
-        }
     }
 
     /// Video after an audio-only playlist began: from here on it decides where segments end.

@@ -7,7 +7,11 @@ use telstar_units::{Timescale, TrackId};
 
 use super::change::Step;
 use super::{Packager, Warning};
-use crate::config::{AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, HELD_FRAMES_MAX, TARGET_DURATION_SLACK, VIDEO_STALL};
+use crate::audio::AudioLane;
+use crate::config::{
+    AUDIO_AHEAD_MAX, AUDIO_LEAD_MAX, HELD_FRAMES_MAX, SEGMENT_TOLERANCE, SOUND_STALL, TARGET_DURATION_SLACK,
+    VIDEO_STALL,
+};
 use crate::lane::{Boundary, Moment, ticks};
 use crate::video::VideoLane;
 
@@ -21,12 +25,51 @@ pub(super) struct Held {
     pub frame: Frame,
 }
 
+/// Whether sound still comes.
+#[derive(Debug, Default)]
+pub(super) struct SoundWatch {
+    /// When the last of it came.
+    at: Option<Instant>,
+    /// When video ended the segment that sound has not ended.
+    bound_at: Option<Instant>,
+    /// Video goes on alone until sound comes back.
+    missing: bool,
+}
+
 impl Packager {
     pub(super) fn accept_audio(&mut self, now: Instant, frame: &Frame) {
+        self.sound_watch.at = Some(now);
+        self.sound_watch.missing = false;
         let Some((track, _)) = self.track_and_clock(MediaKind::Audio) else { return };
         let (track, timescale, frame) = (track.id, track.timescale, frame.clone());
         self.held.push_back(Held { arrived: now, track, timescale, frame });
         self.release_held(now);
+    }
+
+    /// Video has ended a segment.
+    pub(super) fn bound_audio(&mut self, now: Instant, boundary: Boundary) {
+        let Some(audio) = &mut self.audio else { return };
+        self.dirty |= audio.push_boundary(boundary);
+        self.sound_watch.bound_at = audio.is_behind().then(|| self.sound_watch.bound_at.unwrap_or(now));
+        if self.sound_watch.missing {
+            self.go_on_without_sound();
+        }
+    }
+
+    /// When video goes on without the sound that its last segment lacks.
+    pub(super) fn sound_due(&self) -> Option<Instant> {
+        let SoundWatch { at, bound_at, .. } = self.sound_watch;
+        let is_behind = self.audio.as_ref().is_some_and(AudioLane::is_behind);
+        at.max(bound_at).filter(|_| is_behind).map(|since| since + SOUND_STALL)
+    }
+
+    /// Numbers what is missing of the sound, so that a player goes on with the picture.
+    pub(super) fn go_on_without_sound(&mut self) {
+        self.sound_watch.missing = true;
+        if let Some(audio) = &mut self.audio {
+            audio.take_boundaries();
+            self.dirty = true;
+        }
     }
 
     /// When the oldest sound that waits goes on without video.
@@ -98,14 +141,13 @@ impl Packager {
         audio.expect_boundary(expected);
     }
 
-    /// In order, and not long before the picture begins.
+    /// In order, and neither long before the picture begins nor from a time that was given up as a gap.
     fn audio_is_usable(&self, at: Moment) -> bool {
         let Some(audio) = &self.audio else { return false };
         let in_order = audio.last_dts().is_none_or(|last| at.ticks > last);
-        let early = audio.last_dts().is_none() && {
-            let lead = audio.segment_from().secs_since(at);
-            self.video.is_some() && lead > AUDIO_LEAD_MAX.as_secs_f64()
-        };
+        let lead_max = if audio.last_dts().is_none() { AUDIO_LEAD_MAX } else { SEGMENT_TOLERANCE };
+        let begins = self.video.is_some() && audio.rendition.open_segment().is_none();
+        let early = begins && audio.segment_from().secs_since(at) > lead_max.as_secs_f64();
         at.ticks >= 0 && in_order && !early
     }
 
