@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -18,6 +19,7 @@ use crate::addresses::{Addresses, Links};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
+use crate::config::address::PublicUrl;
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
@@ -33,8 +35,17 @@ use crate::tls::{self, TlsError};
 /// How often expired records are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The bound addresses of the running server, in its data folder. After a crash it tells of the last one.
+/// Where the running server is, in its data folder. After a crash it tells of the last one.
 const ADDRESSES_FILE: &str = "addresses.json";
+
+/// What that file says. The commands beside the server need not be told its configuration again.
+#[derive(Deserialize, Serialize)]
+struct Whereabouts {
+    #[serde(flatten)]
+    addresses: Addresses,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<String>,
+}
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -180,12 +191,24 @@ fn observe(state: &AppState, media: &Media) {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)
     });
     type Read = fn(&crate::shards::ShardCounters) -> &std::sync::atomic::AtomicU64;
-    let counters: [(&'static str, &'static str, Kind, Read); 7] = [
+    let counters: [(&'static str, &'static str, Kind, Read); 9] = [
         ("media_frames", "Frames taken from ingests", Kind::Counter, |counters| &counters.frames),
         ("media_frames_bytes", "Bytes of those frames", Kind::Counter, |counters| &counters.bytes),
         ("media_dropped_frames", "Frames that an output's full ring did not take", Kind::Counter, |counters| {
             &counters.frames_dropped
         }),
+        (
+            "media_unusable_frames",
+            "Frames that came malformed, overlapping or without a configuration",
+            Kind::Counter,
+            |counters| &counters.ingest_frames_dropped,
+        ),
+        (
+            "hls_dropped_frames",
+            "Frames that no playlist could take: out of order, or of a surplus track",
+            Kind::Counter,
+            |counters| &counters.packager_frames_dropped,
+        ),
         ("hls_published_playlists", "Playlists published, one per part", Kind::Counter, |counters| &counters.snapshots),
         ("hls_long_gop_cuts", "Segments cut because no keyframe came", Kind::Counter, |counters| {
             &counters.long_gop_cuts
@@ -206,31 +229,41 @@ fn observe(state: &AppState, media: &Media) {
     }
 }
 
-/// Leaves the bound addresses in the data folder, for `telstar sign-in` and `telstar doctor`.
+/// Leaves the bound addresses and the public one in the data folder, for `telstar sign-in` and `telstar doctor`.
 async fn record_addresses(state: &AppState) {
     let path = state.config.general.data.join(ADDRESSES_FILE);
-    let json = serde_json::to_vec(&state.links.addresses()).expect("addresses are JSON");
+    let public_url = state.links.public_url().map(str::to_owned);
+    let whereabouts = Whereabouts { addresses: state.links.addresses(), public_url };
+    let json = serde_json::to_vec(&whereabouts).expect("addresses are JSON");
     if let Err(error) = state.tasks.blocking(move || crate::files::write_private(&path, &json)).await {
         warn!(%error, "the addresses were not recorded");
     }
 }
 
-/// The addresses of the server that runs on this data folder, if one does.
-pub fn recorded_addresses(data: &Path) -> Option<Addresses> {
+fn whereabouts(data: &Path) -> Option<Whereabouts> {
     let json = std::fs::read(data.join(ADDRESSES_FILE)).ok()?;
     serde_json::from_slice(&json).ok()
+}
+
+/// The addresses of the server that runs on this data folder, if one does.
+pub fn recorded_addresses(data: &Path) -> Option<Addresses> {
+    whereabouts(data).map(|whereabouts| whereabouts.addresses)
 }
 
 /// The links of the server that runs on the configured data folder, or of the one that would be started.
 pub fn links_of(config: &Config) -> Links {
     let general = &config.general;
     let configured = |listen: crate::config::address::Listen| listen.candidates().first().copied();
-    let addresses = recorded_addresses(&general.data).unwrap_or(Addresses {
-        http: configured(general.http),
-        https: configured(general.https),
-        rtmp: configured(general.rtmp),
+    let recorded = whereabouts(&general.data).unwrap_or_else(|| Whereabouts {
+        addresses: Addresses {
+            http: configured(general.http),
+            https: configured(general.https),
+            rtmp: configured(general.rtmp),
+        },
+        public_url: None,
     });
-    Links::new(addresses, general.public_url.clone())
+    let public_url = recorded.public_url.map_or_else(|| general.public_url.clone(), PublicUrl::Fixed);
+    Links::new(recorded.addresses, public_url)
 }
 
 /// Removes what has expired, now and then.

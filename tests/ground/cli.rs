@@ -182,6 +182,15 @@ async fn tokens_and_links_open_the_running_server() {
 }
 
 #[test]
+fn a_sign_in_link_begins_with_the_public_address_of_the_server_that_runs() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &["--public-url", "https://live.example.org"], &[]);
+    let link = stdout(&run(&data, &["sign-in"]));
+    assert!(link.starts_with("https://live.example.org/sign-in#"), "{link}");
+    served.end();
+}
+
+#[test]
 fn a_token_needs_a_kind_and_a_server_that_was_started() {
     let (_folder, data) = folder();
     for arguments in [
