@@ -173,7 +173,7 @@ async fn what_does_not_come_within_three_target_durations_is_answered_503() {
     let stage = Stage::set(|_| {}).await;
     let next = last_msn(&stage.until("video/index.m3u8", |_| true).await) + 1;
     let got = stage.waiting(&format!("video/index.m3u8?_HLS_msn={next}")).await.await.expect("answered");
-    assert_eq!((got.status, got.header("cache-control")), (503, Some("public, max-age=8")));
+    assert_eq!((got.status, got.header("cache-control")), (503, Some("no-store")), "the next request may be answered");
     assert!(got.header("retry-after").is_some() && got.text().contains("unavailable"));
 }
 
@@ -183,7 +183,9 @@ async fn beyond_the_limit_a_request_does_not_wait() {
     let next = last_msn(&stage.until("video/index.m3u8", |_| true).await) + 1;
     let path = format!("video/index.m3u8?_HLS_msn={next}&_HLS_part=0");
     let first = stage.waiting(&path).await;
-    assert_eq!(stage.get(&path, &[]).await.status, 503);
+    let refused = stage.get(&path, &[]).await;
+    assert_eq!((refused.status, refused.header("cache-control")), (503, Some("no-store")));
+    assert!(refused.header("retry-after").is_some());
     assert_eq!(stage.get("video/index.m3u8", &[]).await.status, 200, "what need not wait is served");
     stage.play_until_ms(4_400).await;
     assert_eq!(first.await.expect("answered").status, 200);

@@ -155,8 +155,12 @@ impl Player {
         snapshot.and_then(|snapshot| snapshot.target_duration_secs).unwrap_or(TARGET_DURATION_SECS_WITHOUT_PLAYLIST)
     }
 
-    /// An error as caches may keep it.
+    /// An error as caches may keep it: what was asked for is wrong or not there. That the server is busy or late says
+    /// nothing about the next request, so it is kept by nobody.
     fn refuse(&self, problem: Problem, class: CacheClass) -> Problem {
+        if !matches!(problem.code(), Code::BadRequest | Code::NotFound) {
+            return problem;
+        }
         problem.with(header::CACHE_CONTROL, self.cache_control(class, self.target_duration_secs()))
     }
 
