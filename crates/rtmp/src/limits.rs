@@ -21,6 +21,10 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const MESSAGE_STREAMS_MAX: u32 = 64;
 /// Tracks of one publishing connection. Further ones are dropped and told as a warning.
 pub const TRACKS_MAX: usize = 16;
+/// How often the tracks of one publish may change codec or clock. Each change costs viewers a discontinuity; a track that
+/// changes beyond it is silent until the next publish. Higher lets a broken encoder trouble viewers for longer, lower
+/// silences one whose operator tries settings. Found: guess.
+pub const TRACK_CHANGES_MAX: u32 = 64;
 /// A type 3 chunk that begins a message repeats the previous delta; after a type 0 chunk that delta is the absolute
 /// stamp (RTMP §5.3.1.2.4), which is right for ffmpeg near the start of a stream and absurd later, where other
 /// encoders mean "no delta". Up to this value the standard is followed, above it the delta is zero. Found: guess.

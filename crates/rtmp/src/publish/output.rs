@@ -8,7 +8,7 @@ use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode};
 use telstar_units::Timescale;
 
 use crate::flv::{CodecTag, FlvError};
-use crate::limits::TRACKS_MAX;
+use crate::limits::{TRACK_CHANGES_MAX, TRACKS_MAX};
 
 /// A track of one publish, in the order in which they appeared. Never reused within a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,8 @@ pub enum Output {
     TrackAdded(TrackAdded),
     /// An access unit.
     Frame(PublishedFrame),
+    /// The source's clock jumped here: what follows is another stretch of time, though its times go on without the jump.
+    ClockRestarted,
     /// Something the person at the encoder should know.
     Warning(Warning),
 }
@@ -89,7 +91,7 @@ pub enum WarningKind {
     MalformedFrame,
     /// A frame before the track's configuration.
     NoConfiguration,
-    /// More tracks than allowed.
+    /// More tracks, or more changes of tracks, than allowed.
     TooManyTracks,
     /// The encoder began a message and replaced it by another.
     AbandonedMessage,
@@ -104,6 +106,7 @@ pub(super) struct Outputs {
     warned: Vec<(Discriminant<WarningKind>, u64)>,
     codecs_warned: Vec<CodecTag>,
     next_number: u32,
+    track_changes: u32,
     pub(super) frames: u64,
     pub(super) dropped_frames: u64,
 }
@@ -121,6 +124,16 @@ impl Outputs {
 
     pub(super) fn add_track(&mut self, added: TrackAdded) {
         self.queue.push_back(Output::TrackAdded(added));
+    }
+
+    /// Counts a track that becomes another one; false beyond [`TRACK_CHANGES_MAX`].
+    pub(super) fn may_change_track(&mut self) -> bool {
+        self.track_changes += 1;
+        self.track_changes <= TRACK_CHANGES_MAX
+    }
+
+    pub(super) fn restart_clock(&mut self) {
+        self.queue.push_back(Output::ClockRestarted);
     }
 
     pub(super) fn add_frame(&mut self, track: TrackNumber, frame: Frame) {

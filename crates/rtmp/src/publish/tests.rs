@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use telstar_media::{CodecConfig, Frame};
 
 use super::*;
+use crate::limits::TRACK_CHANGES_MAX;
 
 /// Parameter sets of x264 in the baseline profile: 128x96, 320x180, and the PPS of both.
 const SMALL: &[u8] = &[
@@ -73,6 +74,7 @@ impl Bench {
                     self.frames.push((track.0, frame));
                     word
                 }
+                Output::ClockRestarted => "restart".to_owned(),
                 Output::Warning(warning) => format!("warning {:?} x{}", warning.kind, warning.count),
             });
         }
@@ -230,6 +232,10 @@ fn a_jump_of_the_encoder_is_taken_out_for_both_tracks_together() {
         assert_eq!(video, [3_000, 3_040, 3_080, 3_120, 3_160, 3_200], "to {jump_to}");
         let jumps = bench.warnings();
         assert_eq!(jumps.iter().filter(|word| word.contains("Jump")).count(), 1, "{jumps:?}");
+        let restarts = bench.words.iter().filter(|word| *word == "restart").count();
+        assert_eq!(restarts, 1, "told once, at its place among the frames");
+        let place = bench.words.iter().position(|word| word == "restart").expect("told");
+        assert_eq!(bench.words[..place].iter().filter(|word| word.starts_with("frame 0")).count(), 3);
         // The sound goes on beside its picture; its stamps are 40 ms apart, its samples 23 ms.
         let audio: Vec<i64> = bench.times(1).iter().map(|(dts, _)| dts * 1_000 / 44_100).collect();
         assert!(video.iter().zip(&audio).all(|(video, audio)| (video - audio).abs() <= 50), "{video:?} {audio:?}");
@@ -497,4 +503,19 @@ proptest! {
         // A jump is taken out: the timeline stays near real time.
         prop_assert!(bench.frames.iter().all(|(_, frame)| frame.dts < 90 * 60_000 * 10));
     }
+}
+
+#[test]
+fn a_track_that_changes_without_end_falls_silent_at_the_limit() {
+    let mut bench = Bench::new();
+    for index in 0..3 * TRACK_CHANGES_MAX {
+        let rate: &[u8] = if index % 2 == 0 { b"\xaf\x00\x12\x10" } else { b"\xaf\x00\x11\x90" };
+        bench.audio(index * 40, rate);
+        bench.audio(index * 40, AUDIO);
+    }
+    let tracks = bench.words.iter().filter(|word| word.starts_with("track")).count();
+    assert_eq!(tracks as u32, 1 + TRACK_CHANGES_MAX);
+    assert_eq!(bench.publication.frames(), 1 + u64::from(TRACK_CHANGES_MAX));
+    assert_eq!(bench.warnings(), ["warning TooManyTracks x1"]);
+    assert_eq!(bench.publication.dropped_frames(), u64::from(2 * TRACK_CHANGES_MAX - 1));
 }

@@ -1,8 +1,8 @@
 //! RTMP's 32-bit millisecond stamps to milliseconds on the publish's timeline (docs/adr/0003).
 //!
-//! All tracks share one zero. A jump that only a broken or restarted source explains is taken out: the timeline goes
-//! on in real time, and the other tracks follow onto the same new offset when they jump as well, so that sound and
-//! picture stay together.
+//! All tracks share one zero. A jump that only a broken or restarted source explains is told, once for all tracks, and
+//! taken out: times go on in real time, and the other tracks follow onto the same new offset when they jump as well, so
+//! that sound and picture stay together.
 
 use std::time::Instant;
 
@@ -78,6 +78,7 @@ impl Timeline {
                 None => offset_ms,
                 Some(_) => {
                     outputs.warn(WarningKind::TimestampJump { ms: jump_ms });
+                    outputs.restart_clock();
                     track.offset_ms - jump_ms
                 }
             };

@@ -145,6 +145,10 @@ impl Track {
         if self.current.is_some_and(|current| current.codec == codec && current.timescale == timescale) {
             return;
         }
+        if self.current.is_some() && !outputs.may_change_track() {
+            self.decoder = Decoder::Unsupported;
+            return outputs.warn(WarningKind::TooManyTracks);
+        }
         let number = outputs.next_number();
         let replaces = self.current.replace(Current { number, codec, timescale }).map(|previous| previous.number);
         let keyframes = if self.wire.is_video { KeyframeMode::Periodic } else { KeyframeMode::None };

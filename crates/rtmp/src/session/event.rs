@@ -12,6 +12,8 @@ pub enum Event {
     TrackAdded(TrackAdded),
     /// An access unit.
     Frame(PublishedFrame),
+    /// The source's clock jumped here, as one that was restarted does. Times go on without the jump.
+    ClockRestarted,
     /// What the encoder says about itself and its streams.
     Metadata(Metadata),
     /// Something that the person at the encoder should know.

@@ -71,6 +71,7 @@ impl Session {
             self.events.push_back(match output {
                 Output::TrackAdded(track) => Event::TrackAdded(track),
                 Output::Frame(frame) => Event::Frame(frame),
+                Output::ClockRestarted => Event::ClockRestarted,
                 Output::Warning(warning) => Event::Warning(warning),
             });
         }

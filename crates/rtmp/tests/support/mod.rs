@@ -146,6 +146,7 @@ pub fn word(event: &Event) -> String {
             format!("frame {} {dts} {pts} {}{key}", frame.track.0, payload.len())
         }
         Event::Metadata(_) => "metadata".into(),
+        Event::ClockRestarted => "restart".to_owned(),
         Event::Warning(warning) => format!("warning {:?} x{}", warning.kind, warning.count),
         Event::PublishEnded(reason) => format!("ended {reason:?}"),
         Event::Closed(reason) => format!("closed {reason:?}"),
