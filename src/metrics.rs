@@ -131,7 +131,7 @@ metrics! {
     rtmp_connections_count: Gauge,
     /// RTMP connections that were accepted.
     rtmp_accepted_connections: Counter,
-    /// RTMP connections that were refused or closed because of a limit, a deadline or a credential.
+    /// RTMP connections that a limit, a deadline or a credential ended before they were let in.
     rtmp_refused_connections: Counter,
     /// Bytes that RTMP connections brought.
     rtmp_received_bytes: Counter,

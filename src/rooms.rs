@@ -149,6 +149,11 @@ impl Rooms {
         self.inner.changes.subscribe()
     }
 
+    /// The threads that carry the rooms' media run.
+    pub fn media_is_running(&self) -> bool {
+        self.inner.shards.are_running()
+    }
+
     /// Rooms that are live or reconnecting now.
     pub fn live_count(&self) -> usize {
         self.entries().values().filter(|entry| entry.is_live()).count()

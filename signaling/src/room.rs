@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use telstar_units::ParticipantId;
 
+/// How long a returned encoder may take at least until there is something to watch again, however short the window is:
+/// until its first keyframe, which OBS by default sends within 10 s. Longer leaves viewers at a frozen picture, shorter
+/// cuts streams whose encoder came back.
+pub const PLAYABLE_WAIT_MIN: Duration = Duration::from_secs(12);
+
 /// The answer to a second encoder while one is publishing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondPublisher {
@@ -36,7 +41,7 @@ pub enum RoomPhase {
     Waiting,
     /// There is something to watch.
     Live,
-    /// The encoder was lost and may come back.
+    /// The encoder was lost and may come back, or has come back and there is nothing new to watch yet.
     Reconnecting,
 }
 
@@ -52,6 +57,8 @@ pub enum RoomEffect {
     },
     /// End the stream: write the end of the playlist and release the media.
     FinishStream,
+    /// End the stream as [`RoomEffect::FinishStream`] does, but keep the publisher: what it brings is a stream of its own.
+    RestartStream,
     /// [`Room::phase`] is another one now.
     PhaseChanged,
 }
@@ -86,9 +93,14 @@ pub enum Admission {
 pub struct Room {
     config: RoomConfig,
     publisher: Option<ParticipantId>,
+    /// Something of the stream could be watched: it is ended by an effect.
+    has_begun: bool,
+    /// What the publisher sends now can be watched.
     playable: bool,
-    /// Until when a vanished encoder may come back.
-    away_until: Option<Instant>,
+    /// Until when a stream that has begun must be playable again.
+    stalled_until: Option<Instant>,
+    /// A returned encoder was given its time. The next one gets no more, or a flapping one would hold the picture for ever.
+    was_extended: bool,
     phase: RoomPhase,
     effects: VecDeque<RoomEffect>,
 }
@@ -97,7 +109,9 @@ impl Room {
     /// A room in which nobody publishes.
     pub fn new(config: RoomConfig) -> Room {
         let (phase, effects) = (RoomPhase::Offline, VecDeque::new());
-        Room { config, publisher: None, playable: false, away_until: None, phase, effects }
+        let (publisher, stalled_until) = (None, None);
+        let (has_begun, playable, was_extended) = (false, false, false);
+        Room { config, publisher, has_begun, playable, stalled_until, was_extended, phase, effects }
     }
 
     /// What the main picture is doing.
@@ -111,8 +125,8 @@ impl Room {
     }
 
     /// An encoder with a good credential wants to publish.
-    pub fn handle_publish(&mut self, participant: ParticipantId) -> Admission {
-        let continues = self.playable || self.away_until.is_some();
+    pub fn handle_publish(&mut self, now: Instant, participant: ParticipantId) -> Admission {
+        let continues = self.has_begun;
         if let Some(first) = self.publisher {
             if self.config.second_publisher == SecondPublisher::Refuse {
                 return Admission::Refused;
@@ -120,7 +134,11 @@ impl Room {
             self.effects.push_back(RoomEffect::Kick { participant: first, reason: KickReason::TakenOver });
         }
         self.publisher = Some(participant);
-        self.away_until = None;
+        self.playable = false;
+        if continues && !self.was_extended {
+            self.was_extended = true;
+            self.stalled_until = Some(now + self.config.reconnect_window.max(PLAYABLE_WAIT_MIN));
+        }
         self.update_phase();
         Admission::Admitted { continues }
     }
@@ -128,7 +146,8 @@ impl Room {
     /// The publisher's stream can be watched now.
     pub fn handle_playable(&mut self, participant: ParticipantId) {
         if self.publisher == Some(participant) {
-            self.playable = true;
+            (self.has_begun, self.playable) = (true, true);
+            (self.stalled_until, self.was_extended) = (None, false);
             self.update_phase();
         }
     }
@@ -140,8 +159,9 @@ impl Room {
         }
         self.publisher = None;
         if self.playable {
-            self.away_until = Some(now + self.config.reconnect_window);
-        } else {
+            self.playable = false;
+            self.stalled_until = Some(now + self.config.reconnect_window);
+        } else if !self.has_begun {
             // Nobody has seen anything of it, so nobody waits for it.
             self.effects.push_back(RoomEffect::FinishStream);
         }
@@ -153,18 +173,19 @@ impl Room {
         if let Some(participant) = self.publisher.take() {
             self.effects.push_back(RoomEffect::Kick { participant, reason });
         }
-        self.finish();
+        self.finish(RoomEffect::FinishStream);
     }
 
     /// When [`Room::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.away_until
+        self.stalled_until
     }
 
-    /// Ends the stream if the encoder stayed away too long.
+    /// Ends the stream if the encoder stayed away too long, or came back and brought nothing to watch.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.away_until.is_some_and(|until| until <= now) {
-            self.finish();
+        if self.stalled_until.is_some_and(|until| until <= now) {
+            let is_here = self.publisher.is_some();
+            self.finish(if is_here { RoomEffect::RestartStream } else { RoomEffect::FinishStream });
         }
     }
 
@@ -173,19 +194,19 @@ impl Room {
         self.effects.pop_front()
     }
 
-    fn finish(&mut self) {
-        self.playable = false;
-        self.away_until = None;
-        self.effects.push_back(RoomEffect::FinishStream);
+    fn finish(&mut self, end: RoomEffect) {
+        (self.has_begun, self.playable) = (false, false);
+        (self.stalled_until, self.was_extended) = (None, false);
+        self.effects.push_back(end);
         self.update_phase();
     }
 
     fn update_phase(&mut self) {
-        let phase = match (self.publisher, self.playable, self.away_until) {
+        let phase = match (self.publisher, self.playable, self.has_begun) {
             (Some(_), true, _) => RoomPhase::Live,
-            (Some(_), false, _) => RoomPhase::Waiting,
-            (None, _, Some(_)) => RoomPhase::Reconnecting,
-            (None, _, None) => RoomPhase::Offline,
+            (_, _, true) => RoomPhase::Reconnecting,
+            (Some(_), false, false) => RoomPhase::Waiting,
+            (None, _, false) => RoomPhase::Offline,
         };
         if phase != self.phase {
             self.phase = phase;
@@ -216,43 +237,89 @@ mod tests {
     fn an_encoder_that_comes_back_in_time_continues_the_stream() {
         let now = Instant::now();
         let mut room = room(SecondPublisher::Refuse);
-        assert_eq!(room.handle_publish(A), Admission::Admitted { continues: false });
+        assert_eq!(room.handle_publish(now, A), Admission::Admitted { continues: false });
         room.handle_playable(A);
         room.handle_gone(now, A);
         assert_eq!(room.phase(), RoomPhase::Reconnecting);
         room.handle_timeout(now + WINDOW - Duration::from_millis(1));
-        assert_eq!(room.handle_publish(B), Admission::Admitted { continues: true });
+        assert_eq!(room.handle_publish(now, B), Admission::Admitted { continues: true });
+        assert_eq!(room.phase(), RoomPhase::Reconnecting, "there is nothing new to watch yet");
+        room.handle_playable(A);
+        assert_eq!(room.phase(), RoomPhase::Reconnecting, "what the first one sent is over");
+        room.handle_playable(B);
         assert_eq!(room.phase(), RoomPhase::Live);
+        assert_eq!(room.poll_timeout(), None);
         assert_eq!(effects(&mut room), [RoomEffect::PhaseChanged; 4]);
+    }
+
+    #[test]
+    fn an_encoder_that_comes_back_with_nothing_to_watch_begins_anew_after_the_window() {
+        let now = Instant::now();
+        let mut room = room(SecondPublisher::Refuse);
+        room.handle_publish(now, A);
+        room.handle_playable(A);
+        room.handle_gone(now, A);
+        room.handle_publish(now + Duration::from_secs(20), B);
+        effects(&mut room);
+        room.handle_timeout(now + WINDOW);
+        assert_eq!(room.phase(), RoomPhase::Reconnecting, "the window begins anew with its return");
+        room.handle_timeout(now + WINDOW + Duration::from_secs(20));
+        assert_eq!(effects(&mut room), [RoomEffect::RestartStream, RoomEffect::PhaseChanged]);
+        assert_eq!((room.phase(), room.publisher()), (RoomPhase::Waiting, Some(B)));
+        room.handle_playable(B);
+        assert_eq!(room.phase(), RoomPhase::Live);
+    }
+
+    #[test]
+    fn encoders_that_come_and_go_without_a_picture_do_not_hold_the_stream_for_ever() {
+        let now = Instant::now();
+        let mut room = room(SecondPublisher::TakeOver);
+        room.handle_publish(now, A);
+        room.handle_playable(A);
+        room.handle_gone(now, A);
+        let mut ended_after = None;
+        for secs in 0..120 {
+            let now = now + Duration::from_secs(secs);
+            room.handle_publish(now, B);
+            room.handle_gone(now, B);
+            room.handle_timeout(now);
+            if effects(&mut room).contains(&RoomEffect::FinishStream) {
+                ended_after.get_or_insert(secs);
+            }
+        }
+        assert_eq!(ended_after, Some(WINDOW.as_secs()));
     }
 
     #[test]
     fn an_encoder_that_stays_away_ends_the_stream() {
         let now = Instant::now();
         let mut room = room(SecondPublisher::Refuse);
-        room.handle_publish(A);
+        room.handle_publish(now, A);
         room.handle_playable(A);
         room.handle_gone(now, A);
         effects(&mut room);
         room.handle_timeout(now + WINDOW);
         assert_eq!(effects(&mut room), [RoomEffect::FinishStream, RoomEffect::PhaseChanged]);
-        assert_eq!(room.handle_publish(B), Admission::Admitted { continues: false });
+        assert_eq!(room.handle_publish(now, B), Admission::Admitted { continues: false });
     }
 
     #[test]
     fn a_second_encoder_is_refused_or_takes_over_as_configured() {
+        let now = Instant::now();
         let mut first_stays = room(SecondPublisher::Refuse);
-        first_stays.handle_publish(A);
-        assert_eq!(first_stays.handle_publish(B), Admission::Refused);
+        first_stays.handle_publish(now, A);
+        assert_eq!(first_stays.handle_publish(now, B), Admission::Refused);
         assert_eq!(first_stays.publisher(), Some(A));
 
         let mut newcomer_wins = room(SecondPublisher::TakeOver);
-        newcomer_wins.handle_publish(A);
+        newcomer_wins.handle_publish(now, A);
         newcomer_wins.handle_playable(A);
         effects(&mut newcomer_wins);
-        assert_eq!(newcomer_wins.handle_publish(B), Admission::Admitted { continues: true });
-        assert_eq!(effects(&mut newcomer_wins), [RoomEffect::Kick { participant: A, reason: KickReason::TakenOver }]);
-        newcomer_wins.handle_gone(Instant::now(), A);
+        assert_eq!(newcomer_wins.handle_publish(now, B), Admission::Admitted { continues: true });
+        let kick = RoomEffect::Kick { participant: A, reason: KickReason::TakenOver };
+        assert_eq!(effects(&mut newcomer_wins), [kick, RoomEffect::PhaseChanged]);
+        assert_eq!(newcomer_wins.phase(), RoomPhase::Reconnecting);
+        newcomer_wins.handle_gone(now, A);
         assert_eq!(newcomer_wins.publisher(), Some(B), "the replaced one's end is no news");
     }
 
@@ -286,7 +353,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Publish(id) if !here.contains(&ParticipantId(id)) => {
-                        if let Admission::Admitted { continues } = room.handle_publish(ParticipantId(id)) {
+                        if let Admission::Admitted { continues } = room.handle_publish(now, ParticipantId(id)) {
                             prop_assert!(!continues || unfinished);
                             here.push(ParticipantId(id));
                             unfinished = true;
@@ -308,12 +375,14 @@ mod tests {
                     match effect {
                         RoomEffect::Kick { participant, .. } => here.retain(|who| *who != participant),
                         RoomEffect::FinishStream => unfinished = false,
-                        RoomEffect::PhaseChanged => {}
+                        RoomEffect::RestartStream | RoomEffect::PhaseChanged => {}
                     }
                 }
                 prop_assert!(here.len() <= 1);
                 prop_assert_eq!(here.first().copied(), room.publisher());
                 prop_assert_eq!(room.phase() == RoomPhase::Offline, !unfinished);
+                // A picture that stands still has an end.
+                prop_assert!(room.phase() != RoomPhase::Reconnecting || room.poll_timeout().is_some_and(|at| at > now));
             }
         }
     }

@@ -30,13 +30,16 @@ pub(super) async fn alive(caller: Caller) -> Result<axum::Json<Health>, Problem>
     Ok(axum::Json(Health { status: "ok" }))
 }
 
-/// Readiness: newcomers are welcome. It turns to 503 while the server drains.
+/// Readiness: newcomers are welcome. It turns to 503 while the server drains, and when a media thread has ended.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readReadiness",
     responses((status = 200, description = "It accepts newcomers.", body = Health)))]
 pub(super) async fn ready(caller: Caller, State(state): State<AppState>) -> Result<axum::Json<Health>, Problem> {
     permit(&caller, Action::ReadHealth, None)?;
     if state.tasks.doors_are_closed() {
         return Err(Problem::new(Code::Unavailable, "The server is shutting down."));
+    }
+    if !state.rooms.media_is_running() {
+        return Err(Problem::new(Code::Unavailable, "A media thread has ended; the server must be restarted."));
     }
     state.store.ping().await?;
     Ok(axum::Json(Health { status: "ok" }))

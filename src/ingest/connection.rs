@@ -61,6 +61,10 @@ pub(super) struct Connection<S> {
     bitrate: BitrateLimit,
     room: Option<IngestHandle>,
     batch: Vec<IngestItem>,
+    /// Frames of this publish that could not be used, as far as the room was told.
+    dropped_told: u64,
+    /// A room has let it in, so that its end is no refusal.
+    was_admitted: bool,
 }
 
 /// What woke the connection.
@@ -89,6 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             buffer: vec![0; STRANGER_BUFFER_BYTES],
             room: None,
             batch: Vec::new(),
+            dropped_told: 0,
+            was_admitted: false,
             stream,
             address,
             settings,
@@ -173,6 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let track = self.track_id(published.track);
                     self.batch.push(IngestItem::Frame(track, published.frame));
                 }
+                Event::ClockRestarted => self.batch.push(IngestItem::ClockRestarted),
                 Event::Metadata(metadata) => debug!(?metadata, "metadata"),
                 Event::Warning(warning) => self.warn(&warning),
                 Event::PublishEnded(reason) => {
@@ -203,6 +210,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(handle) => {
                 info!(encoder = request.encoder.flash_ver, participant = %handle.participant(), "an encoder was admitted");
                 self.room = Some(handle);
+                self.was_admitted = true;
+                self.dropped_told = 0;
                 self.buffer.resize(PUBLISHER_BUFFER_BYTES, 0);
                 self.session.accept_publish(Instant::now());
             }
@@ -215,13 +224,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn add_track(&mut self, added: &TrackAdded) {
         info!(codec = added.codec.name(), rfc6381 = added.config.rfc6381(), "a track");
-        self.batch.push(IngestItem::Track(TrackInfo {
+        let info = TrackInfo {
             id: self.track_id(added.track),
             codec: added.codec,
             timescale: added.timescale,
             keyframes: added.keyframes,
             origin: Origin::Publisher,
-        }));
+        };
+        self.batch.push(match added.replaces {
+            Some(old) => IngestItem::TrackReplaced { old: self.track_id(old), by: info },
+            None => IngestItem::Track(info),
+        });
     }
 
     fn track_id(&self, number: TrackNumber) -> TrackId {
@@ -252,6 +265,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Hands the batch to the room, as slowly as the room takes it.
     async fn send_batch(&mut self) {
+        let dropped = self.session.counters().dropped_frames;
+        let before = std::mem::replace(&mut self.dropped_told, dropped);
+        if dropped > before {
+            self.batch.push(IngestItem::Dropped(dropped - before));
+        }
         let batch = std::mem::take(&mut self.batch);
         let Some(room) = &self.room else { return };
         if batch.is_empty() {
@@ -281,14 +299,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The last word was written; lets it arrive.
     async fn end(mut self, reason: &EndReason) {
+        let left_by_itself = matches!(reason, EndReason::Unpublished | EndReason::Disconnected);
+        if !left_by_itself && !self.was_admitted {
+            self.metrics.rtmp_refused_connections.add(1);
+        }
         match reason {
             EndReason::Unpublished | EndReason::Disconnected => debug!(?reason, "an RTMP connection ended"),
-            EndReason::Error(error) => {
-                self.metrics.rtmp_refused_connections.add(1);
-                info!(%error, "an RTMP connection was closed");
-            }
+            EndReason::Error(error) => info!(%error, "an RTMP connection was closed"),
             EndReason::TimedOut(_) | EndReason::Refused(_) | EndReason::UnknownApp => {
-                self.metrics.rtmp_refused_connections.add(1);
                 info!(?reason, "an RTMP connection was closed");
             }
         }

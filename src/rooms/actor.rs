@@ -79,17 +79,20 @@ impl Actor {
                     None => std::future::pending().await,
                 }
             };
-            // Every branch is cancel-safe: channel receives, a Notify, an interval and a sleep.
+            // Every branch is cancel-safe: channel receives, a Notify, an interval and a sleep. An encoder that ends a
+            // publish and begins another must be gone before it comes, so ends go first. The status goes last: while many
+            // rooms are live there may always be a new one.
             tokio::select! {
+                biased;
+                Some(gone) = self.gone.1.recv() => self.handle_gone(gone),
+                () = timeout => self.handle_timeout(),
+                _ = tick.tick() => self.refresh_all(),
                 message = inbox.recv() => match message {
                     Some(message) => self.handle_message(message),
                     None => return,
                 },
-                Some(gone) = self.gone.1.recv() => self.handle_gone(gone),
-                () = status_changed.notified() => self.handle_status(),
-                () = timeout => self.handle_timeout(),
-                _ = tick.tick() => self.refresh_all(),
                 () = self.stop.cancelled() => return,
+                () = status_changed.notified() => self.handle_status(),
             }
         }
     }
@@ -144,7 +147,7 @@ impl Actor {
             key: None,
             started_at: None,
         });
-        let Admission::Admitted { continues } = room.core.handle_publish(participant) else {
+        let Admission::Admitted { continues } = room.core.handle_publish(Instant::now(), participant) else {
             return Err(PublishRefusal::InUse);
         };
         // The one who is replaced is kicked before its kick handle is replaced below.
@@ -185,17 +188,23 @@ impl Actor {
     }
 
     fn handle_status(&mut self) {
+        self.take_playable();
+        self.apply_all();
+        self.refresh_active();
+    }
+
+    fn take_playable(&mut self) {
         for room in self.active.values_mut() {
             let status = room.entry.output().status.borrow().clone();
             if let (true, Some(participant)) = (status.playable, status.participant) {
                 room.core.handle_playable(participant);
             }
         }
-        self.apply_all();
-        self.refresh_all();
     }
 
     fn handle_timeout(&mut self) {
+        // A picture that came just in time is not to be missed for the order in which this task wakes.
+        self.take_playable();
         let now = Instant::now();
         self.active.values_mut().for_each(|room| room.core.handle_timeout(now));
         self.apply_all();
@@ -223,6 +232,10 @@ impl Actor {
                     room.started_at = None;
                     self.rooms.inner.shards.finish(key);
                 }
+                RoomEffect::RestartStream => {
+                    room.started_at = Some(wall_now());
+                    self.rooms.inner.shards.restart(key);
+                }
                 RoomEffect::PhaseChanged => changed = true,
             }
         }
@@ -231,13 +244,17 @@ impl Actor {
         }
     }
 
+    /// Viewer counts of rooms in which nothing is live change as well, which may wait for a tick.
     fn refresh_all(&mut self) {
-        let keys: Vec<RoomKey> = self.active.keys().copied().collect();
-        keys.into_iter().for_each(|key| self.refresh(key));
+        self.refresh_active();
         let entries: Vec<_> = self.rooms.entries().values().cloned().collect();
         for entry in entries.iter().filter(|entry| !self.active.contains_key(&entry.key)) {
             self.put(entry, &Room::new(self.config), None, None);
         }
+    }
+
+    fn refresh_active(&mut self) {
+        self.active.keys().for_each(|key| self.refresh(*key));
         // An offline room needs no core: the next publisher makes a new one.
         self.active.retain(|_, room| room.core.phase() != RoomPhase::Offline || room.publishing.is_some());
     }

@@ -70,7 +70,7 @@ impl IngestHandle {
     /// Completes when the encoder is sent away, with the reason. Cancel-safe.
     pub async fn kicked(&self) -> KickReason {
         self.kick.token.cancelled().await;
-        // The reason is set before the token is cancelled; a cancelled parent means shutdown.
+        // The reason is set before the token is cancelled.
         self.kick.reason.get().copied().unwrap_or(KickReason::Shutdown)
     }
 }

@@ -42,7 +42,7 @@ pub struct ShardStatus {
     pub tracks: Vec<TrackStats>,
     /// What the streamer should mend.
     pub warnings: Vec<ShardWarning>,
-    /// Frames that were dropped on the way to an output.
+    /// Frames of this ingest that were lost between the encoder and the playlist.
     pub frames_dropped: u64,
 }
 
@@ -86,6 +86,10 @@ pub struct ShardCounters {
     pub bytes: AtomicU64,
     /// Frames that an output's full ring did not take.
     pub frames_dropped: AtomicU64,
+    /// Frames that an ingest could not use: malformed, overlapping, without a configuration.
+    pub ingest_frames_dropped: AtomicU64,
+    /// Frames that a packager could not use: before the first keyframe, out of order, of a surplus track.
+    pub packager_frames_dropped: AtomicU64,
     /// Playlists published, one per part.
     pub snapshots: AtomicU64,
     /// Segments cut at the target duration because no keyframe came.
@@ -126,13 +130,24 @@ impl Shards {
     }
 
     /// Ends a room's stream: the last parts, ENDLIST. What was listed stays fetchable for as long as players need it.
-    pub fn finish(&self, room: RoomKey) -> bool {
-        self.of(room).command(Command::Finish { room })
+    pub fn finish(&self, room: RoomKey) {
+        self.of(room).command(Command::Finish { room });
+    }
+
+    /// Ends a room's listing and keeps its ingest, which begins another one.
+    pub fn restart(&self, room: RoomKey) {
+        self.of(room).command(Command::Restart { room });
     }
 
     /// Releases everything of a room.
-    pub fn forget(&self, room: RoomKey) -> bool {
-        self.of(room).command(Command::Forget { room })
+    pub fn forget(&self, room: RoomKey) {
+        self.of(room).command(Command::Forget { room });
+    }
+
+    /// No thread has ended. One that has, outside a fault cell, leaves its rooms without media: the server must be
+    /// restarted.
+    pub fn are_running(&self) -> bool {
+        self.shards.iter().all(ShardHandle::is_running)
     }
 
     /// Finishes every room and ends the threads. Waits for them at most `deadline`.

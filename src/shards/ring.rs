@@ -20,8 +20,19 @@ pub const INGEST_BATCHES_MAX: usize = 256;
 pub enum IngestItem {
     /// A track that begins here.
     Track(TrackInfo),
+    /// A track that goes on where another ends: the source changed codec or clock.
+    TrackReplaced {
+        /// The track that ends.
+        old: TrackId,
+        /// The one that begins.
+        by: TrackInfo,
+    },
     /// A frame of a track.
     Frame(TrackId, Frame),
+    /// The source's clock jumped here. Times go on without the jump.
+    ClockRestarted,
+    /// Frames that came here and could not be used.
+    Dropped(u64),
     /// Something the streamer should know.
     Warning(IngestWarning),
 }

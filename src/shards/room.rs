@@ -1,28 +1,35 @@
 //! One room on its media thread: the hub, the packager, and the epochs between them.
 //!
-//! In: batches of an ingest ring. Out: snapshots and the status. Each connection that publishes is an epoch of its own.
+//! In: batches of an ingest ring. Out: snapshots and the status. Each connection that publishes is an epoch of its own,
+//! and so is what follows a jump of its clock.
+
+mod ingest;
+mod status;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use telstar_hls::{Budget, Effect, HlsConfig, Packager, State, Warning};
-use telstar_media::hub::{Effect as HubEffect, Hub, Item, Start, SubscriberId, SubscriberSpec, View, WhenFull};
-use telstar_media::{Frame, MediaKind, TrackInfo};
+use telstar_hls::{Budget, Effect, HlsConfig, Numbers, Packager, State, Warning};
+use telstar_media::hub::{
+    Effect as HubEffect, Hub, HubError, Item, Start, SubscriberId, SubscriberSpec, View, WhenFull,
+};
+use telstar_media::{Frame, TrackInfo};
 use telstar_units::{Epoch, LayerId, ParticipantId, TrackId, WallTime};
 
 use super::meter::TrackMeter;
+use super::ring::INGEST_BATCHES_MAX;
 use super::{IngestItem, IngestRing, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning};
+use ingest::{Ingest, Track};
+use status::{Dropped, STATUS_INTERVAL};
 
 /// Items in the packager's ring. It is drained after every batch, so only one batch must fit.
 const PACKAGER_ITEMS_MAX: usize = 4_096;
 /// The one layer that an ingest without simulcast has.
 const BASE: LayerId = LayerId(0);
-/// How often rates are measured.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// Warnings that are events stay this long in the status.
-const EVENT_WARNING_AGE: Duration = Duration::from_secs(60);
-/// How long an ingest may have one kind of track only before the streamer is told.
-const ONE_KIND_GRACE: Duration = Duration::from_secs(3);
+/// Jumps of one connection's clock that begin an epoch. A source that loops a short clip jumps once a round. Beyond it
+/// times go on without the jump and without a discontinuity. Higher lets a broken clock make more epochs, whose numbers
+/// must not run far ahead of the calendar; lower shows a looping source's later rounds without their dates. Guess.
+const CLOCK_RESTARTS_MAX: u32 = 256;
 
 /// How rooms are packaged.
 #[derive(Clone, Debug)]
@@ -35,83 +42,90 @@ pub struct HlsSettings {
     pub first_discontinuity_sequence: u64,
 }
 
+/// Behind which numbers the room's next stream goes on. Copied out of a room that is let go, even a broken one: they are
+/// written before what has them is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RoomNumbers {
+    last_epoch: Option<Epoch>,
+    next: Option<Numbers>,
+}
+
 pub(super) struct ShardRoom {
     settings: HlsSettings,
     output: RoomOutput,
     counters: Arc<ShardCounters>,
     hub: Hub,
     packager: Option<Packager>,
-    /// The packager's last numbers, so that a later stream of the room goes on behind them.
-    last_epoch: Option<Epoch>,
+    numbers: RoomNumbers,
     ingest: Option<Ingest>,
+    seen: Dropped,
     status: ShardStatus,
     next_status: Option<Instant>,
     items: Vec<Item>,
 }
 
-/// The connection that publishes now.
-struct Ingest {
-    ring: Arc<IngestRing>,
-    since: Instant,
-    tracks: Vec<Track>,
-    /// Seconds between keyframes, while they are too far apart.
-    keyframe_interval_secs: Option<f64>,
-    /// Warnings that are events, with the time of the latest.
-    events: Vec<(ShardWarning, Instant)>,
-}
-
-struct Track {
-    meter: TrackMeter,
-    subscriber: SubscriberId,
-}
-
 impl ShardRoom {
-    pub(super) fn new(settings: HlsSettings, output: RoomOutput, counters: Arc<ShardCounters>) -> ShardRoom {
+    pub(super) fn new(
+        settings: HlsSettings,
+        output: RoomOutput,
+        counters: Arc<ShardCounters>,
+        numbers: RoomNumbers,
+    ) -> ShardRoom {
         ShardRoom {
             settings,
             output,
             counters,
             hub: Hub::new(),
             packager: None,
-            last_epoch: None,
+            numbers,
             ingest: None,
+            seen: Dropped::default(),
             status: ShardStatus::default(),
             next_status: None,
             items: Vec::new(),
         }
     }
 
+    pub(super) fn numbers(&self) -> RoomNumbers {
+        self.numbers
+    }
+
+    /// Nobody publishes and nothing is fetchable: only the numbers are worth keeping.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ingest.is_none() && self.packager.as_ref().is_none_or(Packager::is_idle)
+    }
+
     /// A new connection takes the room over, in an epoch of its own.
     pub(super) fn attach(&mut self, now: Instant, participant: ParticipantId, ring: Arc<IngestRing>) {
         self.detach(now);
-        let (tracks, events) = (Vec::new(), Vec::new());
-        self.ingest = Some(Ingest { ring, since: now, tracks, keyframe_interval_secs: None, events });
+        self.ingest = Some(Ingest::new(now, ring));
         self.status = ShardStatus { participant: Some(participant), ..ShardStatus::default() };
-        let wall = wall_now();
-        let epoch = Epoch::next(self.last_epoch, wall.unix_secs());
-        self.last_epoch = Some(epoch);
-        let settings = &self.settings;
-        let first = (wall.unix_secs(), settings.first_discontinuity_sequence);
-        let make = || Packager::new(settings.packager.clone(), settings.budget.clone(), first.0, first.1);
-        self.packager.get_or_insert_with(make).start_epoch(now, epoch, wall, Vec::new());
+        self.start_epoch(now, Vec::new());
         self.next_status = Some(now + STATUS_INTERVAL);
-        self.apply_packager(now);
         self.publish_status();
+    }
+
+    fn start_epoch(&mut self, now: Instant, tracks: Vec<TrackInfo>) {
+        let wall = wall_now();
+        let epoch = Epoch::next(self.numbers.last_epoch, wall.unix_secs());
+        self.numbers.last_epoch = Some(epoch);
+        let settings = &self.settings;
+        let next = self.numbers.next;
+        let make = || {
+            let (msn, sequence) = next.map_or((0, 0), |next| (next.msn, next.discontinuity_sequence));
+            let msn = msn.max(wall.unix_secs());
+            let sequence = sequence.max(settings.first_discontinuity_sequence);
+            Packager::new(settings.packager.clone(), settings.budget.clone(), msn, sequence)
+        };
+        self.packager.get_or_insert_with(make).start_epoch(now, epoch, wall, tracks);
+        self.apply_packager(now);
     }
 
     /// Takes what came in, up to `batches_max` batches. True: more is waiting.
     pub(super) fn turn(&mut self, now: Instant, batches_max: usize) -> bool {
-        let mut more = false;
-        if let Some(ring) = self.ingest.as_ref().map(|ingest| Arc::clone(&ingest.ring)) {
-            for _ in 0..batches_max {
-                let Some(batch) = ring.take() else { break };
-                batch.into_iter().for_each(|item| self.handle_item(now, item));
-                self.drain_hub(now);
-            }
-            more = !ring.is_over() && self.ingest.as_ref().is_some_and(|ingest| ingest.ring.has_batches());
-            if ring.is_over() {
-                self.detach(now);
-            }
+        let more = self.take_batches(now, batches_max);
+        if self.ingest.as_ref().is_some_and(|ingest| ingest.ring.is_over()) {
+            self.detach(now);
         }
         if let Some(packager) = &mut self.packager {
             packager.handle_timeout(now);
@@ -123,9 +137,29 @@ impl ShardRoom {
         more
     }
 
+    fn take_batches(&mut self, now: Instant, batches_max: usize) -> bool {
+        let Some(ring) = self.ingest.as_ref().map(|ingest| Arc::clone(&ingest.ring)) else { return false };
+        for _ in 0..batches_max {
+            let Some(batch) = ring.take() else { break };
+            batch.into_iter().for_each(|item| self.handle_item(now, item));
+            self.drain_hub(now);
+        }
+        ring.has_batches()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let packager = self.packager.as_ref().and_then(Packager::poll_timeout);
         [packager, self.next_status].into_iter().flatten().min()
+    }
+
+    /// The listing ends and the connection stays: what it brings is a stream of its own.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let Some(tracks) = self.ingest.as_ref().map(Ingest::track_infos) else { return };
+        if let Some(packager) = &mut self.packager {
+            packager.finish(now);
+        }
+        self.apply_packager(now);
+        self.start_epoch(now, tracks);
     }
 
     /// Ends the stream: the last parts and ENDLIST.
@@ -148,11 +182,12 @@ impl ShardRoom {
     }
 
     fn detach(&mut self, now: Instant) {
+        // What has arrived is part of the stream. No more than fits: a connection that is sent away may go on sending.
+        self.take_batches(now, INGEST_BATCHES_MAX);
         let Some(ingest) = self.ingest.take() else { return };
         ingest.ring.detach();
         for track in ingest.tracks {
-            self.hub.unsubscribe(track.subscriber);
-            self.hub.remove_track(track.meter.info().id);
+            self.let_go(&track);
         }
         self.apply_hub();
         if let Some(packager) = &mut self.packager {
@@ -166,7 +201,17 @@ impl ShardRoom {
 
     fn handle_item(&mut self, now: Instant, item: IngestItem) {
         match item {
-            IngestItem::Track(info) => self.add_track(now, info),
+            IngestItem::Track(info) => self.add_track(now, info, None),
+            IngestItem::TrackReplaced { old, by } => {
+                // What came before belongs to the old track.
+                self.drain_hub(now);
+                self.add_track(now, by, Some(old));
+            }
+            IngestItem::ClockRestarted => self.restart_clock(now),
+            IngestItem::Dropped(frames) => {
+                ShardCounters::add(&self.counters.ingest_frames_dropped, frames);
+                self.status.frames_dropped += frames;
+            }
             IngestItem::Frame(track, frame) => self.handle_frame(track, &frame),
             IngestItem::Warning(warning) => {
                 let warning = match warning {
@@ -179,32 +224,58 @@ impl ShardRoom {
         }
     }
 
-    fn add_track(&mut self, now: Instant, info: TrackInfo) {
+    fn add_track(&mut self, now: Instant, info: TrackInfo, replaces: Option<TrackId>) {
         let Some(ingest) = &mut self.ingest else { return };
-        let id = info.id;
-        let spec = SubscriberSpec {
-            track: id,
-            layer: BASE,
-            view: View::Frames,
-            start: Start::Keyframe,
-            when_full: WhenFull::DropToKeyframe,
-            items_max: PACKAGER_ITEMS_MAX,
-        };
-        let added = self
-            .hub
-            .add_track(info.clone())
-            .and_then(|()| self.hub.add_layer(id, BASE, View::Frames))
-            .and_then(|()| self.hub.subscribe(spec));
-        match added {
+        if let Some(old) = replaces.and_then(|old| ingest.take_track(old)) {
+            self.let_go(&old);
+        }
+        match self.subscribe(&info) {
             Ok(subscriber) => {
-                ingest.tracks.push(Track { meter: TrackMeter::new(info.clone()), subscriber });
-                if let Some(packager) = &mut self.packager {
-                    packager.add_track(now, info);
+                let track = Track { meter: TrackMeter::new(info.clone()), subscriber };
+                if let Some(ingest) = &mut self.ingest {
+                    ingest.tracks.push(track);
+                }
+                match (&mut self.packager, replaces) {
+                    (Some(packager), Some(old)) => packager.replace_track(now, old, info),
+                    (Some(packager), None) => packager.add_track(now, info),
+                    (None, _) => {}
                 }
             }
             Err(error) => tracing::warn!(%error, "a track was not taken"),
         }
         self.apply_hub();
+    }
+
+    fn subscribe(&mut self, info: &TrackInfo) -> Result<SubscriberId, HubError> {
+        self.hub.add_track(info.clone())?;
+        self.hub.add_layer(info.id, BASE, View::Frames)?;
+        self.hub.subscribe(SubscriberSpec {
+            track: info.id,
+            layer: BASE,
+            view: View::Frames,
+            start: Start::Keyframe,
+            when_full: WhenFull::DropToKeyframe,
+            items_max: PACKAGER_ITEMS_MAX,
+        })
+    }
+
+    fn let_go(&mut self, track: &Track) {
+        self.hub.unsubscribe(track.subscriber);
+        self.hub.remove_track(track.meter.info().id);
+    }
+
+    /// The source's clock jumped: what follows has a calendar date of its own, and players must not reckon over the jump.
+    fn restart_clock(&mut self, now: Instant) {
+        // What came before belongs to the epoch that ends.
+        self.drain_hub(now);
+        let (Some(ingest), Some(packager)) = (&mut self.ingest, &mut self.packager) else { return };
+        if ingest.clock_restarts >= CLOCK_RESTARTS_MAX {
+            return;
+        }
+        ingest.clock_restarts += 1;
+        let tracks = ingest.track_infos();
+        packager.end_epoch(now);
+        self.start_epoch(now, tracks);
     }
 
     fn handle_frame(&mut self, id: TrackId, frame: &Frame) {
@@ -219,7 +290,8 @@ impl ShardRoom {
         }
     }
 
-    /// Moves what the hub has for the packager, in the order of the tracks' times: the packager waits for no track.
+    /// Moves what the hub has for the packager, one track after the other: it orders them by their times itself, over far
+    /// more than a batch.
     fn drain_hub(&mut self, now: Instant) {
         let (Some(ingest), Some(packager)) = (&self.ingest, &mut self.packager) else { return };
         for track in &ingest.tracks {
@@ -235,9 +307,9 @@ impl ShardRoom {
     }
 
     fn note(&mut self, now: Instant, warning: ShardWarning) {
-        let Some(ingest) = &mut self.ingest else { return };
-        ingest.events.retain(|(known, _)| *known != warning);
-        ingest.events.push((warning, now));
+        if let Some(ingest) = &mut self.ingest {
+            ingest.note(now, warning);
+        }
     }
 
     fn apply_packager(&mut self, now: Instant) {
@@ -249,6 +321,7 @@ impl ShardRoom {
                     let playable = self.ingest.is_some() && snapshot.state == State::Live;
                     changed |= playable != self.status.playable;
                     self.status.playable = playable;
+                    self.numbers.next = self.packager.as_ref().map(Packager::next_numbers);
                     self.output.live.send_replace(Some(snapshot));
                 }
                 Effect::Warning(warning) => self.handle_warning(now, warning),
@@ -259,6 +332,7 @@ impl ShardRoom {
                 }
             }
         }
+        self.count_drops();
         if changed {
             self.publish_status();
         }
@@ -286,52 +360,6 @@ impl ShardRoom {
                 HubEffect::Closed { subscriber } => tracing::debug!(?subscriber, "a subscriber was closed"),
             }
         }
-        let dropped = self.hub.counters().items_dropped;
-        let before = std::mem::replace(&mut self.status.frames_dropped, dropped);
-        ShardCounters::add(&self.counters.frames_dropped, dropped.saturating_sub(before));
-    }
-
-    fn measure(&mut self, now: Instant) {
-        self.next_status = None;
-        if let Some(ingest) = &mut self.ingest {
-            self.next_status = Some(now + STATUS_INTERVAL);
-            self.status.tracks = ingest.tracks.iter().map(|track| track.meter.stats()).collect();
-            self.status.warnings = ingest.warnings(now);
-            self.publish_status();
-        }
-    }
-
-    fn publish_status(&mut self) {
-        let status = &self.status;
-        let changed = self.output.status.send_if_modified(|current| {
-            let changed = current != status;
-            if changed {
-                current.clone_from(status);
-            }
-            changed
-        });
-        if changed {
-            self.output.status_changed.notify_one();
-        }
-    }
-}
-
-impl Ingest {
-    fn warnings(&self, now: Instant) -> Vec<ShardWarning> {
-        let mut warnings = Vec::new();
-        warnings.extend(self.keyframe_interval_secs.map(|seconds| ShardWarning::KeyframeInterval { seconds }));
-        let has = |kind| self.tracks.iter().any(|track| track.meter.info().kind() == kind);
-        if now.saturating_duration_since(self.since) >= ONE_KIND_GRACE && !self.tracks.is_empty() {
-            if !has(MediaKind::Audio) {
-                warnings.push(ShardWarning::NoAudio);
-            }
-            if !has(MediaKind::Video) {
-                warnings.push(ShardWarning::NoVideo);
-            }
-        }
-        let recent = |at: Instant| now.saturating_duration_since(at) < EVENT_WARNING_AGE;
-        warnings.extend(self.events.iter().filter(|(_, at)| recent(*at)).map(|(warning, _)| *warning));
-        warnings
     }
 }
 

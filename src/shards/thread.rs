@@ -2,11 +2,10 @@
 //!
 //! The loop stamps `now` once per turn. It waits on a `mio::Poll`, on which UDP sockets will stand beside the waker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,10 +13,10 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 use telstar_units::ParticipantId;
 
-use super::room::{HlsSettings, ShardRoom};
+use super::room::{HlsSettings, RoomNumbers, ShardRoom};
 use super::{IngestRing, RoomKey, RoomOutput, ShardCounters};
 
-/// Commands that wait for one shard. They are as rare as encoders that connect; when it is full the caller is told no.
+/// Commands that wait for one shard when another encoder is told no. They are as rare as encoders that connect.
 const COMMANDS_MAX: usize = 1_024;
 /// Batches of one room per turn, so that a flooding encoder cannot starve the other rooms of its shard.
 const BATCHES_PER_TURN_MAX: usize = 64;
@@ -29,6 +28,7 @@ const WAKE: Token = Token(0);
 #[derive(Debug)]
 pub(super) enum Command {
     Attach { room: RoomKey, participant: ParticipantId, ring: Arc<IngestRing>, output: RoomOutput },
+    Restart { room: RoomKey },
     Finish { room: RoomKey },
     Forget { room: RoomKey },
 }
@@ -51,10 +51,31 @@ impl ShardWaker {
     }
 }
 
+/// What waits for a shard, in order.
+#[derive(Debug, Default)]
+struct Commands(Mutex<VecDeque<Command>>);
+
+impl Commands {
+    /// False: too many wait. Only an attach is refused: the others end what an attach began and must not be lost, and as
+    /// there are at most three for each attach they are bounded by it.
+    fn push(&self, command: Command) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = waiting.len() < COMMANDS_MAX || !matches!(command, Command::Attach { .. });
+        if taken {
+            waiting.push_back(command);
+        }
+        taken
+    }
+
+    fn take(&self) -> Option<Command> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
 /// The way to a running shard.
 #[derive(Debug)]
 pub(super) struct ShardHandle {
-    commands: SyncSender<Command>,
+    commands: Arc<Commands>,
     waker: Arc<ShardWaker>,
     stop: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -62,19 +83,9 @@ pub(super) struct ShardHandle {
 
 impl ShardHandle {
     pub(super) fn start(index: usize, settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<ShardHandle> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(ShardWaker { waker: Waker::new(poll.registry(), WAKE)?, rung: AtomicBool::new(false) });
-        let (commands, receiver) = sync_channel(COMMANDS_MAX);
-        let stop = Arc::new(AtomicBool::new(false));
-        let shard = Shard {
-            poll,
-            waker: Arc::clone(&waker),
-            stop: Arc::clone(&stop),
-            commands: receiver,
-            rooms: BTreeMap::new(),
-            settings,
-            counters,
-        };
+        let shard = Shard::new(settings, counters)?;
+        let (waker, stop) = (Arc::clone(&shard.waker), Arc::clone(&shard.stop));
+        let commands = Arc::clone(&shard.commands);
         let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || shard.run())?;
         Ok(ShardHandle { commands, waker, stop, thread: Mutex::new(Some(thread)) })
     }
@@ -85,9 +96,14 @@ impl ShardHandle {
 
     /// False: the queue is full or the thread is gone.
     pub(super) fn command(&self, command: Command) -> bool {
-        let sent = self.commands.try_send(command).is_ok();
+        let sent = self.is_running() && self.commands.push(command);
         self.waker.wake();
         sent
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     pub(super) fn stop(&self) {
@@ -115,13 +131,30 @@ struct Shard {
     poll: Poll,
     waker: Arc<ShardWaker>,
     stop: Arc<AtomicBool>,
-    commands: Receiver<Command>,
+    commands: Arc<Commands>,
     rooms: BTreeMap<RoomKey, ShardRoom>,
+    /// Of rooms that were let go: three numbers for each that has published and was not deleted.
+    numbers: BTreeMap<RoomKey, RoomNumbers>,
     settings: HlsSettings,
     counters: Arc<ShardCounters>,
 }
 
 impl Shard {
+    fn new(settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<Shard> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(ShardWaker { waker: Waker::new(poll.registry(), WAKE)?, rung: AtomicBool::new(false) });
+        Ok(Shard {
+            poll,
+            waker,
+            stop: Arc::default(),
+            commands: Arc::default(),
+            rooms: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            settings,
+            counters,
+        })
+    }
+
     fn run(mut self) {
         let mut events = Events::with_capacity(64);
         let mut busy = false;
@@ -149,57 +182,98 @@ impl Shard {
     }
 
     fn take_commands(&mut self, now: Instant) {
-        while let Ok(command) = self.commands.try_recv() {
+        while let Some(command) = self.commands.take() {
             match command {
                 Command::Attach { room, participant, ring, output } => {
-                    let (settings, counters) = (&self.settings, &self.counters);
-                    let entry = self
-                        .rooms
-                        .entry(room)
-                        .or_insert_with(|| ShardRoom::new(settings.clone(), output, Arc::clone(counters)));
-                    entry.attach(now, participant, ring);
+                    self.attach(now, room, participant, ring, output)
                 }
-                Command::Finish { room } => {
-                    if let Some(entry) = self.rooms.get_mut(&room) {
-                        entry.finish(now);
-                    }
-                }
+                Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
+                Command::Finish { room } => self.in_cell(room, |room| room.finish(now)),
                 Command::Forget { room } => {
-                    if let Some(entry) = self.rooms.remove(&room) {
-                        entry.release();
+                    self.numbers.remove(&room);
+                    if let Some(room) = self.rooms.remove(&room) {
+                        self.release(room);
                     }
                 }
             }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        now: Instant,
+        key: RoomKey,
+        participant: ParticipantId,
+        ring: Arc<IngestRing>,
+        output: RoomOutput,
+    ) {
+        let numbers = self.numbers.remove(&key).unwrap_or_default();
+        let make = || ShardRoom::new(self.settings.clone(), output, Arc::clone(&self.counters), numbers);
+        self.rooms.entry(key).or_insert_with(make);
+        let attached = Arc::clone(&ring);
+        self.in_cell(key, |room| room.attach(now, participant, attached));
+        if !self.rooms.contains_key(&key) {
+            // The room broke before it knew the ring.
+            ring.detach();
+        }
+    }
+
+    /// A fault cell (docs/adr/0004): a panic costs this room its ingest and its playlist, nobody else anything.
+    fn in_cell(&mut self, key: RoomKey, act: impl FnOnce(&mut ShardRoom)) {
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        if catch_unwind(AssertUnwindSafe(|| act(room))).is_err() {
+            self.drop_broken(key);
+        }
+    }
+
+    fn drop_broken(&mut self, key: RoomKey) {
+        tracing::error!(room = key.0, "a room was dropped after a panic on its media thread");
+        ShardCounters::add(&self.counters.panics, 1);
+        if let Some(room) = self.rooms.remove(&key) {
+            self.numbers.insert(key, room.numbers());
+            self.release(room);
+        }
+    }
+
+    /// A room that is broken may break again on its way out.
+    fn release(&self, room: ShardRoom) {
+        if catch_unwind(AssertUnwindSafe(|| room.release())).is_err() {
+            ShardCounters::add(&self.counters.panics, 1);
         }
     }
 
     /// One turn over all rooms. True: work is left.
     fn turn(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        let mut broken = Vec::new();
+        let (mut broken, mut idle) = (Vec::new(), Vec::new());
         for (key, room) in &mut self.rooms {
-            // A fault cell (docs/adr/0004): a panic costs this room its ingest and its playlist, nobody else anything.
             match catch_unwind(AssertUnwindSafe(|| room.turn(now, BATCHES_PER_TURN_MAX))) {
                 Ok(more) => busy |= more,
                 Err(_) => broken.push(*key),
             }
+            if room.is_idle() {
+                idle.push(*key);
+            }
         }
         for key in broken {
-            tracing::error!(room = key.0, "a room was dropped after a panic on its media thread");
-            ShardCounters::add(&self.counters.panics, 1);
+            self.drop_broken(key);
+        }
+        for key in idle {
+            // It would hold a share of the memory budget and a place in every turn.
             if let Some(room) = self.rooms.remove(&key) {
-                room.release();
+                self.numbers.insert(key, room.numbers());
             }
         }
         busy
     }
 
     fn finish_all(&mut self, now: Instant) {
-        for room in self.rooms.values_mut() {
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                while room.turn(now, BATCHES_PER_TURN_MAX) {}
-                room.finish(now);
-            }));
+        let keys: Vec<RoomKey> = self.rooms.keys().copied().collect();
+        for key in keys {
+            self.in_cell(key, |room| room.finish(now));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
