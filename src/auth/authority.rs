@@ -1,6 +1,7 @@
 //! The authority: mints credentials and says who shows one. It decides nothing about what they may do (`rules`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use telstar_store::{
     Account, Bearer, Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, SessionId, Store, StoreError, StreamKey,
@@ -21,7 +22,9 @@ pub const SIGN_IN_CODE_LIFETIME_SECS: i64 = 15 * 60;
 pub const SESSION_LIFETIME_SECS: i64 = 30 * 86_400;
 /// How long an API token of `telstar token --admin` is good unless it is told otherwise. Guess.
 pub const API_TOKEN_LIFETIME_SECS: i64 = 60 * 60;
-/// The longest an opaque credential may be made for. Whoever needs longer renews it.
+/// The longest an API token may be made for. It has all rights of its account, and a script can mint the next. Guess.
+pub const API_TOKEN_LIFETIME_SECS_MAX: i64 = 30 * 86_400;
+/// The longest any other credential may be made for. Whoever needs longer renews it.
 pub(super) const LIFETIME_SECS_MAX: i64 = 366 * 86_400;
 /// Revocations kept for a listener that is behind. One that falls further behind is told so, and then has to ask again
 /// about every credential it relies on.
@@ -94,7 +97,7 @@ pub enum AuthError {
     #[error(transparent)]
     Random(#[from] NoRandomness),
     /// An API key was sealed under another key file.
-    #[error("the API key {0} was sealed under another key file: restore secret.key from a copy, or make a new API key")]
+    #[error("the API key {0} was sealed under another key file: bring secret.key back from a copy of the data folder")]
     Sealed(String),
     /// A lifetime outside what is allowed.
     #[error("a lifetime is 1 to {max} seconds")]
@@ -156,13 +159,15 @@ pub struct Authority {
     pub(super) keys: KeyFile,
     clock: Clock,
     revocations: broadcast::Sender<Revocation>,
+    /// Whether the log says already that an API key cannot be opened.
+    pub(super) sealed_is_told: AtomicBool,
 }
 
 impl Authority {
     /// An authority over these records, with the keys that sealed them.
     pub fn new(store: Arc<dyn Store>, keys: KeyFile, clock: Clock) -> Authority {
         let (revocations, _) = broadcast::channel(REVOCATIONS_MAX);
-        Authority { store, keys, clock, revocations }
+        Authority { store, keys, clock, revocations, sealed_is_told: AtomicBool::new(false) }
     }
 
     /// The wall time.
@@ -290,8 +295,17 @@ impl Authority {
         Ok(())
     }
 
+    /// Ends every session, API token and sign-in code of an account, and says how many there were.
+    ///
+    /// For the command beside the server: the server looks each of them up at every request, but does not hear of it,
+    /// so sockets that are open stay open until their credential would have ended.
+    pub async fn end_all_of(&self, account: AccountId) -> Result<usize, AuthError> {
+        Ok(self.store.end_bearers(account).await?)
+    }
+
     /// Makes an API token with the rights of `account`.
     pub async fn create_api_token(&self, account: AccountId, lifetime_secs: i64) -> Result<Minted, AuthError> {
+        self.end_of(lifetime_secs, API_TOKEN_LIFETIME_SECS_MAX)?;
         let (minted, bearer) = self.new_bearer(Kind::ApiToken, account, lifetime_secs)?;
         self.store.create_api_token(bearer, self.now()).await?;
         Ok(minted)

@@ -3,6 +3,8 @@
 //! A room token is signed with an API key's secret, by this server or by an app's own. A playback token is signed by
 //! this server for one room, or by an app in the same way as its room tokens.
 
+use std::sync::atomic::Ordering;
+
 use telstar_store::{ApiKey, PageRequest, PrincipalId, PrincipalKind, StoreError};
 use telstar_units::{AccountId, RoomName, WallTime};
 
@@ -55,7 +57,8 @@ impl Authority {
             (parsed.verify(typ, self.keys.playback(), now).map_err(Reason::from)?, None)
         } else {
             let key = self.store.api_key(parsed.issuer().to_owned()).await?.ok_or(Reason::Unknown)?;
-            let claims = parsed.verify(typ, self.open_api_key(&key)?.expose().as_bytes(), now);
+            let secret = self.open_api_key(&key).map_err(|error| self.cannot_verify(&error))?;
+            let claims = parsed.verify(typ, secret.expose().as_bytes(), now);
             (claims.map_err(Reason::from)?, Some(key.account))
         };
         if self.store.token_denied(claims.iss.clone(), claims.jti.clone(), now).await? {
@@ -136,6 +139,15 @@ impl Authority {
             (_, None) => room.owner,
         };
         Ok(Some(self.store.principal(principal, owner, self.now()).await?))
+    }
+
+    /// Nobody can say whether a token is good whose key cannot be opened, so it is not. The operator hears of it once:
+    /// every token of that key will come this way.
+    fn cannot_verify(&self, error: &AuthError) -> AuthError {
+        if !self.sealed_is_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "room tokens cannot be verified and are refused");
+        }
+        Reason::Signature.into()
     }
 
     fn open_api_key(&self, key: &ApiKey) -> Result<Secret, AuthError> {

@@ -24,7 +24,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> 
     };
     match matches.subcommand() {
         Some(("token", matches)) => token::run(matches, &load(matches)?),
-        Some(("sign-in", matches)) => sign_in::run(&load(matches)?),
+        Some(("sign-in", matches)) => sign_in::run(matches, &load(matches)?),
         Some(("config", matches)) => config::run(matches),
         Some(("doctor", matches)) => crate::doctor::run(&load(matches)?),
         Some((_, matches)) => serve::run(load(matches)?, serve::Printing::asked(matches)),
@@ -35,13 +35,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> 
 /// The whole command line.
 pub fn command() -> Command {
     let serve = Command::new("serve").about("The server; also without a command").args(serve::arguments());
-    let sign_in = Command::new("sign-in").about("Prints a new one-time sign-in link for the admin");
     let doctor =
         Command::new("doctor").about("Checks ports, addresses, certificate, disk and rights, and says what to do");
     let mut root = Command::new("telstar")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Real-time media and signalling server: RTMP in, low-latency HLS out")
-        .subcommands([serve, token::command(), sign_in, config::command(), doctor])
+        .subcommands([serve, token::command(), sign_in::command(), config::command(), doctor])
         .args(serve::arguments())
         .arg(
             Arg::new("config")

@@ -85,6 +85,9 @@ pub trait Store: Send + Sync + 'static {
     /// Signs a browser out. A session that is gone is no error.
     fn delete_session(&self, id: SessionId) -> Pending<()>;
 
+    /// Ends every sign-in code, session and API token of an account, and says how many there were.
+    fn end_bearers(&self, owner: AccountId) -> Pending<usize>;
+
     /// Makes an API token.
     fn create_api_token(&self, token: NewBearer, now: WallTime) -> Pending<ApiTokenId>;
 

@@ -44,6 +44,7 @@ macro_rules! conformance {
             secrets::what_has_expired_is_not_found,
             secrets::one_session_too_many_signs_the_oldest_out,
             secrets::a_session_ends_when_it_is_deleted,
+            secrets::an_account_can_end_all_its_bearers_at_once,
             secrets::one_api_token_too_many_is_refused_until_others_expire,
             secrets::a_revoked_api_key_is_gone,
             secrets::a_denied_token_is_denied_until_it_expires,

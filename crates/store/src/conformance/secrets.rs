@@ -152,6 +152,22 @@ pub(crate) fn a_session_ends_when_it_is_deleted(fixture: Fixture) {
     store.delete_session(session.id).wait().expect("a session that is gone is no error");
 }
 
+pub(crate) fn an_account_can_end_all_its_bearers_at_once(fixture: Fixture) {
+    let store = fixture.store;
+    let owner = founded(&*store);
+    sign_in(&*store, owner, "s1");
+    sign_in(&*store, owner, "s2");
+    store.create_sign_in_code(bearer(owner, "c", 900), at(1)).wait().expect("a code is made");
+    store.create_api_token(bearer(owner, "t", 900), at(1)).wait().expect("a token is made");
+    assert_eq!(store.end_bearers(AccountId(owner.0 + 1)).wait(), Ok(0), "another account has none");
+    assert_eq!(store.end_bearers(owner).wait(), Ok(4));
+    assert!(store.find_session("s1".into(), at(2)).wait().expect("readable").is_none());
+    assert!(store.find_session("s2".into(), at(2)).wait().expect("readable").is_none());
+    assert!(store.find_sign_in_code("c".into(), at(2)).wait().expect("readable").is_none());
+    assert!(store.find_api_token("t".into(), at(2)).wait().expect("readable").is_none());
+    sign_in(&*store, owner, "s3");
+}
+
 pub(crate) fn one_api_token_too_many_is_refused_until_others_expire(fixture: Fixture) {
     let store = fixture.store;
     let owner = founded(&*store);

@@ -241,6 +241,10 @@ impl Store for SqliteStore {
         self.write(move |c| bearers::delete_session(c, id))
     }
 
+    fn end_bearers(&self, owner: AccountId) -> Pending<usize> {
+        self.write(move |c| bearers::end_all(c, owner))
+    }
+
     fn create_api_token(&self, token: NewBearer, now: WallTime) -> Pending<ApiTokenId> {
         self.write(move |c| bearers::create(c, Table::ApiTokens, &token, now).map(ApiTokenId))
     }

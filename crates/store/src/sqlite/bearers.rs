@@ -119,6 +119,16 @@ pub(super) fn delete_session(connection: &Connection, id: SessionId) -> Result<(
     Ok(())
 }
 
+/// Ends all of an account.
+pub(super) fn end_all(connection: &Connection, owner: AccountId) -> Result<usize, StoreError> {
+    let mut ended = 0;
+    for table in [Table::SignInCodes, Table::Sessions, Table::ApiTokens] {
+        let sql = format!("DELETE FROM {} WHERE owner = ?1", table.name());
+        ended += connection.prepare_cached(&sql)?.execute([owner.0])?;
+    }
+    Ok(ended)
+}
+
 /// Removes what has ended, of every table in which something ends.
 pub(super) fn sweep(connection: &Connection, now: WallTime) -> Result<usize, StoreError> {
     let mut removed = 0;
