@@ -35,9 +35,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether the browser reached us over TLS, so that cookies can be `Secure`.
-    pub fn is_secure(&self) -> bool {
-        self.reached_origin.starts_with("https:")
+    /// Whether the browser reached us over TLS, so that cookies can be `Secure`: over our own, or over a proxy's that
+    /// says so, or because the page is one of the public address, whatever the proxy says.
+    pub fn is_secure(&self, headers: &HeaderMap, general: &General) -> bool {
+        let public = general.public_url.fixed().filter(|public| public.starts_with("https:"));
+        let is_public = text(headers, header::ORIGIN.as_str())
+            .zip(public)
+            .is_some_and(|(origin, public)| origin.eq_ignore_ascii_case(public));
+        is_public || self.reached_origin.starts_with("https:")
     }
 
     /// Whether an `Origin` header names us: the configured origin, or the one under which the request reached us. With
@@ -236,6 +241,24 @@ mod tests {
             check("127.0.0.1", &[("host", "a"), (header, value)], ("127.0.0.1", "http://a"));
         }
         check("127.0.0.1", &[("host", "a"), ("x-forwarded-for", "x, 127.0.0.2")], ("127.0.0.2", "http://a"));
+    }
+
+    #[test]
+    fn a_page_of_the_public_address_is_secure_whatever_the_proxy_says() {
+        let mut general = General::default();
+        let mut client = Client {
+            address: IpAddr::from([127, 0, 0, 1]),
+            reached_origin: "http://live.example.org".to_owned(),
+            is_forwarded: false,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, "https://live.example.org".parse().expect("a header value"));
+        assert!(!client.is_secure(&headers, &general), "nothing says that this is us");
+        general.public_url = PublicUrl::Fixed("https://live.example.org".to_owned());
+        assert!(client.is_secure(&headers, &general));
+        assert!(!client.is_secure(&HeaderMap::new(), &general));
+        client.reached_origin = "https://10.0.0.5".to_owned();
+        assert!(client.is_secure(&HeaderMap::new(), &general));
     }
 
     #[test]

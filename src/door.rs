@@ -14,10 +14,16 @@ use axum::http::{HeaderMap, Method, header};
 use crate::api::error::{Code, Problem};
 use crate::auth::{
     Action, AuthError, Caller, Credential, OriginCheck, Reason, RoomFacts, Secret, Throttle, ThrottleConfig, authorise,
-    session_of,
+    sessions_of,
 };
 use crate::client::Client;
 use crate::state::AppState;
+
+/// The longest token that is copied to child addresses. Ours have about 300 bytes; it stands before each of some sixty
+/// addresses of a playlist.
+const TOKEN_BYTES_MAX: usize = 1_024;
+/// The query parameter of playback tokens.
+pub const TOKEN_PARAMETER: &str = "t";
 
 /// How often each address may show a wrong credential: one budget over HTTP, WebSocket and RTMP.
 ///
@@ -81,14 +87,15 @@ pub async fn caller_of(
     }
     let anonymous = Caller::anonymous().at_loopback(client.is_on_this_machine());
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let Some(session) = session_of(cookies) else { return Ok(anonymous) };
     let origin = origin_check(state, client, method, headers);
-    let outcome = state.authority.authenticate(Credential::Session(session, origin)).await;
-    match outcome {
-        Ok(caller) => Ok(caller.at_loopback(client.is_on_this_machine())),
-        Err(AuthError::Rejected(Reason::SignedOut)) => Ok(anonymous),
-        Err(error) => Err(error.into()),
+    for session in sessions_of(cookies) {
+        match state.authority.authenticate(Credential::Session(session, origin)).await {
+            Ok(caller) => return Ok(caller.at_loopback(client.is_on_this_machine())),
+            Err(AuthError::Rejected(Reason::SignedOut)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(anonymous)
 }
 
 /// What a request shows of where it comes from.
@@ -99,6 +106,15 @@ pub fn origin_check(state: &AppState, client: &Client, method: &Method, headers:
     let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
     let ours = origin.is_some_and(|origin| client.is_our_origin(origin, &state.config.general));
     if ours { OriginCheck::Ours } else { OriginCheck::Foreign }
+}
+
+/// The token of a query string, if it is written as tokens are (RFC 7515 §2, base64url with dots), so that it can stand
+/// in a playlist as it is.
+pub fn playback_token_of(query: &str) -> Option<&str> {
+    let values = query.split('&').filter_map(|pair| pair.split_once('='));
+    let token = values.filter(|(name, _)| *name == TOKEN_PARAMETER).map(|(_, value)| value).next()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    ((1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(is_plain)).then_some(token)
 }
 
 /// Whether `caller` may, as a problem when not.
@@ -112,5 +128,27 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let client = Client::from_request_parts(parts, state).await?;
         caller_of(state, &client, &parts.method, &parts.headers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_token_is_copied_into_playlists() {
+        let long = format!("t={}", "a".repeat(TOKEN_BYTES_MAX + 1));
+        for (query, expect) in [
+            ("t=eyJh.b-c_d.e", Some("eyJh.b-c_d.e")),
+            ("_HLS_msn=3&t=abc", Some("abc")),
+            ("", None),
+            ("t=", None),
+            ("tt=abc", None),
+            ("t=a%0a#EXT-X-ENDLIST", None),
+            ("t=\"", None),
+            (&long, None),
+        ] {
+            assert_eq!(playback_token_of(query), expect, "{query}");
+        }
     }
 }

@@ -18,7 +18,8 @@ const REDACTED: &str = "[redacted]";
 /// Texts that begin a secret. What follows, up to the first character that no secret of ours contains, is taken out.
 const SECRET_PREFIXES: &[&str] = &["sk_", "tst_", "eyJ"];
 /// Query parameters and fields whose values are secrets.
-const SECRET_PARAMETERS: &[&str] = &["t=", "key=", "token=", "code=", "telstar_session=", "Bearer ", "bearer "];
+const SECRET_PARAMETERS: &[&str] =
+    &["t=", "key=", "token=", "code=", "telstar_session=", "__Host-telstar_session=", "Bearer ", "bearer "];
 /// What may stand before a parameter's name, so that `t=` does not match inside `offset=`.
 const BEFORE_PARAMETER: &[u8] = b"?& ;,\"'({[:";
 
@@ -137,6 +138,7 @@ mod tests {
             ("Authorization: Bearer tst_xyz", "Authorization: Bearer [redacted]"),
             ("desk_ip sk_", "desk_ip sk_"),
             ("cookie: telstar_session=abc; a=b", "cookie: telstar_session=[redacted]; a=b"),
+            ("cookie: a=b; __Host-telstar_session=abc", "cookie: a=b; __Host-telstar_session=[redacted]"),
             ("회의실 t=1", "회의실 t=[redacted]"),
             ("jwt eyJhbGciOi.eyJpc3M.sig end", "jwt eyJ[redacted] end"),
         ] {

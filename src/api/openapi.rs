@@ -38,7 +38,8 @@ pub(super) fn finish(description: &mut Description) {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     let cookie = ApiKeyValue::with_description(
         SESSION_COOKIE,
-        "A signed-in browser. A request that changes something must carry our `Origin`.",
+        "A signed-in browser; under TLS the name begins with `__Host-`. A request that changes something must carry our \
+         `Origin`.",
     );
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     components.schemas.insert("Problem".to_owned(), ProblemBody::schema());

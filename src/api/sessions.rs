@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::error::{Code, Problem};
 use super::extract::Json;
 use crate::auth::{
-    Action, AuthError, Caller, OriginCheck, SESSION_LIFETIME_SECS, Secret, Standing, clear_session_cookie,
+    Action, AuthError, Caller, OriginCheck, SESSION_LIFETIME_SECS, Secret, Standing, clear_session_cookies,
     session_cookie,
 };
 use crate::client::Client;
@@ -85,7 +85,8 @@ pub(super) async fn sign_in(
         }
         error => error.into(),
     })?;
-    let cookie = session_cookie(&signed_in.session, SESSION_LIFETIME_SECS, client.is_secure());
+    let cookie =
+        session_cookie(&signed_in.session, SESSION_LIFETIME_SECS, client.is_secure(&headers, &state.config.general));
     let headers = AppendHeaders([
         (header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Problem::internal)?),
         (header::LOCATION, HeaderValue::from_static("/api/v1/sessions/current")),
@@ -104,17 +105,14 @@ pub(super) async fn read(caller: Caller) -> Result<axum::Json<Session>, Problem>
 /// Signs this browser out.
 #[utoipa::path(delete, path = "/api/v1/sessions/current", tag = "sessions", operation_id = "signOut",
     responses((status = 204, description = "Signed out; the cookie is cleared.")))]
-pub(super) async fn sign_out(
-    caller: Caller,
-    client: Client,
-    State(state): State<AppState>,
-) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn sign_out(caller: Caller, State(state): State<AppState>) -> Result<impl IntoResponse, Problem> {
     permit(&caller, Action::SignOut, None)?;
     if let Standing::Session(session, ..) = caller.standing {
         let authority = Arc::clone(&state.authority);
         state.changes.run(async move { Ok(authority.sign_out(session).await?) }).await?;
     }
-    let cookie = clear_session_cookie(client.is_secure());
-    let cookie = HeaderValue::try_from(cookie).map_err(Problem::internal)?;
-    Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, cookie)])))
+    let [secure, plain] = clear_session_cookies();
+    let cleared = |cookie| HeaderValue::try_from(cookie).map(|value| (header::SET_COOKIE, value));
+    let headers = [cleared(secure).map_err(Problem::internal)?, cleared(plain).map_err(Problem::internal)?];
+    Ok((StatusCode::NO_CONTENT, AppendHeaders(headers)))
 }

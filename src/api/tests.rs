@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use super::extract::{IdPath, Json, RoomPath};
 use super::{rooms, sessions, stream_keys};
 use crate::auth::{Caller, Credential, OriginCheck, Revocation, Secret};
-use crate::client::Client;
 use crate::config::address::Listen;
 use crate::rooms::{IngestHandle, IngestRequest};
 use crate::state::AppState;
@@ -102,10 +101,8 @@ async fn a_session_is_ended_to_the_end_when_its_client_goes() {
     let session = state.authority.sign_in(&Secret::new(code)).await.expect("signed in").session;
     let caller = state.authority.authenticate(Credential::Session(session, OriginCheck::Ours)).await;
     let caller = caller.expect("its own session");
-    let client =
-        Client { address: [127, 0, 0, 1].into(), reached_origin: "http://localhost".to_owned(), is_forwarded: false };
     let mut revocations = state.authority.revocations();
-    begin_and_drop(sessions::sign_out(caller, client, State(state.clone())));
+    begin_and_drop(sessions::sign_out(caller, State(state.clone())));
     assert!(matches!(eventually(revocations.recv()).await, Ok(Revocation::Session(_))));
 }
 

@@ -28,11 +28,11 @@ mod tokens;
 mod tests;
 
 pub use authority::{
-    API_TOKEN_LIFETIME_SECS, AuthError, Authority, Clock, Credential, FirstStart, Reason, Revocation,
-    SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, SignedIn, Started,
+    API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, AuthError, Authority, Clock, Credential, FirstStart, Reason,
+    Revocation, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, SignedIn, Started,
 };
 pub use caller::{Caller, Grant, Grants, Principal, RoomPass, Standing, StreamKeyPass, Voucher};
-pub use cookie::{SESSION_COOKIE, clear_session_cookie, session_cookie, session_of};
+pub use cookie::{SECURE_SESSION_COOKIE, SESSION_COOKIE, clear_session_cookies, session_cookie, sessions_of};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use origin::{OriginCheck, OurOrigin};
 pub use rules::{Action, Denied, RoomFacts, authorise};

@@ -35,6 +35,11 @@ async fn the_cookie_is_secure_under_tls_and_never_readable_by_scripts() {
     for part in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"] {
         assert!(cookie.split("; ").any(|found| found == part), "{part} in {cookie}");
     }
+    assert!(cookie.starts_with("__Host-telstar_session="), "a plain page cannot replace it: {cookie}");
+    let session = cookie.split(';').next().expect("a first part").to_owned();
+    let stale = rig.request(Method::GET, "/api/v1/sessions/current").header("cookie", "telstar_session=old");
+    let both = stale.header("cookie", session).send().await.expect("answered");
+    assert_eq!(both.status(), 200, "the good one of two counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +77,8 @@ async fn signing_out_ends_the_session_and_a_stale_cookie_is_nobodys() {
     let out = rig.request(Method::DELETE, "/api/v1/sessions/current").header("cookie", &cookie);
     let out = out.header("origin", rig.http("")).send().await.expect("answered");
     assert_eq!(out.status(), 204);
-    assert!(header(&out, "set-cookie").contains("Max-Age=0"));
+    let cleared: Vec<_> = out.headers().get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
+    assert!(cleared.len() == 2 && cleared.iter().all(|cookie| cookie.contains("Max-Age=0")), "{cleared:?}");
     let with_cookie = |path: &str| rig.request(Method::GET, path).header("cookie", &cookie).send();
     assert_problem(with_cookie("/api/v1/sessions/current").await.expect("answered"), 401, "unauthorised").await;
     assert_eq!(with_cookie("/api/v1/rooms/demo").await.expect("answered").status(), 200, "what is open stays open");

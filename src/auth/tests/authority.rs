@@ -11,9 +11,9 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::auth::jwt::{self, Claims, LEEWAY_SECS, Type};
 use crate::auth::{
-    API_TOKEN_LIFETIME_SECS, Action, AuthError, Authority, Caller, Credential, Grant, Grants, KeyFile, OriginCheck,
-    PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS, Reason, Revocation, RoomFacts, SESSION_LIFETIME_SECS,
-    SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Voucher, authorise,
+    API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, Action, AuthError, Authority, Caller, Credential, Grant,
+    Grants, KeyFile, OriginCheck, PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS, Reason, Revocation,
+    RoomFacts, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Voucher, authorise,
 };
 
 /// An authority that was started for the first time, and its clock.
@@ -145,6 +145,16 @@ async fn a_cookie_from_another_site_is_worth_nothing() {
 }
 
 #[tokio::test]
+async fn everything_an_account_is_signed_in_with_can_be_ended_at_once() {
+    let world = World::new().await;
+    let session = world.sign_in().await;
+    let token = world.authority.create_api_token(world.admin, 60).await.expect("a token").secret;
+    assert_eq!(world.authority.end_all_of(world.admin).await.ok(), Some(2));
+    assert!(world.ask(Credential::Session(session, OriginCheck::NotNeeded)).await.is_err());
+    assert!(world.bearer(token.expose()).await.is_err());
+}
+
+#[tokio::test]
 async fn an_api_token_stands_for_its_account_until_it_ends() {
     let world = World::new().await;
     let token = world.authority.create_api_token(world.admin, API_TOKEN_LIFETIME_SECS).await.expect("a token");
@@ -153,7 +163,7 @@ async fn an_api_token_stands_for_its_account_until_it_ends() {
     assert!(caller.account_role() == Some((world.admin, Role::Admin)) && caller.expires_at == Some(token.expires_at));
     world.pass_secs(API_TOKEN_LIFETIME_SECS);
     assert_eq!(world.bearer(token.secret.expose()).await.err(), Some(Reason::Unknown));
-    for lifetime in [0, -1, i64::MAX] {
+    for lifetime in [0, -1, API_TOKEN_LIFETIME_SECS_MAX + 1, i64::MAX] {
         let made = world.authority.create_api_token(world.admin, lifetime).await;
         assert!(matches!(made, Err(AuthError::Lifetime { .. })), "{lifetime}");
     }
@@ -356,13 +366,17 @@ async fn the_same_person_has_one_row_and_anonymous_has_none() {
 }
 
 #[tokio::test]
-async fn another_key_file_opens_no_api_key_and_says_so() {
+async fn a_token_whose_key_cannot_be_opened_is_refused_and_none_is_made() {
     let world = World::new().await;
     let token = world.room_token(&[Grant::Join]).await;
     let store = Arc::clone(&world.store) as Arc<dyn Store>;
     let stranger = Authority::new(store, KeyFile::ephemeral().expect("randomness"), Arc::new(|| WallTime(1)));
-    let error = stranger.authenticate(Credential::Bearer(token)).await.err().expect("no answer");
-    assert!(matches!(&error, AuthError::Sealed(_)) && error.to_string().contains("key file"), "{error}");
+    let error = stranger.authenticate(Credential::Bearer(token)).await.err().expect("refused");
+    assert!(matches!(&error, AuthError::Rejected(Reason::Signature)), "{error}");
+    let room = RoomName::parse("demo").expect("a room name");
+    let error = stranger.create_room_token(world.admin, room, "alice", Grants::default(), 60).await.err();
+    let error = error.expect("it cannot sign");
+    assert!(matches!(&error, AuthError::Sealed(_)) && error.to_string().contains("secret.key"), "{error}");
 }
 
 #[tokio::test]
