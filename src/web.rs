@@ -1,6 +1,6 @@
 //! The pages and their assets, embedded in the executable.
 //!
-//! In: `static/dist`, as `npm run build` leaves it. Out: pages under a strict content security policy, hashed assets
+//! In: `static/dist`, as `npm run build` leaves it, and the page about errors. Out: pages under a strict content security policy, hashed assets
 //! that browsers keep for ever, the client library. Only `/embed/…` can be framed, and only by the room's origins.
 
 use std::borrow::Cow;
@@ -10,8 +10,9 @@ use std::sync::{LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -19,8 +20,10 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::api::error::Problem;
 use crate::api::extract::RoomPath;
+use crate::auth::{Action, Caller, Credential, RoomFacts, Secret};
 use crate::client::Client;
 use crate::config::address::parse_origin;
+use crate::door::{authenticate, permit, playback_token_of};
 use crate::state::AppState;
 
 /// A hashed asset never changes under its name.
@@ -29,6 +32,8 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 const CACHE_ASK: &str = "no-cache";
 /// The client library has a stable name; a fix reaches everyone within this time.
 const CACHE_SHORT: &str = "public, max-age=300";
+/// The page about errors, as it stands in the repository.
+const PROBLEMS: &str = include_str!("../docs/problems.md");
 /// Smaller files gain nothing from compression.
 const GZIP_BYTES_MIN: usize = 1_024;
 
@@ -39,15 +44,24 @@ type CompressedFiles = HashMap<([u8; 32], String), Bytes>;
 #[folder = "static/dist"]
 struct Files;
 
-/// The routes of pages and assets.
+/// The routes of pages and assets. All of them pass [`admit`].
 pub fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(|client, headers| page("index.html", client, headers)))
         .route("/sign-in", get(|client, headers| page("sign-in.html", client, headers)))
         .route("/watch/{room}", get(watch))
         .route("/embed/watch/{room}", get(embed_watch))
+        .route("/docs/problems", get(problems))
         .route("/assets/{name}", get(asset))
         .route("/client/v1.js", get(client_library))
+        .route_layer(from_fn(admit))
+}
+
+/// Pages and scripts are for everybody, so nobody's credential is looked at: one that is not good must not keep a
+/// person from the sign-in page. What a page shows, it asks for itself.
+async fn admit(request: Request, next: Next) -> Result<Response, Problem> {
+    permit(&Caller::anonymous(), Action::ReadPages, None)?;
+    Ok(next.run(request).await)
 }
 
 async fn page(name: &'static str, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
@@ -59,15 +73,34 @@ async fn watch(RoomPath(_): RoomPath, client: Client, headers: HeaderMap) -> Res
     page_framed_by("watch.html", &client, &headers, &[])
 }
 
+/// Who may frame a room is told to whoever may watch it: to everybody when it is open, else to a good `?t=`. A room
+/// that is not there looks like one that may not be watched.
 async fn embed_watch(
     State(state): State<AppState>,
     RoomPath(room): RoomPath,
     client: Client,
     headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let room = state.rooms.get(&room).await?;
-    let origins = room.map(|room| room.facts().embed_origins.clone()).unwrap_or_default();
+    let room = state.rooms.get(&room).await?.map(|room| room.facts());
+    let facts = room.as_deref().map(RoomFacts::from);
+    let caller = match playback_token_of(query.as_deref().unwrap_or_default()) {
+        // A token that is not good watches nothing; the page is sent all the same and says so.
+        Some(token) => {
+            let credential = Credential::Playback(Secret::new(token.to_owned()));
+            authenticate(&state, &client, credential).await.unwrap_or(Caller::anonymous())
+        }
+        None => Caller::anonymous(),
+    };
+    let may_watch = permit(&caller, Action::WatchRoom, facts.as_ref()).is_ok();
+    let origins = room.filter(|_| may_watch).map(|room| room.embed_origins.clone()).unwrap_or_default();
     page_framed_by("embed-watch.html", &client, &headers, &origins)
+}
+
+/// What the `type` of every problem points at.
+async fn problems() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8"), (header::CACHE_CONTROL, CACHE_SHORT)];
+    (headers, PROBLEMS)
 }
 
 fn page_framed_by(name: &str, client: &Client, headers: &HeaderMap, origins: &[String]) -> Result<Response, Problem> {

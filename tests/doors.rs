@@ -8,11 +8,17 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use support::Rig;
+use source::Source;
+use support::{Answer, Rig};
 use telstar::auth::Grant;
 use telstar::config::address::Listen;
+use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::shards::IngestItem;
 use telstar_units::RoomName;
 
+#[allow(dead_code, reason = "shared with the simulations of the packager, which use all of it")]
+#[path = "../crates/hls/tests/support/source.rs"]
+mod source;
 #[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]
 #[path = "ws/support.rs"]
 mod support;
@@ -27,6 +33,17 @@ const PUBLIC: [(&str, &str); 6] = [
     ("post", "/api/v1/sessions"),    // with a code only
 ];
 
+/// What browsers open: for everybody, whatever they show. What a page shows, it asks for itself.
+const PAGES: [&str; 7] = [
+    "/",
+    "/sign-in",
+    "/watch/private",
+    "/watch/no-such-room",
+    "/embed/watch/private",
+    "/client/v1.js",
+    "/docs/problems",
+];
+
 /// Another address each time, so that the limit on wrong credentials does not answer for the rules.
 fn from_elsewhere() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -38,7 +55,27 @@ fn from_elsewhere() -> String {
 struct Walk {
     rig: Rig,
     admin: String,
+    /// Values of `Authorization`.
     wrong: Vec<(&'static str, String)>,
+    /// Values of `Cookie`.
+    wrong_cookies: Vec<(&'static str, String)>,
+}
+
+impl Walk {
+    /// Everything wrong, each as the header that carries it.
+    fn shown(&self) -> impl Iterator<Item = (&'static str, Option<(&'static str, &str)>)> {
+        let bearers = self.wrong.iter().map(|(what, value)| (*what, "authorization", value));
+        let cookies = self.wrong_cookies.iter().map(|(what, value)| (*what, "cookie", value));
+        bearers
+            .chain(cookies)
+            .map(|(what, name, value)| (what, Some((name, value.as_str())).filter(|_| !value.is_empty())))
+    }
+
+    async fn ask(&self, method: &str, target: &str, header: Option<(&str, &str)>, body: Option<Value>) -> Answer {
+        let from = from_elsewhere();
+        let headers: Vec<_> = [("forwarded", from.as_str())].into_iter().chain(header).collect();
+        self.rig.http(method, target, &headers, body).await
+    }
 }
 
 async fn walk(change: impl FnOnce(&mut telstar::Config)) -> Walk {
@@ -76,7 +113,18 @@ async fn walk(change: impl FnOnce(&mut telstar::Config)) -> Walk {
         ("another room's playback token", format!("Bearer {}", text(playback))),
         ("another room's stream key", format!("Bearer {}", text(key))),
     ];
-    Walk { rig, admin, wrong }
+    let ended = rig.cookie().await;
+    let signed_out = rig.http("DELETE", "/api/v1/sessions/current", &[("cookie", &ended)], None).await;
+    assert_eq!(signed_out.status, 204);
+    let (name, session) = ended.split_once('=').expect("a cookie");
+    let guessed: String = session.chars().rev().collect();
+    let wrong_cookies = vec![
+        ("a session that has ended", ended.clone()),
+        ("a guessed session", format!("{name}={guessed}")),
+        ("a guessed session under TLS's name", format!("__Host-{name}={guessed}")),
+        ("an API token as a session", format!("{name}={admin}")),
+    ];
+    Walk { rig, admin, wrong, wrong_cookies }
 }
 
 #[tokio::test]
@@ -97,14 +145,9 @@ async fn no_route_of_the_api_opens_to_a_wrong_credential() {
                 continue;
             }
             let target = path.replace("{room}", "private").replace("{id}", "1").replace("{key}", "1");
-            for (what, bearer) in &walk.wrong {
-                let from = from_elsewhere();
-                let mut headers = vec![("forwarded", from.as_str())];
-                if !bearer.is_empty() {
-                    headers.push(("authorization", bearer));
-                }
+            for (what, header) in walk.shown() {
                 let body = json!({ "title": "taken over", "open": true, "label": "x" });
-                let answer = walk.rig.http(&method.to_uppercase(), &target, &headers, Some(body)).await;
+                let answer = walk.ask(&method.to_uppercase(), &target, header, Some(body)).await;
                 assert!(matches!(answer.status, 401 | 403 | 404), "{method} {path} with {what}: {}", answer.status);
                 assert!(answer.head.contains("application/problem+json"), "{method} {path} with {what}");
             }
@@ -118,15 +161,75 @@ async fn no_route_of_the_api_opens_to_a_wrong_credential() {
 }
 
 #[tokio::test]
-async fn a_private_rooms_playlists_and_topic_open_to_nobody_else() {
+async fn pages_are_everybodys_and_tell_nothing_of_a_private_room() {
     let walk = walk(|_| {}).await;
+    let origins = json!({ "embed_origins": ["https://blog.example"] });
+    walk.rig.api(&walk.admin, "PATCH", "/api/v1/rooms/private", Some(origins)).await;
+    for page in PAGES {
+        for (what, header) in walk.shown() {
+            let answer = walk.ask("GET", page, header, None).await;
+            assert_eq!(answer.status, 200, "{page} with {what}");
+            assert!(!format!("{}{}", answer.head, answer.text).contains("blog.example"), "{page} with {what}");
+        }
+    }
     for (what, bearer) in &walk.wrong {
         let token = bearer.strip_prefix("Bearer ").unwrap_or_default();
-        for path in ["index.m3u8", "video/index.m3u8", "audio/1/1.m4s", "video/1/1.0.m4s", "video/1/init-1.mp4"] {
-            let from = from_elsewhere();
-            let by_query = format!("/live/private/{path}?t={token}");
-            let answer = walk.rig.http("GET", &by_query, &[("forwarded", &from)], None).await;
-            assert!(matches!(answer.status, 401 | 403 | 404), "{path} with {what} as ?t=: {}", answer.status);
+        let answer = walk.ask("GET", &format!("/embed/watch/private?t={token}"), None, None).await;
+        assert!(answer.head.contains("frame-ancestors 'none'"), "{what}: {}", answer.head);
+    }
+    let made = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/playback-tokens", None).await.body;
+    let good = format!("/embed/watch/private?t={}", made["token"].as_str().expect("a token"));
+    let answer = walk.ask("GET", &good, None, None).await;
+    assert!(answer.head.contains("frame-ancestors https://blog.example"), "{}", answer.head);
+}
+
+/// Publishes four seconds into the private room, so that there is something to refuse.
+async fn on_air(rig: &Rig) -> IngestHandle {
+    let room = RoomName::parse("private").expect("a name");
+    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
+    let encoder = rig.running.state().rooms.open_ingest(request).await.expect("admitted");
+    let source = Source { secs: 4.1, ..Source::default() };
+    encoder.send(source.tracks().into_iter().map(IngestItem::Track).collect()).await.expect("taken");
+    for arrival in source.frames() {
+        encoder.send(vec![IngestItem::Frame(arrival.track, arrival.frame)]).await.expect("taken");
+    }
+    encoder
+}
+
+#[tokio::test]
+async fn a_private_rooms_playlists_and_topic_open_to_nobody_else() {
+    let walk = walk(|_| {}).await;
+    let _encoder = on_air(&walk.rig).await;
+    let made = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/playback-tokens", None).await.body;
+    let good = made["token"].as_str().expect("a token").to_owned();
+    let playlist = loop {
+        let answer = walk.ask("GET", &format!("/live/private/video/index.m3u8?t={good}"), None, None).await;
+        if answer.status == 200 && answer.text.contains("#EXTINF") {
+            break answer.text;
+        }
+        tokio::task::yield_now().await;
+    };
+    let mut paths = vec!["index.m3u8".to_owned(), "video/index.m3u8".to_owned(), "audio/index.m3u8".to_owned()];
+    for tag in ["#EXT-X-MAP:", "#EXT-X-PART:", ""] {
+        let mut lines =
+            playlist.lines().filter(|line| if tag.is_empty() { !line.starts_with('#') } else { line.starts_with(tag) });
+        let line = lines.next().unwrap_or_else(|| panic!("{tag} in {playlist}"));
+        let uri = line.split("URI=\"").nth(1).unwrap_or(line);
+        paths.push(format!("video/{}", uri.split(['?', '"']).next().expect("a path")));
+    }
+    for path in &paths {
+        let answer = walk.ask("GET", &format!("/live/private/{path}?t={good}"), None, None).await;
+        assert_eq!(answer.status, 200, "{path} with the right token");
+        for (what, header) in walk.shown() {
+            let answer = walk.ask("GET", &format!("/live/private/{path}"), header, None).await;
+            assert!(matches!(answer.status, 401 | 404), "{path} with {what}: {}", answer.status);
+        }
+    }
+    for (what, bearer) in &walk.wrong {
+        let token = bearer.strip_prefix("Bearer ").unwrap_or_default();
+        for path in &paths {
+            let answer = walk.ask("GET", &format!("/live/private/{path}?t={token}"), None, None).await;
+            assert!(matches!(answer.status, 401 | 404), "{path} with {what} as ?t=: {}", answer.status);
         }
         let mut client = walk.rig.connect().await;
         let accepted = token.is_empty() || client.authenticate(token).await["ok"] == json!(true);
@@ -134,6 +237,9 @@ async fn a_private_rooms_playlists_and_topic_open_to_nobody_else() {
             assert_eq!(client.subscribe("room:private").await["error"]["code"], "not_found", "with {what}");
         }
     }
+    let mut client = walk.rig.connect().await;
+    client.authenticate(&good).await;
+    assert_eq!(client.subscribe("room:private").await["ok"], json!(true), "with the right token");
 }
 
 #[tokio::test]
@@ -168,12 +274,18 @@ async fn rtmp_takes_no_encoder_without_a_good_key() {
         ("an API token in a key's place", api_token.clone()),
         ("a path out of the application", "../private".to_owned()),
     ] {
-        let url = format!("rtmp://{address}/live/{name}");
-        let source = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-t", "1", "-c:v", "libx264", "-f", "flv"];
-        let push = move || Command::new("ffmpeg").args(["-v", "quiet"]).args(source).arg(&url).status();
-        let status = tokio::task::spawn_blocking(push).await.expect("it ends").expect("ffmpeg runs");
-        assert!(!status.success(), "published with {what}");
+        assert!(!push(format!("rtmp://{address}/live/{name}")).await, "published with {what}");
     }
     let room = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private", None).await.body;
     assert_eq!(room["live"]["state"], "offline");
+    let keys = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/stream-keys", None).await.body;
+    let good = keys["key"].as_str().expect("a key");
+    assert!(push(format!("rtmp://{address}/live/{good}")).await, "the same push goes through with a good key");
+}
+
+/// Pushes a second of picture; whether the server took it.
+async fn push(url: String) -> bool {
+    let source = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=5", "-t", "1", "-c:v", "libx264", "-f", "flv"];
+    let push = move || Command::new("ffmpeg").args(["-v", "quiet"]).args(source).arg(&url).status();
+    tokio::task::spawn_blocking(push).await.expect("it ends").expect("ffmpeg runs").success()
 }

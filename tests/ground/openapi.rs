@@ -13,6 +13,7 @@ const PAGES: &[&str] = &[
     "/sign-in",
     "/watch/{room}",
     "/embed/watch/{room}",
+    "/docs/problems",
     "/assets/{name}",
     "/client/v1.js",
     "/api/v1/openapi.json",

@@ -23,10 +23,11 @@ pub struct Rig {
     _data: TempDir,
 }
 
-/// The status line's code, the headers and the body of an HTTP answer.
+/// The status line's code, the headers and the body of an HTTP answer: as text, and as JSON if it is that.
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    pub text: String,
     pub body: Value,
 }
 
@@ -75,7 +76,7 @@ impl Rig {
     /// One request of the API with this token.
     pub async fn api(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
         let answer = self.http(method, path, &[("authorization", &format!("Bearer {token}"))], body).await;
-        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.body);
+        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
         answer
     }
 
@@ -87,11 +88,13 @@ impl Rig {
         headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
         request += &format!("content-length: {}\r\n\r\n{body}", body.len());
         stream.write_all(request.as_bytes()).await.expect("the request is written");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("the answer is read");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("the answer is read");
+        let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or(Value::Null) }
+        let text = body.to_owned();
+        Answer { status, head: head.to_owned(), body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
     }
 
     /// An upgrade request as a program sends it.
