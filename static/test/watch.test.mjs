@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { isFrozen, isReasonToRetry, liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
+import { isFrozen, isReasonToRetry, lacksRendition, liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
 
 test('the_view_follows_the_server_while_it_can_be_heard', () => {
   const base = { connection: 'open', isRefused: false, room: { state: 'live' }, isPlaying: false };
@@ -38,6 +38,12 @@ test('a_picture_is_frozen_after_seven_seconds_or_two_target_durations_unless_med
     const standstill = { sinceGrowthMs: 60_000, targetDurationSecs: null, ...change };
     assert.equal(isFrozen(standstill), expected, JSON.stringify(change));
   }
+});
+
+test('a_track_that_appears_later_is_known_by_its_rendition_report', () => {
+  assert.equal(lacksRendition(1, 0), true, 'sound joins a picture, or a picture joins sound');
+  assert.equal(lacksRendition(1, 1), false, 'both were there');
+  assert.equal(lacksRendition(0, 0), false, 'one track alone');
 });
 
 test('the_playback_token_goes_into_the_playlist_address', () => {

@@ -2,6 +2,7 @@
 
 import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
 import type { Engine, EngineHandlers, Quality } from './engine.js';
+import { lacksRendition } from './logic.js';
 
 /** Set by the build: the worker's file of our own origin, since a page with our policy runs no worker from elsewhere. */
 declare const __HLS_WORKER_PATH__: string;
@@ -58,6 +59,8 @@ export class HlsEngine implements Engine {
     this.hls.on(Hls.Events.MANIFEST_PARSED, () => handlers.onReady());
     this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
       if (!data.details.live) handlers.onEnded();
+      const others = data.details.renditionReports?.length ?? 0;
+      if (lacksRendition(others, this.hls.audioTracks.length)) handlers.onNewRendition();
     });
     this.hls.on(Hls.Events.ERROR, (_event, data) => this.failed(data));
   }

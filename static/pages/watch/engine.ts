@@ -14,6 +14,8 @@ export interface EngineHandlers {
   onReady(): void;
   /** Playback cannot go on with this engine; the player makes a new one when that may help. */
   onFatal(reason: string, isNetwork: boolean): void;
+  /** The stream has a track that the multivariant playlist did not name when this engine read it. */
+  onNewRendition(): void;
   /** The playlist says that the stream is over (EXT-X-ENDLIST). */
   onEnded(): void;
 }

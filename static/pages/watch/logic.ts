@@ -86,6 +86,14 @@ export function liveLatencySecs(byClock: number | null, byEdge: number | null): 
   return byClock;
 }
 
+/**
+ * A media playlist reports on every other rendition (EXT-X-RENDITION-REPORT), but the multivariant playlist is read only
+ * once: sound that begins later is among the first and not among the tracks, and so is a picture that joins sound alone.
+ */
+export function lacksRendition(reportedOthers: number, audioTracks: number): boolean {
+  return reportedOthers > audioTracks;
+}
+
 /** A picture that stands still for this long gets a new engine, whatever the target duration. A guess. */
 const FREEZE_REBUILD_MIN_MS = 7_000;
 /** Keyframes may be a target duration apart, and the one that playing waits for may be the next but one. */

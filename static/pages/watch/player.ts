@@ -14,6 +14,8 @@ const SAMPLE_EVERY_MS = 250;
 const REBUILD_BACKOFF = { firstMs: 400, maxMs: 6_000 };
 /** Playing for this long makes the next failure a first failure again. */
 const HEALTHY_MS = 10_000;
+/** A track that appears gets a new engine, but not one after the other. A guess. */
+const NEW_RENDITION_EVERY_MS = 30_000;
 /** Coming back from a pause further behind than this goes to the live edge. A guess. */
 const RESUME_BEHIND_SECS = 6;
 
@@ -38,6 +40,7 @@ export class Player {
   private lastMoveAt = 0;
   private lastBufferedEnd = 0;
   private lastGrowthAt = 0;
+  private lastNewRenditionAt = -Infinity;
   private startedMovingAt = 0;
   private rebuildTimer: number | undefined;
   /** False while the encoder is away: then a freeze is expected and a new engine would not help. */
@@ -178,6 +181,15 @@ export class Player {
     else this.rebuild(reason);
   }
 
+  private takeUpRendition(): void {
+    const now = performance.now();
+    if (this.engine === null || now - this.lastNewRenditionAt < NEW_RENDITION_EVERY_MS) return;
+    this.lastNewRenditionAt = now;
+    clearTimeout(this.rebuildTimer);
+    // Not at once: the engine is still telling its own parts what made it call.
+    this.rebuildTimer = setTimeout(() => this.rebuild('new rendition'));
+  }
+
   private dropEngine(reason: string): void {
     this.putOffFailure = null;
     this.failures.push(reason);
@@ -199,6 +211,7 @@ export class Player {
         if (!this.isPausedByViewer) void this.start();
       },
       onFatal: (reason: string, isNetwork: boolean) => this.failed(reason, isNetwork),
+      onNewRendition: () => this.takeUpRendition(),
       onEnded: () => {
         this.hasEnded = true;
         this.handlers.onChange();
