@@ -18,9 +18,10 @@ use crate::shards::{HlsSettings, Shards};
 use crate::tasks::Tasks;
 
 /// How far apart the discontinuity sequences of two runs begin, so that a player that stays open over a restart sees a
-/// number it has not seen. Small, because hls.js keeps an array with a place for each number below the current one: a
-/// Unix time there stops a browser for half a minute. A room with more interruptions in one run than this may repeat one.
-const DISCONTINUITIES_PER_RUN: u64 = 32;
+/// number it has not seen. Small, because hls.js keeps an array with a place for each number below the current one, which
+/// costs some 16 ns each: 16 ms after a thousand runs, but half a minute for a Unix time. A room with more interruptions
+/// in one run than this may repeat one.
+const DISCONTINUITIES_PER_RUN: u64 = 1_024;
 
 /// Media threads for `cores`. One for each two cores, because TLS, HTTP and the kernel's share need the rest; more
 /// than eight have not been measured.

@@ -8,8 +8,9 @@ section! {
         /// The length a part aims at. Shorter lowers the latency and costs requests; longer spares requests.
         part_ms: u32 = 333 => 100..=2_000,
         /// The least length of a segment, which ends at the first keyframe after it. At least three parts. Shorter lets
-        /// viewers join sooner; longer makes shorter playlists.
-        segment_min_ms: u32 = 2_000 => 500..=10_000,
+        /// viewers join sooner; longer makes shorter playlists. A second at least, because segments are numbered from the
+        /// time of the start in seconds, and the next start must find a number that was not used.
+        segment_min_ms: u32 = 2_000 => 1_000..=10_000,
         /// The longest wait for one whole group of pictures before the first playlist appears.
         first_playlist_secs: u32 = 10 => 1..=60,
         /// Memory for the media of all rooms together. When it is full the oldest segments of the largest room go first.
