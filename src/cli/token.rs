@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
+use telstar_store::TEXT_LEN_MAX;
 use telstar_units::RoomName;
 
 use super::small_runtime;
@@ -61,9 +62,22 @@ async fn mint(matches: &ArgMatches, data: &Data) -> anyhow::Result<Minted> {
         return Ok(data.authority.create_playback_token(&RoomFacts::from(&room), lifetime)?);
     }
     let identity = matches.get_one::<String>("identity").context("--identity is required")?;
+    let identity = checked_identity(identity)?;
     let granted = [("publish", Grant::Publish), ("subscribe", Grant::Subscribe)];
     let grants: Grants =
         granted.into_iter().filter(|(flag, _)| matches.get_flag(flag)).map(|(_, grant)| grant).collect();
+    if grants.is_empty() {
+        bail!("a room token without a grant opens nothing: add --publish, --subscribe or both");
+    }
     let lifetime = lifetime(ROOM_TOKEN_LIFETIME_SECS);
     Ok(data.authority.create_room_token(admin.id, name, identity, grants, lifetime).await?)
+}
+
+/// What the token's user is stored under. A longer one would be refused where it is first used, by whoever got it.
+fn checked_identity(identity: &str) -> anyhow::Result<&str> {
+    let identity = identity.trim();
+    if identity.is_empty() || identity.len() > TEXT_LEN_MAX || identity.chars().any(char::is_control) {
+        bail!("--identity: 1 to {TEXT_LEN_MAX} bytes, none of them a control character");
+    }
+    Ok(identity)
 }

@@ -1,9 +1,9 @@
-//! The section `[limits]`: what one client, or all together, may take of the server.
+//! The section `[limits]`: what one client, or all together, may take of the server. How many records there may be is fixed in `telstar-store`.
 
 use super::section::section;
 
 section! {
-    /// Limits of HTTP, WebSocket and the records behind them.
+    /// Limits of HTTP and WebSocket.
     Limits {
         /// HTTP and HTTPS connections at once. Beyond it a new one is closed and counted. Each costs about 20 KiB.
         http_connections_max: u32 = 10_000 => 10..=1_000_000,

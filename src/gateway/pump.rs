@@ -111,7 +111,8 @@ impl Pump {
 
 /// If the peer broke a rule, whether it was the length of a message; `None` when the connection itself is lost.
 fn broken(error: &axum::Error) -> Option<bool> {
-    // axum does not re-export the socket layer's error type; these are the words of tungstenite 0.29, and tests/ws_limits.rs holds them.
+    // axum does not re-export the socket layer's error type; these are the words of tungstenite 0.29, and
+    // tests/ws/messages.rs fails when they change.
     let text = error.to_string();
     if text.starts_with("Space limit exceeded") {
         return Some(true);

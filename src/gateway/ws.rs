@@ -47,7 +47,8 @@ pub fn router(state: &AppState) -> Router<AppState> {
         viewer_keys: state.viewer_keys.clone(),
         state: state.clone(),
     };
-    // GET over HTTP/1.1, CONNECT over HTTP/2 (RFC 8441 §4).
+    // GET over HTTP/1.1. The HTTP/2 server does not offer extended CONNECT (RFC 8441 §3), so a browser that came over
+    // HTTP/2 opens a connection of HTTP/1.1 for its socket. Any method, so that the wrong ones get a problem, too.
     Router::new().route(
         "/ws",
         any(move |method, client, headers, upgrade| open(gateway.clone(), method, client, headers, upgrade)),

@@ -191,6 +191,26 @@ fn a_sign_in_link_begins_with_the_public_address_of_the_server_that_runs() {
 }
 
 #[test]
+fn a_token_that_would_open_nothing_is_not_made() {
+    let (_folder, data) = folder();
+    let served = Served::start(&data, &[], &[]);
+    let long = "a".repeat(600);
+    for (identity, grants, says) in [
+        ("", &["--subscribe"][..], "--identity: 1 to"),
+        (" ", &["--subscribe"], "--identity: 1 to"),
+        (&long, &["--subscribe"], "--identity: 1 to"),
+        ("alice", &[], "--publish, --subscribe or both"),
+    ] {
+        let output = run(&data, &[&["token", "--room", "demo", "--identity", identity][..], grants].concat());
+        assert!(!output.status.success() && output.stdout.is_empty(), "{identity:.9} {grants:?}");
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+    }
+    let output = run(&data, &["token", "--admin", "--expires-in", "2592001"]);
+    assert!(stderr(&output).contains("1 to 2592000 seconds"), "{}", stderr(&output));
+    served.end();
+}
+
+#[test]
 fn a_token_needs_a_kind_and_a_server_that_was_started() {
     let (_folder, data) = folder();
     for arguments in [
