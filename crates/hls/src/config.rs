@@ -57,6 +57,10 @@ pub(crate) const TARGET_DURATION_SECS_MIN: u64 = 2;
 /// interval is 250 frames, which is 4.2 s at 60 frames per second.
 pub(crate) const KEYFRAME_INTERVAL_WARN_SECS: f64 = 4.1;
 
+/// The longest time from decoding a keyframe to showing it that is believed, in seconds. H.264 reorders at most 16 frames
+/// (Annex A.3.1), which is 2 s at 8 frames per second; more is a wrong stamp.
+pub(crate) const REORDER_DELAY_MAX_SECS: i64 = 2;
+
 /// How far a decode time may be written before the source's, so that a late frame does not stretch a part beyond the part
 /// target. Presentation times are not touched. Beyond it (less than one frame a second, or so) the part is stretched.
 pub(crate) const DECODE_EARLY_MAX: Duration = Duration::from_millis(1_000);

@@ -148,6 +148,8 @@ struct EpochState {
     /// Seconds added to every time so that none is negative, the same for all tracks.
     shift_secs: Option<i64>,
     clock: Option<WallClock>,
+    /// What video's decode times are put off by, see [`Packager::handle_frame`]; `None` until its first keyframe.
+    reorder_delay: Option<i64>,
 }
 
 impl EpochState {
@@ -212,6 +214,7 @@ impl Packager {
             running: false,
             shift_secs: None,
             clock: None,
+            reorder_delay: None,
         });
         for track in tracks {
             self.add_track(now, track);
@@ -224,6 +227,12 @@ impl Packager {
     }
 
     /// The next frame of a track, in decode order.
+    ///
+    /// An encoder with B-frames stamps each keyframe's decode time a few frames before its presentation time. Inside,
+    /// video's decode times are put off by that much, so that a segment begins when its keyframe is shown: its program
+    /// date time and the place where audio is cut are then those of the picture. hls.js, which places renditions by their
+    /// dates, otherwise looks for sound behind the end of what there is, and stalls. What is written into boxes are the
+    /// source's own times.
     pub fn handle_frame(&mut self, now: Instant, track: TrackId, frame: &Frame) {
         let kind = self.epoch.as_ref().and_then(|epoch| {
             let of = |info: &Option<TrackInfo>| info.as_ref().filter(|info| info.id == track).map(TrackInfo::kind);
@@ -231,7 +240,11 @@ impl Packager {
         });
         match kind {
             None => self.counters.frames_dropped += 1,
-            Some(kind) => self.accept(now, kind, frame),
+            Some(MediaKind::Audio) => self.accept(now, MediaKind::Audio, frame),
+            Some(MediaKind::Video) => {
+                let frame = self.put_off(frame);
+                self.accept(now, MediaKind::Video, &frame);
+            }
         }
         self.expire(now);
         self.publish(now);

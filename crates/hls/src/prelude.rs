@@ -169,10 +169,13 @@ impl Prelude {
         Some(video.span.first.timescale.seconds(video.longest_gop.max(open)))
     }
 
-    /// The earliest decode time, for shifting a timeline that begins before zero.
-    pub fn earliest_secs(&self) -> f64 {
-        let starts = [self.video.as_ref().map(|video| video.span.first), self.audio.as_ref().map(|span| span.first)];
-        starts.into_iter().flatten().map(|at| at.timescale.seconds(at.ticks)).fold(0.0, f64::min)
+    /// The earliest decode time that will be written, for shifting a timeline that begins before zero. Video's are
+    /// written `video_lead_secs` earlier than they are here.
+    pub fn earliest_secs(&self, video_lead_secs: f64) -> f64 {
+        let secs = |at: Moment| at.timescale.seconds(at.ticks);
+        let video = self.video.as_ref().map(|video| secs(video.span.first) - video_lead_secs);
+        let audio = self.audio.as_ref().map(|span| secs(span.first));
+        [video, audio].into_iter().flatten().fold(0.0, f64::min)
     }
 
     /// The frames in order of decode time, so that both tracks are cut at the same places however they arrived.

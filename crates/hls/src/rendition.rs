@@ -120,6 +120,11 @@ impl Rendition {
         self.hint_next_segment = false;
     }
 
+    /// See [`OpenPart::set_decode_lead`].
+    pub fn set_decode_lead(&mut self, ticks: i64) {
+        self.part.set_decode_lead(ticks);
+    }
+
     /// From the next segment on, samples need `bytes`.
     pub fn add_init(&mut self, number: u32, bytes: Bytes) {
         self.inits.push(Init { epoch: self.place.epoch, number, bytes });

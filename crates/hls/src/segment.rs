@@ -106,11 +106,18 @@ pub(crate) struct OpenPart {
     timescale: Timescale,
     sequence_number: u32,
     samples: Vec<Sample>,
+    /// What the decode times that are written lie before those that the lanes count with.
+    decode_lead: i64,
 }
 
 impl OpenPart {
     pub fn new(kind: MediaKind, timescale: Timescale) -> OpenPart {
-        OpenPart { kind, timescale, sequence_number: 0, samples: Vec::new() }
+        OpenPart { kind, timescale, sequence_number: 0, samples: Vec::new(), decode_lead: 0 }
+    }
+
+    /// From now on decode times are written `ticks` earlier, and composition offsets are that much greater.
+    pub fn set_decode_lead(&mut self, ticks: i64) {
+        self.decode_lead = ticks;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -143,10 +150,11 @@ impl OpenPart {
                 duration: u32::try_from((end - sample.dts).max(0)).unwrap_or(u32::MAX),
                 size: u32::try_from(sample.payload.len()).expect("frames are limited to far below 4 GiB"),
                 sync: sample.sync,
-                composition_offset: sample.pts - sample.dts,
+                composition_offset: sample.pts - sample.dts + self.decode_lead,
             })
             .collect();
-        let decode_time = u64::try_from(start).expect("the packager shifts an epoch so that no time is negative");
+        let decode_time =
+            u64::try_from(start - self.decode_lead).expect("the packager shifts an epoch so that no time is negative");
         self.sequence_number = self.sequence_number.wrapping_add(1);
         let header = boxes::part_header(self.kind, self.sequence_number, decode_time, &entries);
         let independent = samples.iter().any(|sample| sample.sync);

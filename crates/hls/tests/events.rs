@@ -22,6 +22,28 @@ fn seconds_warned(room: &Room) -> Vec<f64> {
 }
 
 #[test]
+fn a_segments_date_is_that_of_its_first_picture_and_sound_has_the_same_calendar() {
+    let (room, _) = check(Source { b_frames: 3, ..Source::default() }, Expect::default());
+    let shown: Vec<i64> =
+        room.checker.samples(MediaKind::Video).iter().filter(|s| s.sync).map(|s| s.pts / 90).collect();
+    let video = room.checker.segments(MediaKind::Video);
+    let zero = millis_of(&video[0].date_time) - shown[0];
+    for (segment, shown) in video.iter().zip(&shown) {
+        assert!(
+            (millis_of(&segment.date_time) - shown - zero).abs() <= 1,
+            "{segment:?} shows its keyframe at {shown} ms"
+        );
+    }
+    let first = &room.checker.samples(MediaKind::Audio)[0];
+    let mut heard = first.pts as f64 / 48.0;
+    for segment in room.checker.segments(MediaKind::Audio) {
+        let date = (millis_of(&segment.date_time) - zero) as f64;
+        assert!((date - heard).abs() <= 1.5, "{segment:?} is heard at {heard} ms");
+        heard += segment.whole.as_ref().map_or(0.0, |(_, secs)| secs * 1_000.0);
+    }
+}
+
+#[test]
 fn a_group_of_a_minute_is_cut_at_ten_seconds_and_counted() {
     let source = Source { rate: Some(Rate::Constant(25.0)), gop_frames: 1_500, secs: 130.0, ..Source::default() };
     let (room, _) = check(source, Expect { keyframes_in_time: false, ..Expect::default() });

@@ -5,10 +5,20 @@ use std::time::Instant;
 use telstar_media::{Frame, MediaKind};
 
 use super::{Effect, Packager, Warning};
-use crate::config::KEYFRAME_INTERVAL_WARN_SECS;
+use crate::config::{KEYFRAME_INTERVAL_WARN_SECS, REORDER_DELAY_MAX_SECS};
 use crate::lane::Moment;
 
 impl Packager {
+    /// The frame with its decode time put off by what the epoch's first keyframe is shown after it is decoded.
+    pub(super) fn put_off(&mut self, frame: &Frame) -> Frame {
+        let Some(epoch) = &mut self.epoch else { return frame.clone() };
+        if frame.key && epoch.reorder_delay.is_none() {
+            let second = epoch.video.as_ref().map_or(0, |track| i64::from(track.timescale.hz()));
+            epoch.reorder_delay = Some((frame.pts - frame.dts).clamp(0, REORDER_DELAY_MAX_SECS * second));
+        }
+        Frame { dts: frame.dts + epoch.reorder_delay.unwrap_or(0), ..frame.clone() }
+    }
+
     pub(super) fn accept_video(&mut self, now: Instant, frame: &Frame) {
         let Some(video) = &self.video else {
             return self.accept_late_video(now, frame);

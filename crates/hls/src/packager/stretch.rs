@@ -41,7 +41,9 @@ impl Packager {
         let Some(mut epoch) = self.epoch.take() else { return };
         let target_duration_secs = self.target_duration_secs.unwrap_or(self.prelude.target_duration_secs(&self.config));
         self.target_duration_secs = Some(target_duration_secs);
-        let shift = *epoch.shift_secs.get_or_insert((-self.prelude.earliest_secs()).ceil() as i64);
+        let video_hz = epoch.video.as_ref().map_or(1, |track| track.timescale.hz());
+        let lead_secs = epoch.reorder_delay.unwrap_or(0) as f64 / f64::from(video_hz);
+        let shift = *epoch.shift_secs.get_or_insert((-self.prelude.earliest_secs(lead_secs)).ceil() as i64);
         if let Some(clock) = &mut epoch.clock {
             clock.media_micros += shift * 1_000_000;
         }
@@ -80,6 +82,7 @@ impl Packager {
         let mut rendition = self.continue_rendition(previous, MediaKind::Video, track.timescale);
         rendition.add_init(number, init);
         rendition.set_part_target(part_target_ms);
+        rendition.set_decode_lead(self.epoch.as_ref().and_then(|epoch| epoch.reorder_delay).unwrap_or(0));
         self.frame_rate = Some((1_000.0 / interval_secs).round() / 1_000.0).filter(|rate| rate.is_finite());
         let limits = Limits::new(&self.config, track.timescale, target_duration_secs, part_target_ms);
         self.video = Some(VideoLane::new(rendition, limits, clock, config));

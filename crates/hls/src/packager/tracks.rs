@@ -38,7 +38,7 @@ impl Packager {
         }
         if let Some(epoch) = &mut self.epoch {
             match kind {
-                MediaKind::Video => epoch.video = Some(track),
+                MediaKind::Video => (epoch.video, epoch.reorder_delay) = (Some(track), None),
                 MediaKind::Audio => epoch.audio = Some(track),
             }
         }
