@@ -59,8 +59,11 @@ impl AudioLane {
         }
     }
 
-    /// Goes on with other sound, from the next segment on. The one before must be over.
+    /// Goes on with other sound, from the next segment on. The one before is over.
     pub fn convert(&mut self, track: TrackId, timescale: Timescale, limits: Limits, config: Arc<CodecConfig>) {
+        if let Some(end) = self.end {
+            self.rendition.close_segment(end);
+        }
         let place = self.rendition.place();
         self.rendition.resume(place, timescale);
         (self.track, self.limits, self.config) = (track, limits, config);

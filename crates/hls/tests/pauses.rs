@@ -170,3 +170,37 @@ fn sound_that_comes_after_its_time_was_given_up_is_dropped_and_the_rest_goes_on_
     let gaps: Vec<u64> = segments.iter().filter(|segment| segment.gap).map(|segment| segment.msn - UNIX_SECS).collect();
     assert_eq!(gaps, [5, 6, 7]);
 }
+
+/// Frames whose sound is of another configuration at the milliseconds that `is_other` names.
+fn with_other_config(source: &Source, is_other: impl Fn(i64) -> bool) -> Vec<Arrival> {
+    let other = Source { rate: None, audio_hz: Some(44_100), ..source.clone() }.frames().remove(0).frame.config;
+    let mut frames = source.frames();
+    let is_other = |arrival: &Arrival| arrival.track == AUDIO && is_other(arrival.at_ms);
+    frames.iter_mut().filter(|arrival| is_other(arrival)).for_each(|arrival| arrival.frame.config = other.clone());
+    frames
+}
+
+#[test]
+fn sound_that_changes_to_and_fro_within_a_group_breaks_only_at_segments() {
+    let source = Source { secs: 16.0, ..Source::default() };
+    let frames = with_other_config(&source, |ms| (9_000..9_300).contains(&ms) || ms >= 10_300);
+    let room = played(&source, &frames);
+    assert_eq!(room.checker.samples(MediaKind::Video).len(), 480, "no picture is lost");
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        assert_eq!(broken_at(&room, kind), [5, 6], "{kind:?}");
+    }
+}
+
+#[test]
+fn sound_that_lags_and_changes_before_the_picture_stops_goes_on() {
+    let source = Source { secs: 16.0, ..Source::default() };
+    let mut frames = with_other_config(&source, |ms| ms >= 9_700);
+    // Video is past the boundary at 10 s when the sound from before it comes, and then stops.
+    frames.retain(|arrival| arrival.track == AUDIO || arrival.at_ms < 10_500);
+    frames.iter_mut().filter(|arrival| arrival.track == AUDIO).for_each(|arrival| arrival.at_ms += 400);
+    frames.sort_by_key(|arrival| arrival.at_ms);
+    let room = played(&source, &frames);
+    let audio = room.checker.segments(MediaKind::Audio);
+    assert_eq!(audio.iter().filter(|segment| segment.discontinuity).count(), 1);
+    assert!(room.checker.samples(MediaKind::Audio).len() > 15 * 48_000 / 1_024, "{:?}", room.counters());
+}

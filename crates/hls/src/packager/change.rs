@@ -8,6 +8,7 @@ use telstar_media::Frame;
 
 use super::Packager;
 use super::sound::Held;
+use crate::audio::AudioLane;
 use crate::config::HELD_FRAMES_MAX;
 use crate::lane::{Boundary, Limits, Moment};
 
@@ -63,6 +64,13 @@ impl Packager {
         }
     }
 
+    /// The old sound goes on behind the boundary after all: the new sound needs another one.
+    pub(super) fn resume_old_sound(&mut self) {
+        if let SoundChange::Cut(_) = self.sound_change {
+            self.sound_change = SoundChange::None;
+        }
+    }
+
     /// Video has ended its segment for a change of sound: so does sound.
     pub(super) fn cut_for_sound_change(&mut self, boundary: Boundary) {
         if let Some(audio) = &mut self.audio {
@@ -98,14 +106,19 @@ impl Packager {
     /// Goes over to the sound of `held`. Returns whether it can be carried.
     pub(super) fn convert_sound(&mut self, held: &Held, forced: bool) -> bool {
         let Some((number, init)) = self.make_init(&held.frame.config, held.timescale) else {
-            // The sound is over; what comes of this track is counted as surplus.
+            // The sound is over; what waits, and what comes of this track, is counted as surplus.
+            self.counters.frames_dropped += self.held.len() as u64;
+            self.held.clear();
             if let Some(epoch) = &mut self.epoch {
                 epoch.audio = None;
             }
             return false;
         };
         if forced {
+            // Boundaries that the old sound has not reached, it never will.
+            self.audio.as_mut().map(AudioLane::take_boundaries);
             self.force_boundary(true);
+            self.audio.as_mut().map(AudioLane::take_boundaries);
         }
         self.sound_change = SoundChange::None;
         let part_target_ms = self.audio_part_target_ms(&held.frame, held.timescale);

@@ -90,7 +90,10 @@ impl Packager {
             }
             let Some(held) = self.held.pop_front() else { return };
             let usable = match step {
-                Step::Pass => true,
+                Step::Pass => {
+                    self.resume_old_sound();
+                    true
+                }
                 Step::Convert { forced } => self.convert_sound(&held, forced),
                 Step::Drop | Step::Wait => false,
             };
