@@ -10,7 +10,6 @@ use telstar_rtmp::chunk::{ChunkWriter, message_type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-#[allow(dead_code, reason = "shared with the tests of the RTMP core, which use all of it")]
 #[path = "../crates/rtmp/tests/support/mod.rs"]
 mod encoder;
 #[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]

@@ -16,7 +16,7 @@ pub enum LiveState {
     Waiting,
     /// There is something to watch.
     Live,
-    /// The encoder was lost a moment ago and may come back.
+    /// The encoder was lost a moment ago and may come back, or is back with nothing new to watch yet.
     Reconnecting,
 }
 
