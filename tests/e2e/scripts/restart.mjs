@@ -64,9 +64,12 @@ async function judge(results, what, viewers, documents, encoder, from) {
   }));
 }
 
-const mediaPlaylist = async (room) => {
+async function mediaPlaylist(room) {
   const { variants } = parseMultivariant(await (await fetch(room.playlist)).text(), room.playlist);
   return parseMedia(await (await fetch(variants[0].url)).text(), variants[0].url);
-};
+}
+
 /** Discontinuities so far: those that left the window are in the sequence number. */
-const discontinuities = (list) => list.discontinuitySequence + [...list.segments, list.tail].filter((s) => s.discontinuity).length;
+function discontinuities(list) {
+  return list.discontinuitySequence + [...list.segments, list.tail].filter((s) => s.discontinuity).length;
+}

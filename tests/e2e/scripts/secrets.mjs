@@ -70,7 +70,7 @@ await results.during(async () => {
   results.check('no credential lies in clear in the data folder', clear.length === 0, { files: clear.map((f) => path.relative(server.data, f)) });
   const loose = files(server.data).filter((file) => (statSync(file).mode & 0o077) !== 0);
   results.check('only the owner can read the data folder', (statSync(server.data).mode & 0o077) === 0 || loose.length === 0, { folder: (statSync(server.data).mode & 0o777).toString(8), loose: loose.map((f) => path.relative(server.data, f)) });
-  results.check('the log was at its most talkative', /TRACE/i.test(server.log), { lines: server.log.split('\n').length });
+  results.check('the log was at its most talkative', / DEBUG /.test(server.log), { lines: server.log.split('\n').length });
 });
 process.exit();
 

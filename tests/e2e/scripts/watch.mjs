@@ -1,6 +1,7 @@
 // Acceptance line 1 with our own page: only what the terminal and the page show is used. Sign in, go live, ffmpeg with
 // a real clip, watch in Chromium and in Firefox. Screenshots of each step, wide and narrow.
 
+import path from 'node:path';
 import { DESKTOP, PHONE, openChromium, openFirefox } from '../lib/browsers.mjs';
 import { publishClocked } from '../lib/encoders.mjs';
 import { realClip } from '../lib/clips.mjs';
@@ -27,8 +28,9 @@ await results.during(async () => {
   server.keepSecret(boxes.key);
   await shots(studio, 'go-live-waiting');
 
-  const command = pasted(banner.ffmpegLine, await realClip(), `${boxes.server}/${boxes.key}`);
-  results.figure('publish_command', command.join(' ').replaceAll(boxes.key, 'STREAM_KEY'));
+  const clip = await realClip();
+  const command = pasted(banner.ffmpegLine, clip, `${boxes.server}/${boxes.key}`);
+  results.figure('publish_command', command.join(' ').replaceAll(boxes.key, 'STREAM_KEY').replaceAll(clip, path.basename(clip)));
   const encoder = start('encoder', command[0], command.slice(1));
   await until('the page to say that the room is live', 40_000, () => studio.evaluate((title) => document.body.innerText.includes(title) && /h\.?264/i.test(document.body.innerText), TITLE));
   await sleep(2000);
@@ -81,10 +83,8 @@ async function goLive({ raw }) {
 /** The ffmpeg line of the terminal with the clip and the address put in, as a person edits it. */
 function pasted(line, clip, url) {
   const words = line.match(/"[^"]*"|'[^']*'|\S+/g).map((word) => word.replace(/^["']|["']$/g, ''));
-  const input = words.indexOf('-i') + 1;
-  words[input] = clip;
-  // The clip is shorter than a minute.
-  words.splice(input - 1, 0, '-stream_loop', '-1');
+  // The two inputs of the test picture go; the clip is shorter than a minute.
+  words.splice(words.indexOf('-re') + 1, words.indexOf('-c:v') - words.indexOf('-re') - 1, '-stream_loop', '-1', '-i', clip);
   words[words.length - 1] = url;
   return [words[0], '-nostdin', '-hide_banner', '-loglevel', 'warning', ...words.slice(1)];
 }
