@@ -160,6 +160,7 @@ struct Server {
     child: Child,
     folder: tempfile::TempDir,
     http: String,
+    https: String,
     rtmp: String,
 }
 
@@ -195,7 +196,7 @@ impl Server {
         // Whoever prints into a closed pipe dies, so the rest is read for as long as there is any.
         std::thread::spawn(move || lines.for_each(drop));
         let text = |key: &str| addresses[key].as_str().expect("an address is a string").to_owned();
-        Server { child, folder, http: text("http"), rtmp: text("rtmp") }
+        Server { child, folder, http: text("http"), https: text("https"), rtmp: text("rtmp") }
     }
 
     /// Runs a script that must succeed and returns what it printed.
@@ -216,6 +217,10 @@ impl Server {
             .env("PATH", path)
             .env("TELSTAR_DATA", self.folder.path().join("telstar-data"))
             .env("HTTP", format!("http://{}", self.http))
+            // A reader's commands know the server's ports, which are the defaults; here another program may have those.
+            .env("TELSTAR_HTTP", &self.http)
+            .env("TELSTAR_HTTPS", &self.https)
+            .env("TELSTAR_RTMP", &self.rtmp)
             .stdin(Stdio::null())
             .output()
             .expect("bash runs");
