@@ -3,6 +3,8 @@
 //! In: a bound listener, perhaps a TLS configuration, the router. Out: served connections: HTTP/1.1 in the clear, HTTP/2
 //! or HTTP/1.1 by ALPN over TLS. It knows nothing of what the router answers.
 
+mod streams;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,13 +17,15 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::config::Limits;
+use self::streams::Streams;
+use crate::config::address::IpRange;
+use crate::config::{Config, Limits};
 use crate::metrics::Metrics;
+use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
 
 /// Bytes of one HTTP/1.1 header block, and its read buffer. A cookie, a token and a browser's headers need 2 KiB.
@@ -38,6 +42,8 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// A peer that acknowledges nothing of what we sent for this long is gone, also when it advertises an empty window.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+/// How often an HTTP/2 connection is looked at for streams that stand still, and for none at all.
+const H2_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -55,16 +61,19 @@ pub struct Peer {
 pub struct HttpServer {
     router: Router,
     limits: Limits,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    trusted_proxies: Arc<[IpRange]>,
     tasks: Tasks,
     metrics: Arc<Metrics>,
 }
 
 impl HttpServer {
-    /// A server of `router`. The connection limit counts over all its listeners.
-    pub fn new(router: Router, limits: &Limits, tasks: Tasks, metrics: Arc<Metrics>) -> HttpServer {
-        let slots = Arc::new(Semaphore::new(limits.http_connections_max as usize));
-        HttpServer { router, limits: limits.clone(), slots, tasks, metrics }
+    /// A server of `router`. The connection limits count over all its listeners.
+    pub fn new(router: Router, config: &Config, tasks: Tasks, metrics: Arc<Metrics>) -> HttpServer {
+        let limits = config.limits.clone();
+        let slots = Slots::new(limits.http_connections_max, limits.http_connections_per_address_max);
+        let trusted_proxies = config.general.trusted_proxies.as_slice().into();
+        HttpServer { router, limits, slots, trusted_proxies, tasks, metrics }
     }
 
     /// Accepts on `listener` until the doors close; connections end when the task set stops.
@@ -94,7 +103,10 @@ impl HttpServer {
 
     /// Starts a connection's task, or closes it at once when there are too many.
     fn admit(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+        // Behind a proxy are many people; the limits that count their addresses are further in.
+        let is_proxy = self.trusted_proxies.iter().any(|range| range.contains(address.ip()));
+        let is_exempt = is_proxy || address.ip().to_canonical().is_loopback();
+        let Some(slot) = self.slots.take(address.ip(), is_exempt) else {
             self.metrics.http_refused_connections.add(1);
             return;
         };
@@ -102,12 +114,12 @@ impl HttpServer {
         let open = self.metrics.http_connections_count.enter();
         let server = self.clone();
         self.tasks.spawn("http connection", async move {
-            server.serve(stream, address, tls).await;
-            drop((slot, open));
+            server.serve(stream, address, tls, slot).await;
+            drop(open);
         });
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, _slot: Slot) {
         // Parts are written whole; waiting for more would only add latency.
         let _ = stream.set_nodelay(true);
         let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
@@ -139,7 +151,7 @@ impl HttpServer {
             // It also bounds an idle connection: the wait for the next request's header is such a read.
             .header_read_timeout(Duration::from_secs(self.limits.header_timeout_secs.into()))
             .max_buf_size(H1_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), self.service(peer))
+            .serve_connection(TokioIo::new(stream), self.service(peer, None))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         // Cancel-safe: the connection is polled by reference and goes on after the other branch.
@@ -151,6 +163,7 @@ impl HttpServer {
     }
 
     async fn serve_http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let streams = Streams::new();
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.h2_streams_max)
@@ -158,19 +171,29 @@ impl HttpServer {
             .initial_connection_window_size(H2_WINDOW_BYTES)
             .keep_alive_interval(H2_PING_INTERVAL)
             .keep_alive_timeout(H2_PING_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), self.service(peer));
+            .serve_connection(TokioIo::new(stream), self.service(peer, Some(streams.clone())));
         let mut connection = std::pin::pin!(connection);
-        // Cancel-safe: the connection is polled by reference and goes on after the other branch.
-        tokio::select! {
-            outcome = &mut connection => return log_end(outcome),
-            () = self.tasks.stopping() => connection.as_mut().graceful_shutdown(),
+        let mut stopping = std::pin::pin!(self.tasks.stopping());
+        let mut sweep = tokio::time::interval(H2_SWEEP_INTERVAL);
+        let mut goes_on = true;
+        loop {
+            // Cancel-safe: the connection and the token are polled by reference, and an interval loses no tick.
+            let ends = tokio::select! {
+                outcome = &mut connection => return log_end(outcome),
+                () = &mut stopping, if goes_on => true,
+                _ = sweep.tick() => streams.sweep(),
+            };
+            if ends && goes_on {
+                goes_on = false;
+                connection.as_mut().graceful_shutdown();
+            }
         }
-        log_end(connection.await);
     }
 
     fn service(
         &self,
         peer: Peer,
+        streams: Option<Streams>,
     ) -> impl hyper::service::Service<
         Request<Incoming>,
         Response = Response<Body>,
@@ -181,7 +204,15 @@ impl HttpServer {
         let router = self.router.clone();
         hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            router.clone().oneshot(request.map(Body::new))
+            let stream = streams.as_ref().map(Streams::open);
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move {
+                let response = answer.await?;
+                Ok(match stream {
+                    Some(stream) => stream.watch(response),
+                    None => response,
+                })
+            }
         })
     }
 }

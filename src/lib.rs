@@ -26,6 +26,7 @@ pub mod rooms;
 pub mod routes;
 pub mod server;
 pub mod shards;
+mod slots;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

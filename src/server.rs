@@ -162,7 +162,7 @@ impl Listeners {
 
 fn accept(listeners: Listeners, state: &AppState) {
     let tasks = state.tasks.clone();
-    let http = HttpServer::new(routes::router(state), &state.config.limits, tasks.clone(), Arc::clone(&state.metrics));
+    let http = HttpServer::new(routes::router(state), &state.config, tasks.clone(), Arc::clone(&state.metrics));
     if let Some(listener) = listeners.http {
         http.listen(listener, None);
     }

@@ -7,6 +7,5 @@ mod admission;
 mod bitrate;
 mod connection;
 mod rtmp;
-mod slots;
 
 pub use rtmp::RtmpServer;

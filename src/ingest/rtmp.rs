@@ -11,12 +11,12 @@ use tracing::{Instrument, info_span, warn};
 
 use super::admission::Admission;
 use super::connection::{Connection, Settings};
-use super::slots::{Slot, Slots};
 use crate::auth::Authority;
 use crate::config;
 use crate::door::Doorkeeper;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
+use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
 
 /// The pause after a failed accept, which mostly means that file descriptors have run out.
@@ -76,7 +76,7 @@ impl RtmpServer {
 
     /// Starts a connection's task, or closes it at once when there are too many.
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
-        let Some(slot) = self.slots.take(address.ip()) else {
+        let Some(slot) = self.slots.take(address.ip(), false) else {
             self.metrics.rtmp_refused_connections.add(1);
             return;
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The open connections of one kind. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     all_max: usize,
     per_address_max: usize,
     taken: Arc<Mutex<Taken>>,
@@ -20,22 +20,22 @@ struct Taken {
 }
 
 /// One open connection. Dropping it frees the slot.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     slots: Slots,
     address: IpAddr,
 }
 
 impl Slots {
-    pub(super) fn new(all_max: u32, per_address_max: u32) -> Slots {
+    pub(crate) fn new(all_max: u32, per_address_max: u32) -> Slots {
         Slots { all_max: all_max as usize, per_address_max: per_address_max as usize, taken: Arc::default() }
     }
 
-    /// A slot for a connection from `address`, if there is one.
-    pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
+    /// A slot for a connection from `address`, if there is one. One that is exempt counts for all of them together only.
+    pub(crate) fn take(&self, address: IpAddr, is_exempt: bool) -> Option<Slot> {
         let address = household(address);
         let mut taken = self.taken();
         let here = taken.by_address.get(&address).copied().unwrap_or(0);
-        if taken.all >= self.all_max || here >= self.per_address_max {
+        if taken.all >= self.all_max || (here >= self.per_address_max && !is_exempt) {
             return None;
         }
         taken.all += 1;
@@ -75,18 +75,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_is_exempt_is_limited_with_all_others_only() {
+        let slots = Slots::new(3, 1);
+        let proxy: IpAddr = [127, 0, 0, 1].into();
+        let held: Vec<Slot> = (0..4).filter_map(|_| slots.take(proxy, true)).collect();
+        assert_eq!(held.len(), 3);
+        drop(held);
+        assert!(slots.taken().by_address.is_empty());
+    }
+
+    #[test]
     fn slots_are_limited_in_all_and_per_address_and_come_back() {
         let slots = Slots::new(3, 2);
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let first = slots.take(address("10.0.0.1"));
-        let _second = slots.take(address("::ffff:10.0.0.1")).expect("the same address, its second");
-        assert!(first.is_some() && slots.take(address("10.0.0.1")).is_none());
-        let third = slots.take(address("2001:db8::1"));
-        assert!(third.is_some() && slots.take(address("10.0.0.2")).is_none(), "three in all");
+        let first = slots.take(address("10.0.0.1"), false);
+        let _second = slots.take(address("::ffff:10.0.0.1"), false).expect("the same address, its second");
+        assert!(first.is_some() && slots.take(address("10.0.0.1"), false).is_none());
+        let third = slots.take(address("2001:db8::1"), false);
+        assert!(third.is_some() && slots.take(address("10.0.0.2"), false).is_none(), "three in all");
         drop(first);
-        let _fourth = slots.take(address("2001:db8::ffff")).expect("the same /64, its second");
+        let _fourth = slots.take(address("2001:db8::ffff"), false).expect("the same /64, its second");
         drop(third);
-        assert!(slots.take(address("10.0.0.1")).is_some());
+        assert!(slots.take(address("10.0.0.1"), false).is_some());
         assert_eq!(slots.taken().by_address.len(), 2);
     }
 }
