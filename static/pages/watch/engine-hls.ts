@@ -62,6 +62,7 @@ export class HlsEngine implements Engine {
       const others = data.details.renditionReports?.length ?? 0;
       if (lacksRendition(others, this.hls.audioTracks.length)) handlers.onNewRendition();
     });
+    this.hls.once(Hls.Events.FRAG_LOADING, () => this.startWhereItPlays());
     this.hls.on(Hls.Events.ERROR, (_event, data) => this.failed(data));
   }
 
@@ -106,6 +107,15 @@ export class HlsEngine implements Engine {
       bandwidthBps: Number.isFinite(this.hls.bandwidthEstimate) ? this.hls.bandwidthEstimate : null,
       targetLatencySecs: this.hls.targetLatency,
     };
+  }
+
+  /**
+   * hls.js loads the group of pictures before its starting place and seeks once something is there; with a long group a
+   * picture from its beginning would be shown for a moment. An element without data takes the place as where to begin.
+   */
+  private startWhereItPlays(): void {
+    const start = this.hls.startPosition;
+    if (start > 0 && this.video.readyState === HTMLMediaElement.HAVE_NOTHING) this.video.currentTime = start;
   }
 
   private failed(data: ErrorData): void {
