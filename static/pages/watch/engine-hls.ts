@@ -15,6 +15,15 @@ const CATCH_UP_RATE = 1.06;
 const LATENCY_MAX_TARGET_DURATIONS = 8;
 
 /**
+ * How near the end of a segment hls.js takes it for loaded and looks for the next one. The default of a quarter of a
+ * second is longer than the last part of a segment of sound may be, which would be left out. Lower than the shortest
+ * frame of sound, 20 ms of Opus; higher than what rounding to milliseconds takes: hls.js 1.7 uses none at all while it
+ * loads parts, and stops for good where the media ends a millisecond before the playlist's sum, so the package is held
+ * at 1.6.
+ */
+const LOOK_UP_TOLERANCE_SECS = 0.01;
+
+/**
  * Tries of a playlist before hls.js calls it fatal. While an encoder is away nothing new comes, and hls.js takes the
  * larger of three part targets and 0.8 target durations (1.6 s of 2) for the limit of a blocking reload whatever the
  * policy says, so each reload of both playlists times out and counts. Lower: an outage within the time in which the
@@ -51,9 +60,10 @@ export class HlsEngine implements Engine {
       // Lower saves memory; higher lets a viewer pause briefly without losing the place.
       backBufferLength: 30,
       maxBufferLength: 20,
+      maxFragLookUpTolerance: LOOK_UP_TOLERANCE_SECS,
       playlistLoadPolicy: PLAYLIST_POLICY,
     });
-    // Set afterwards: as a constructor option hls.js 1.7 takes it only together with a distance from the edge in
+    // Set afterwards: as a constructor option hls.js takes it only together with a distance from the edge in
     // target durations, which would replace the server's.
     this.hls.config.liveMaxLatencyDurationCount = LATENCY_MAX_TARGET_DURATIONS;
     this.hls.on(Hls.Events.MANIFEST_PARSED, () => handlers.onReady());
@@ -63,6 +73,7 @@ export class HlsEngine implements Engine {
       if (lacksRendition(others, this.hls.audioTracks.length)) handlers.onNewRendition();
     });
     this.hls.once(Hls.Events.FRAG_LOADING, () => this.startWhereItPlays());
+    this.hls.on(Hls.Events.BUFFER_APPENDED, () => this.startWhereThereIsSomething());
     this.hls.on(Hls.Events.ERROR, (_event, data) => this.failed(data));
   }
 
@@ -116,6 +127,13 @@ export class HlsEngine implements Engine {
   private startWhereItPlays(): void {
     const start = this.hls.startPosition;
     if (start > 0 && this.video.readyState === HTMLMediaElement.HAVE_NOTHING) this.video.currentTime = start;
+  }
+
+  /** The place is hls.js's estimate; what was loaded for it may begin some milliseconds behind it. */
+  private startWhereThereIsSomething(): void {
+    const { buffered, currentTime, readyState } = this.video;
+    const waits = readyState < HTMLMediaElement.HAVE_CURRENT_DATA && buffered.length > 0;
+    if (waits && currentTime > 0 && currentTime < buffered.start(0)) this.video.currentTime = buffered.start(0);
   }
 
   private failed(data: ErrorData): void {
