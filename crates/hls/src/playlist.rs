@@ -63,7 +63,7 @@ pub(crate) fn render<'a>(
             &mut text,
             segment,
             init != Some((segment.epoch, segment.init)),
-            segment.msn >= facts.parts_from_msn,
+            (segment.msn >= facts.parts_from_msn).then_some(facts.part_target_ms),
         );
         init = Some((segment.epoch, segment.init));
     }
@@ -96,7 +96,7 @@ fn write_header<'a>(text: &mut String, mut segments: impl Iterator<Item = &'a Se
 }
 
 /// RFC 8216bis §4.4.4: what applies to a segment stands before its first part.
-fn write_segment(text: &mut String, segment: &Segment, new_init: bool, with_parts: bool) {
+fn write_segment(text: &mut String, segment: &Segment, new_init: bool, part_target_ms: Option<u64>) {
     let Segment { epoch, msn, .. } = segment;
     let complete = segment.duration_secs;
     if complete.is_none() && segment.parts.is_empty() {
@@ -109,18 +109,18 @@ fn write_segment(text: &mut String, segment: &Segment, new_init: bool, with_part
         line!(text, "#EXT-X-MAP:URI=\"{epoch}/init-{}.mp4\"", segment.init);
     }
     line!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", segment.wall.to_rfc3339_millis());
-    if with_parts {
+    if let Some(part_target_ms) = part_target_ms {
         for (index, part) in segment.parts.iter().enumerate() {
             let independent = if part.independent() { ",INDEPENDENT=YES" } else { "" };
-            let duration = part.duration_secs();
-            line!(text, "#EXT-X-PART:DURATION={duration:.5},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
+            let duration = listed_part_secs(part.duration_secs(), part_target_ms);
+            line!(text, "#EXT-X-PART:DURATION={duration:.6},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
         }
     }
     if let Some(duration) = complete {
         if segment.gap {
             line!(text, "#EXT-X-GAP");
         }
-        line!(text, "#EXTINF:{duration:.5},");
+        line!(text, "#EXTINF:{duration:.6},");
         line!(text, "{epoch}/{msn}.m4s");
     }
 }
@@ -137,6 +137,15 @@ fn write_footer(text: &mut String, facts: &Facts) {
         let name = rendition_name(kind);
         line!(text, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}");
     }
+}
+
+/// A part's duration as it is listed: rounded up to a microsecond and one more, within the part target. Shaka 5 places
+/// each part by the sum of those before it. If that falls behind the media by as little as a rounding error it sets the
+/// buffer's timestamp offset anew, for which it resets the parser, and what follows is dropped up to the next keyframe.
+/// Ahead of it, it has a millisecond; segments (EXTINF) are exact, so nothing adds up beyond one of them.
+fn listed_part_secs(secs: f64, part_target_ms: u64) -> f64 {
+    const MICROS: f64 = 1e6;
+    ((secs * MICROS).ceil() + 1.0).min(part_target_ms as f64 * 1e3) / MICROS
 }
 
 /// Milliseconds as decimal seconds.
