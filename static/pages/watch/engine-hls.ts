@@ -1,3 +1,7 @@
+// hls.js is held at 1.6: while it loads parts, 1.7 uses no tolerance when it looks for the next segment, and stops for good
+// where media ends a millisecond before the playlist's sum, which B-frames with stamps in milliseconds do now and then.
+// A tolerance of our own instead of its quarter of a second made it stop behind a discontinuity.
+
 /** hls.js in low-latency mode. Its own retries cover short failures; what it calls fatal goes to the player. */
 
 import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
@@ -13,15 +17,6 @@ const MEDIA_RECOVERY_EVERY_MS = 10_000;
 const CATCH_UP_RATE = 1.06;
 /** Further behind than this, playing faster would take minutes, so hls.js seeks to the live edge. A guess. */
 const LATENCY_MAX_TARGET_DURATIONS = 8;
-
-/**
- * How near the end of a segment hls.js takes it for loaded and looks for the next one. The default of a quarter of a
- * second is longer than the last part of a segment of sound may be, which would be left out. Lower than the shortest
- * frame of sound, 20 ms of Opus; higher than what rounding to milliseconds takes: hls.js 1.7 uses none at all while it
- * loads parts, and stops for good where the media ends a millisecond before the playlist's sum, so the package is held
- * at 1.6.
- */
-const LOOK_UP_TOLERANCE_SECS = 0.01;
 
 /**
  * Tries of a playlist before hls.js calls it fatal. While an encoder is away nothing new comes, and hls.js takes the
@@ -60,7 +55,6 @@ export class HlsEngine implements Engine {
       // Lower saves memory; higher lets a viewer pause briefly without losing the place.
       backBufferLength: 30,
       maxBufferLength: 20,
-      maxFragLookUpTolerance: LOOK_UP_TOLERANCE_SECS,
       playlistLoadPolicy: PLAYLIST_POLICY,
     });
     // Set afterwards: as a constructor option hls.js takes it only together with a distance from the edge in

@@ -59,7 +59,8 @@ async function judge(results, what, viewers, documents, encoder, from) {
   await Promise.all(viewers.map(async (viewer, i) => {
     const seen = await untilMoving(viewer, encoder, 60_000);
     results.check(`${what}: ${viewer.browser} shows the new encoder's picture`, seen !== null, { after_ms: seen && seen - from, page: (await viewer.snapshot()).page });
-    results.check(`${what}: ${viewer.browser} keeps playing`, await moved(viewer, 8) > 6);
+    const seconds = await moved(viewer, 8);
+    results.check(`${what}: ${viewer.browser} keeps playing`, seconds > 6, { played_seconds: seconds, of: 8, stalls: (await viewer.snapshot()).stalls });
     results.check(`${what}: ${viewer.browser} was not reloaded`, sameDocument(documents[i], await viewer.snapshot()));
   }));
 }
