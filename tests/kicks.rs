@@ -1,12 +1,15 @@
 //! Encoders over real RTMP sockets: who is sent away, when, and what viewers see of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::Rig;
 use telstar::config::SecondPublisher;
 use telstar::config::address::Listen;
+use telstar::rooms::RoomEntry;
 use telstar_rtmp::chunk::{ChunkWriter, message_type};
+use telstar_units::RoomName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -80,15 +83,37 @@ impl Stage {
     }
 
     async fn playlist_becomes(&self, done: impl Fn(&str) -> bool) -> String {
-        let polling = async {
+        let mut live = self.entry().await.live();
+        let asked = async {
             loop {
+                live.mark_unchanged();
                 match self.playlist().await {
                     (200, text) if done(&text) => return text,
-                    _ => tokio::time::sleep(Duration::from_millis(10)).await,
+                    _ => live.changed().await.expect("the room is there"),
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, polling).await.expect("the playlist comes to say it")
+        tokio::time::timeout(PATIENCE, asked).await.expect("the playlist comes to say it")
+    }
+
+    /// The room's state as soon as it is such that `done`.
+    async fn room_becomes(&self, done: impl Fn(&Value) -> bool) {
+        let mut state = self.entry().await.watch();
+        let asked = async {
+            loop {
+                state.mark_unchanged();
+                if done(&self.room().await) {
+                    return;
+                }
+                state.changed().await.expect("the room is there");
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("the room comes to say it");
+    }
+
+    async fn entry(&self) -> Arc<RoomEntry> {
+        let name = RoomName::parse("demo").expect("a room name");
+        self.rig.running.state().rooms.get(&name).await.expect("readable").expect("the room is there")
     }
 
     async fn room(&self) -> Value {
@@ -178,12 +203,7 @@ async fn a_second_encoder_takes_over_and_viewers_go_on_behind_a_discontinuity() 
     second.push(150).await;
     let text = stage.playlist_becomes(|text| text.contains("#EXT-X-DISCONTINUITY\n")).await;
     assert!(!text.contains("#EXT-X-ENDLIST"), "{text}");
-    let live = async {
-        while stage.room().await["state"] != "live" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, live).await.expect("live again");
+    stage.room_becomes(|room| room["state"] == "live").await;
 }
 
 #[tokio::test]
@@ -211,10 +231,5 @@ async fn a_source_that_restarts_its_clock_goes_on_behind_a_discontinuity_with_a_
     let text = stage.playlist_becomes(|text| text.contains("#EXT-X-DISCONTINUITY\n")).await;
     let (_, behind) = text.split_once("#EXT-X-DISCONTINUITY\n").expect("it was waited for");
     assert!(behind.contains("#EXT-X-PROGRAM-DATE-TIME:"), "{text}");
-    let warnings = async {
-        while !stage.room().await["warnings"].to_string().contains("timestamps_jump") {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, warnings).await.expect("the streamer is told");
+    stage.room_becomes(|room| room["warnings"].to_string().contains("timestamps_jump")).await;
 }

@@ -16,8 +16,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{RawPathParams, RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -85,23 +86,26 @@ struct Player {
     output: Arc<Output>,
     client: Client,
     headers: HeaderMap,
+    params: RawPathParams,
+    query: String,
     viewing: Viewing,
 }
 
-impl Player {
-    async fn admit(
-        state: AppState,
-        output: Arc<Output>,
-        client: Client,
-        method: &Method,
-        headers: HeaderMap,
-        params: &RawPathParams,
-        query: Option<String>,
-    ) -> Result<Player, Problem> {
-        let viewing = access::admit(&state, &client, method, &headers, params, query.unwrap_or_default()).await?;
-        Ok(Player { state, output, client, headers, viewing })
-    }
+/// Extracting a player is admitting it: no handler runs for one that may not watch.
+impl FromRequestParts<AppState> for Player {
+    type Rejection = Problem;
 
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Player, Problem> {
+        let output = parts.extensions.get::<Arc<Output>>().cloned().expect("the router of HLS adds it");
+        let client = Client::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("stream"))?;
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let viewing = access::admit(state, &client, &parts.method, &parts.headers, &params, &query).await?;
+        Ok(Player { state: state.clone(), output, client, headers: parts.headers.clone(), params, query, viewing })
+    }
+}
+
+impl Player {
     fn room(&self) -> &Arc<RoomEntry> {
         &self.viewing.room
     }
@@ -179,16 +183,7 @@ fn newest(live: &mut watch::Receiver<Option<Arc<Snapshot>>>) -> Option<Arc<Snaps
     live.borrow_and_update().clone()
 }
 
-async fn multivariant(
-    State(state): State<AppState>,
-    Extension(output): Extension<Arc<Output>>,
-    client: Client,
-    method: Method,
-    headers: HeaderMap,
-    params: RawPathParams,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+async fn multivariant(player: Player) -> Result<Response, Problem> {
     let snapshot = player.room().live().borrow().clone();
     let rendered = snapshot.as_ref().and_then(|snapshot| snapshot.multivariant.clone());
     let (Some(rendered), Some(snapshot)) = (rendered, snapshot) else {
@@ -200,21 +195,12 @@ async fn multivariant(
     Ok(payload.respond(&player.headers, cache, &player.state.metrics))
 }
 
-async fn playlist(
-    State(state): State<AppState>,
-    Extension(output): Extension<Arc<Output>>,
-    client: Client,
-    method: Method,
-    headers: HeaderMap,
-    params: RawPathParams,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let directives = Directives::parse(query.as_deref().unwrap_or_default());
-    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+async fn playlist(player: Player) -> Result<Response, Problem> {
+    let directives = Directives::parse(&player.query);
     let blocking = !matches!(&directives, Ok(directives) if !directives.is_blocking());
     let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
     let found = async {
-        let kind = kind_of(&params)?;
+        let kind = kind_of(&player.params)?;
         let directives = directives.map_err(bad_directives)?;
         let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
             Answer::Ready(rendered) => Found::There(rendered),
@@ -232,19 +218,10 @@ async fn playlist(
     Ok(payload.respond(&player.headers, cache, &player.state.metrics))
 }
 
-async fn media(
-    State(state): State<AppState>,
-    Extension(output): Extension<Arc<Output>>,
-    client: Client,
-    method: Method,
-    headers: HeaderMap,
-    params: RawPathParams,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let player = Player::admit(state, output, client, &method, headers, &params, query).await?;
+async fn media(player: Player) -> Result<Response, Problem> {
     let found = async {
-        let kind = kind_of(&params)?;
-        let file = File::parse(param(&params, "epoch"), param(&params, "file"));
+        let kind = kind_of(&player.params)?;
+        let file = File::parse(param(&player.params, "epoch"), param(&player.params, "file"));
         let file = file.ok_or_else(|| Problem::not_found("file"))?;
         player.hold(|snapshot| file.find(snapshot, kind)).await
     };

@@ -36,7 +36,7 @@ pub async fn admit(
     method: &Method,
     headers: &HeaderMap,
     params: &RawPathParams,
-    query: String,
+    query: &str,
 ) -> Result<Viewing, Problem> {
     let name = params.iter().find(|(key, _)| *key == "room").and_then(|(_, name)| RoomName::parse(name).ok());
     let room = match &name {
@@ -44,7 +44,7 @@ pub async fn admit(
         None => None,
     };
     let facts = room.as_ref().map(|room| RoomFacts::from(&*room.facts()));
-    let token = playback_token_of(&query);
+    let token = playback_token_of(query);
     let anyone = authorise(&Caller::anonymous(), Action::WatchRoom, facts.as_ref()).is_ok();
     if !anyone {
         let caller = match token {
