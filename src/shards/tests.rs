@@ -44,7 +44,8 @@ pub(super) fn tracks() -> Vec<IngestItem> {
     ]
 }
 
-/// Ten seconds of 25 frames a second with a keyframe every 2 s, and sound, one batch per frame.
+/// Six seconds of 25 frames a second with a keyframe every 2 s, and sound, one batch per frame: less than the window, so that
+/// where they begin stays listed however late a test looks.
 pub(super) fn batches() -> Vec<Vec<IngestItem>> {
     batches_from(0, AUDIO, 48_000, &[0x11, 0x90])
 }
@@ -69,7 +70,7 @@ fn batches_from(start_secs: i64, sound: TrackId, hz: i64, asc: &'static [u8]) ->
         }
         batch
     };
-    (start_secs * 25..start_secs * 25 + 250).map(batch).collect()
+    (start_secs * 25..start_secs * 25 + 150).map(batch).collect()
 }
 
 /// Two frames so far apart that the difference of their times is no i64: with overflow checks, as tests have them, the
@@ -179,7 +180,7 @@ async fn sound_that_changes_its_sample_rate_is_heard_behind_a_discontinuity() {
     let changed = TrackId(3);
     let by = track(changed, Codec::Aac, 44_100, KeyframeMode::None);
     ring.send(vec![IngestItem::TrackReplaced { old: AUDIO, by }]).await.expect("attached");
-    for batch in batches_from(10, changed, 44_100, &[0x12, 0x10]) {
+    for batch in batches_from(6, changed, 44_100, &[0x12, 0x10]) {
         ring.send(batch).await.expect("attached");
     }
     let playlist = playlist_becomes(&output, |text| text.contains("#EXT-X-DISCONTINUITY\n")).await;
@@ -199,7 +200,7 @@ async fn a_source_whose_clock_restarts_goes_on_in_a_new_epoch_with_a_date_of_its
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     ring.send(vec![IngestItem::ClockRestarted]).await.expect("attached");
-    for batch in batches_from(10, AUDIO, 48_000, &[0x11, 0x90]) {
+    for batch in batches_from(6, AUDIO, 48_000, &[0x11, 0x90]) {
         ring.send(batch).await.expect("attached");
     }
     let playlist = playlist_becomes(&output, |text| epochs(text).len() == 2).await;
@@ -217,7 +218,7 @@ async fn a_room_that_breaks_costs_no_other_and_goes_on_behind_its_numbers() {
     let other = shards.attach(RoomKey(3), ParticipantId(2), &whole).expect("room for it");
     publish(&ring).await;
     state_becomes(&broken, State::Live).await;
-    let before = playlist_becomes(&broken, |text| text.matches("#EXTINF").count() >= 4).await;
+    let before = playlist_becomes(&broken, |text| text.matches("#EXTINF").count() >= 2).await;
     ring.send(poison()).await.expect("attached");
     let mut live = broken.live.subscribe();
     let gone = tokio::time::timeout(PATIENCE, live.wait_for(Option::is_none)).await;
@@ -246,7 +247,7 @@ async fn a_restarted_listing_keeps_its_connection_and_is_a_stream_of_its_own() {
     publish(&ring).await;
     let before = playlist_becomes(&output, |text| text.contains("#EXTINF")).await;
     shards.restart(room);
-    for batch in batches_from(10, AUDIO, 48_000, &[0x11, 0x90]) {
+    for batch in batches_from(6, AUDIO, 48_000, &[0x11, 0x90]) {
         ring.send(batch).await.expect("still attached");
     }
     let is_another = |text: &str| !epochs(text).is_empty() && epochs(text) != epochs(&before);
