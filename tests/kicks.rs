@@ -67,6 +67,8 @@ impl Stage {
         let mut encoder = self.encoder().await;
         encoder.push(150).await;
         self.playlist_becomes(|text| text.contains("#EXTINF")).await;
+        // The playlist comes from the media thread, the state from the rooms' task a moment later.
+        self.room_becomes(|room| room["state"] == "live").await;
         encoder
     }
 
