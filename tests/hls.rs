@@ -4,11 +4,10 @@
 //! taken, so that nothing here waits for media time to pass.
 
 use std::io::Read;
-use std::time::Duration;
 
 use serde_json::json;
 use source::{Arrival, Source};
-use support::Rig;
+use support::{PATIENCE, Rig};
 use telstar::rooms::{IngestHandle, IngestRequest};
 use telstar::shards::IngestItem;
 use telstar_units::RoomName;
@@ -22,9 +21,6 @@ mod source;
 #[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]
 #[path = "ws/support.rs"]
 mod support;
-
-/// Longer than anything here takes on a loaded machine, but for what waits three target durations on purpose.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Stage {
     rig: Rig,

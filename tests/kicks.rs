@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::Rig;
+use support::{PATIENCE, Rig};
 use telstar::config::SecondPublisher;
 use telstar::config::address::Listen;
 use telstar::rooms::RoomEntry;
@@ -22,8 +22,6 @@ mod support;
 use encoder::{IDR, P_SLICE, PPS, SPS};
 use telstar_rtmp::amf::Value::Null;
 
-/// Longer than anything here takes on a loaded machine: a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// "At once": far below every deadline that would end the connection anyway.
 const AT_ONCE: Duration = Duration::from_secs(5);
 const FRAME_MS: u32 = 40;

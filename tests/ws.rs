@@ -9,6 +9,7 @@ mod doors;
 mod endings;
 #[path = "ws/messages.rs"]
 mod messages;
+#[allow(dead_code, reason = "shared with the tests of the other doors, which look at headers as well")]
 #[path = "ws/support.rs"]
 mod support;
 #[path = "ws/topics.rs"]

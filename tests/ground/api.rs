@@ -87,7 +87,7 @@ async fn signing_out_ends_the_session_and_a_stale_cookie_is_nobodys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_is_made_read_changed_and_deleted() {
     let rig = Rig::start().await;
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     let made = send(&rig, &token, Method::POST, "/api/v1/rooms", json!({ "title": " Friday Show " })).await;
     assert_eq!(header(&made, "location"), "/api/v1/rooms/friday-show");
     let made = json_of(made, 201).await;
@@ -121,7 +121,7 @@ async fn a_room_is_made_read_changed_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_key_is_shown_once_and_revoked_for_good() {
     let rig = Rig::start().await;
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     let keys = "/api/v1/rooms/demo/stream-keys";
     let made = json_of(send(&rig, &token, Method::POST, keys, json!({ "label": "Studio" })).await, 201).await;
     let key = made["key"].as_str().expect("the key is shown").to_owned();
@@ -142,7 +142,7 @@ async fn a_stream_key_is_shown_once_and_revoked_for_good() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playback_token_opens_its_room_only() {
     let rig = Rig::start().await;
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     for title in ["One", "Two"] {
         let closed = json!({ "title": title, "open": false });
         json_of(send(&rig, &token, Method::POST, "/api/v1/rooms", closed).await, 201).await;
@@ -165,7 +165,7 @@ async fn encoders_addresses_are_for_the_signed_in() {
     let rig = Rig::start().await;
     let public = json_of(rig.get("/api/v1/server").await, 200).await;
     assert_eq!(public["rtmp_url"], Value::Null);
-    let request = rig.request(Method::GET, "/api/v1/server").bearer_auth(rig.token().await);
+    let request = rig.request(Method::GET, "/api/v1/server").bearer_auth(rig.token(600).await);
     let own = json_of(request.send().await.expect("answered"), 200).await;
     let rtmp = rig.running.addresses().rtmp.expect("RTMP is on");
     assert_eq!(own["rtmp_url"], format!("rtmp://{rtmp}/live"));

@@ -79,7 +79,7 @@ async fn a_header_that_is_too_long_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_a_problem_with_a_stable_code() {
     let rig = Rig::start().await;
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     let post = |body: &'static str, content_type: &'static str| {
         let request = rig.request(Method::POST, "/api/v1/rooms").bearer_auth(&token);
         request.header("content-type", content_type).body(body).send()
@@ -119,7 +119,7 @@ async fn pages_load_nothing_from_elsewhere_and_only_embeds_can_be_framed() {
         let text = answer.text().await.expect("a page");
         assert!(!text.contains("<style") && !text.contains("javascript:"), "{page}");
     }
-    let change = rig.request(Method::PATCH, "/api/v1/rooms/demo").bearer_auth(rig.token().await);
+    let change = rig.request(Method::PATCH, "/api/v1/rooms/demo").bearer_auth(rig.token(600).await);
     let change = change.json(&serde_json::json!({ "embed_origins": ["https://blog.example"] })).send().await;
     assert_eq!(change.expect("answered").status(), 200);
     assert!(policy(&rig.get("/embed/watch/demo").await).ends_with("frame-ancestors https://blog.example"));
@@ -159,7 +159,7 @@ async fn metrics_are_for_this_machine_and_for_administrators() {
     let through_proxy = |request: reqwest::RequestBuilder| request.header("x-forwarded-for", "192.0.2.1").send();
     let answer = through_proxy(rig.request(Method::GET, "/metrics")).await.expect("answered");
     assert_problem(answer, 401, "unauthorised").await;
-    let admin = rig.request(Method::GET, "/metrics").bearer_auth(rig.token().await);
+    let admin = rig.request(Method::GET, "/metrics").bearer_auth(rig.token(600).await);
     assert_eq!(through_proxy(admin).await.expect("answered").status(), 200);
 }
 

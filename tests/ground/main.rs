@@ -6,4 +6,5 @@ mod config;
 mod http;
 mod openapi;
 mod shutdown;
+#[path = "../support/mod.rs"]
 mod support;

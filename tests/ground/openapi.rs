@@ -192,7 +192,7 @@ async fn every_documented_route_answers_as_documented() {
     let rig = Rig::start().await;
     let served: Value = rig.get("/api/v1/openapi.json").await.json().await.expect("JSON");
     assert_eq!(served, description());
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     let mut succeeded = BTreeSet::new();
     let all = operations(&served);
     for (method, path, operation) in &all {
@@ -219,7 +219,7 @@ async fn every_documented_route_answers_as_documented() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_documented_route_is_open_without_a_credential_or_with_a_wrong_one() {
     let rig = Rig::start().await;
-    let token = rig.token().await;
+    let token = rig.token(600).await;
     let described = description();
     for (method, path, operation) in operations(&described) {
         let is_public = PUBLIC.contains(&id(&operation));

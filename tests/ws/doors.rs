@@ -21,7 +21,7 @@ async fn the_subprotocol_has_to_be_asked_for() {
 async fn what_is_no_upgrade_is_a_problem() {
     let rig = Rig::start().await;
     for (method, status) in [("GET", 400), ("POST", 405), ("DELETE", 405)] {
-        let answer = rig.http(method, "/ws", &[], None).await;
+        let answer = rig.ask(method, "/ws", &[], None).await;
         assert_eq!(answer.status, status, "{method}");
         assert_eq!(answer.body["status"], status);
     }

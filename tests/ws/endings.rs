@@ -19,7 +19,7 @@ async fn signing_out_closes_the_sockets_of_that_browser_and_no_other() {
     let browser = rig.connect_with(&[("cookie", &cookie), ("origin", &rig.origin())]).await;
     let mut program = rig.connect().await;
     assert_eq!(code(&program.authenticate(&rig.token(600).await).await), "ok");
-    let answer = rig.http("DELETE", "/api/v1/sessions/current", &[("cookie", &cookie)], None).await;
+    let answer = rig.ask("DELETE", "/api/v1/sessions/current", &[("cookie", &cookie)], None).await;
     assert_eq!(answer.status, 204);
     assert_eq!(browser.closed().await, 4401);
     assert_eq!(code(&program.ask(json!({ "type": "ping" })).await), "ok");

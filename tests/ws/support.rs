@@ -1,52 +1,36 @@
-//! A server of its own for each test, and a client that expects.
-
-use std::time::Duration;
+//! What a WebSocket client adds to the server of a test: upgrades, and a client that expects.
 
 use futures_util::{SinkExt, StreamExt};
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
-use telstar::config::address::Listen;
-use telstar::{Config, Running, Server};
-use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// Longer than anything here takes on a loaded machine: a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+#[allow(dead_code, reason = "shared with the tests of the ground, which use all of it")]
+#[path = "../support/mod.rs"]
+mod server;
 
-/// A running server and its data folder.
-pub struct Rig {
-    pub running: Running,
-    _data: TempDir,
-}
+pub use server::{PATIENCE, Rig};
 
-/// The status line's code, the headers and the body of an HTTP answer: as text, and as JSON if it is that.
+/// An HTTP answer, its body as text, and as JSON if it is that.
 pub struct Answer {
     pub status: u16,
-    pub head: String,
+    pub headers: HeaderMap,
     pub text: String,
     pub body: Value,
 }
 
+impl Answer {
+    /// The content security policy.
+    pub fn policy(&self) -> &str {
+        self.headers["content-security-policy"].to_str().expect("headers are ASCII")
+    }
+}
+
 impl Rig {
-    pub async fn start() -> Rig {
-        Rig::start_with(|_| {}).await
-    }
-
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Rig {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::default();
-        config.general.data = data.path().join("data");
-        config.general.http = Listen::At(([127, 0, 0, 1], 0).into());
-        config.general.https = Listen::Off;
-        config.general.rtmp = Listen::Off;
-        change(&mut config);
-        Rig { running: Server::start(config).await.expect("the server starts"), _data: data }
-    }
-
     pub fn host(&self) -> String {
         self.running.addresses().http.expect("HTTP is on").to_string()
     }
@@ -55,46 +39,27 @@ impl Rig {
         format!("http://{}", self.host())
     }
 
-    /// An API token of the first account.
-    pub async fn token(&self, lifetime_secs: i64) -> String {
-        let state = self.running.state();
-        let admin = state.store.first_admin().await.expect("the store answers").expect("there is an admin");
-        let minted = state.authority.create_api_token(admin.id, lifetime_secs).await.expect("a token");
-        minted.secret.expose().to_owned()
-    }
-
-    /// The cookie of a browser that has just signed in.
-    pub async fn cookie(&self) -> String {
-        let code = self.running.sign_in_code().expect("this is the first start").expose().to_owned();
-        let answer = self.http("POST", "/api/v1/sessions", &[], Some(json!({ "code": code }))).await;
-        assert!(answer.status < 300, "{}", answer.head);
-        let line = answer.head.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
-        let cookie = line.and_then(|line| line.split_once(':')).and_then(|(_, value)| value.split(';').next());
-        cookie.expect("a cookie is set").trim().to_owned()
-    }
-
     /// One request of the API with this token.
     pub async fn api(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let answer = self.http(method, path, &[("authorization", &format!("Bearer {token}"))], body).await;
+        let answer = self.ask(method, path, &[("authorization", &format!("Bearer {token}"))], body).await;
         assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
         answer
     }
 
-    pub async fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
-        let mut stream = TcpStream::connect(self.host()).await.expect("the server listens");
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.host());
-        request += &format!("origin: {}\r\ncontent-type: application/json\r\n", self.origin());
-        headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
-        request += &format!("content-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(request.as_bytes()).await.expect("the request is written");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("the answer is read");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        let text = body.to_owned();
-        Answer { status, head: head.to_owned(), body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    /// One request as a page of the server's own origin sends it.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        let method = method.parse().expect("a method");
+        let mut request = self.request(method, path).header("origin", self.origin());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("the body is text");
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
     }
 
     /// An upgrade request as a program sends it.

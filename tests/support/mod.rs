@@ -51,10 +51,10 @@ impl Rig {
     }
 
     /// An API token of the first account.
-    pub async fn token(&self) -> String {
+    pub async fn token(&self, lifetime_secs: i64) -> String {
         let state = self.running.state();
         let admin = state.store.first_admin().await.expect("the store answers").expect("there is an admin");
-        let minted = state.authority.create_api_token(admin.id, 600).await.expect("a token");
+        let minted = state.authority.create_api_token(admin.id, lifetime_secs).await.expect("a token");
         minted.secret.expose().to_owned()
     }
 
