@@ -7,9 +7,9 @@ import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 import { BARCODE_BITS, BARCODE_CELL } from './encoders.mjs';
 import { runDir } from './paths.mjs';
-import { STALL_MS, installProbe } from './probe.mjs';
+import { PLAYING_MS, STALL_MS, installProbe } from './probe.mjs';
 
-const PROBE = { stallMs: STALL_MS, bits: BARCODE_BITS, cell: BARCODE_CELL };
+const PROBE = { stallMs: STALL_MS, playingMs: PLAYING_MS, bits: BARCODE_BITS, cell: BARCODE_CELL };
 const pick = (variable, paths) => process.env[variable] ?? paths.find(existsSync) ?? paths[0];
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };

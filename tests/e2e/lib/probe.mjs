@@ -5,24 +5,31 @@
 export const STALL_MS = 300;
 
 /**
+ * It plays once the picture has moved on by this much. A browser shows the first frame while it still decodes up to it
+ * and its neighbours: what it stands still there belongs to the start, and makes that later.
+ */
+export const PLAYING_MS = 100;
+
+/**
  * Runs in the page before its own scripts. Everything it learns is in `window.__probe`. Times are milliseconds since
  * navigation began, from the page's own clock.
  */
-export function installProbe({ stallMs, bits, cell }) {
+export function installProbe({ stallMs, playingMs, bits, cell }) {
   const probe = {
-    firstFrameMs: null, firstFrameWall: null, stalls: [], jumps: [], waiting: 0, errors: [], ended: false,
+    firstFrameMs: null, firstFrameWall: null, playingMs: null, stalls: [], jumps: [], waiting: 0, errors: [], ended: false,
     frames: 0, playedMs: 0, latencies: [], pictureLatencies: [], now: () => performance.now(),
   };
   window.__probe = probe;
   let video = null;
   let last = null;
+  let shownAt = null;
   let frozenMs = 0;
   let frozenFrom = 0;
 
   const attach = (element) => {
     video = element;
     last = null;
-    const note = (type) => video.addEventListener(type, () => { if (probe.firstFrameMs !== null && type === 'waiting') probe.waiting += 1; });
+    const note = (type) => video.addEventListener(type, () => { if (probe.playingMs !== null && type === 'waiting') probe.waiting += 1; });
     note('waiting');
     video.addEventListener('error', () => probe.errors.push(video.error?.message ?? 'media error'));
     video.addEventListener('ended', () => { probe.ended = true; });
@@ -43,7 +50,11 @@ export function installProbe({ stallMs, bits, cell }) {
     if (!video || probe.firstFrameMs === null) return;
     const now = performance.now();
     const at = video.currentTime;
-    if (last) {
+    if (probe.playingMs === null) {
+      // A player that still looks for its place has not begun.
+      if (shownAt === null || Math.abs(at - last.at) > 0.5) shownAt = at;
+      if ((at - shownAt) * 1000 >= playingMs) probe.playingMs = now;
+    } else if (last) {
       const wall = now - last.now;
       const moved = (at - last.at) * 1000 / (video.playbackRate || 1);
       if (moved > wall + 500 || moved < -100) probe.jumps.push({ atMs: Math.round(now), byMs: Math.round(moved - wall) });
@@ -87,7 +98,7 @@ export function installProbe({ stallMs, bits, cell }) {
     return Number.isFinite(value) ? value : null;
   };
   probe.snapshot = () => ({
-    firstFrameMs: probe.firstFrameMs, stalls: [...probe.stalls, ...(frozenMs >= stallMs ? [{ atMs: Math.round(frozenFrom), ms: Math.round(frozenMs), open: true }] : [])],
+    firstFrameMs: probe.firstFrameMs, playingMs: probe.playingMs, stalls: [...probe.stalls, ...(frozenMs >= stallMs ? [{ atMs: Math.round(frozenFrom), ms: Math.round(frozenMs), open: true }] : [])],
     jumps: probe.jumps, waiting: probe.waiting, errors: probe.errors, ended: probe.ended, frames: probe.frames,
     playedMs: Math.round(probe.playedMs), currentTime: video?.currentTime ?? null, paused: video?.paused ?? null,
     readyState: video?.readyState ?? null, width: video?.videoWidth ?? 0, height: video?.videoHeight ?? 0, rate: video?.playbackRate ?? null,

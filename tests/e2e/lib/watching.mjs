@@ -11,7 +11,7 @@ export async function open(browser, url) {
   const page = await browser.page();
   await page.goto(url);
   try {
-    await until(`a first frame of ${url} in ${browser.name}`, FIRST_FRAME_TIMEOUT_MS, async () => (await page.snapshot()).firstFrameMs !== null, 100);
+    await until(`a first frame of ${url} in ${browser.name}`, FIRST_FRAME_TIMEOUT_MS, async () => (await page.snapshot()).playingMs !== null, 100);
   } catch (error) {
     await page.screenshot(`no-picture-${browser.name}-${Date.now()}`).catch(() => {});
     throw new Error(`${error.message}; console: ${page.said.slice(-8).join(' | ')}; ${JSON.stringify(await page.snapshot().catch(() => null))}`);
@@ -40,7 +40,7 @@ export async function watch(page, seconds, { clock } = {}) {
 function summary(snapshot, { latencies, pictures, seconds }) {
   const spread = (values) => (values.length ? { median: round(median(values), 2), min: round(Math.min(...values), 2), max: round(Math.max(...values), 2), readings: values.length } : null);
   return {
-    first_frame_ms: round(snapshot.firstFrameMs), watched_seconds: seconds,
+    first_frame_ms: round(snapshot.firstFrameMs), playing_ms: round(snapshot.playingMs), watched_seconds: seconds,
     stalls: snapshot.stalls, jumps: snapshot.jumps, waiting_events: snapshot.waiting, errors: snapshot.errors,
     played_seconds: round(snapshot.playedMs / 1000, 1), frames: snapshot.frames, dropped_frames: snapshot.dropped,
     latency_seconds_by_player: spread(latencies), latency_seconds_by_picture: spread(pictures),

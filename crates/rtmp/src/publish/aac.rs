@@ -43,7 +43,14 @@ impl AacTrack {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         }
         let duration = aac.frame_samples;
-        let Some(dts) = clock.stamp(wire_ms, duration, outputs) else { return };
-        outputs.add_frame(track, Frame { config: config.clone(), dts, pts: dts, duration, key: true, payload });
+        let frame = Frame { config: config.clone(), dts: 0, pts: 0, duration, key: true, payload };
+        clock.frame(track, wire_ms, frame, outputs);
+    }
+
+    /// The sound ends here.
+    pub(super) fn flush(&mut self, outputs: &mut Outputs) {
+        if let Some((_, _, clock)) = &mut self.current {
+            clock.flush(outputs);
+        }
     }
 }

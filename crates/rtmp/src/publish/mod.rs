@@ -28,7 +28,7 @@ use track::{Track, WireTrack};
 
 /// The media side of one publish, from its start to its end.
 ///
-/// After each [`audio`](Self::audio) or [`video`](Self::video), drain [`poll`](Self::poll).
+/// After each [`audio`](Self::audio), [`video`](Self::video) and [`finish`](Self::finish), drain [`poll`](Self::poll).
 #[derive(Default)]
 pub struct Publication {
     timeline: Timeline,
@@ -59,6 +59,11 @@ impl Publication {
             }
         });
         self.count_malformed(result);
+    }
+
+    /// No more comes: passes on what waits for a later frame.
+    pub fn finish(&mut self) {
+        self.tracks.values_mut().for_each(|track| track.flush(&mut self.outputs));
     }
 
     /// What came of the messages, in order.

@@ -55,15 +55,20 @@ impl Mp3Track {
         while let Some(header) = Header::parse(&payload).filter(|header| header.sample_rate == current.sample_rate) {
             // A last frame may be cut by an encoder that counts its padding differently.
             let frame = payload.split_to(header.len.min(payload.len()));
-            let duration = header.samples;
-            if let Some(dts) = clock.stamp(wire_ms + later_ms, duration, outputs) {
-                let config = config.clone();
-                outputs.add_frame(track, Frame { config, dts, pts: dts, duration, key: true, payload: frame });
-            }
+            let (config, duration) = (config.clone(), header.samples);
+            let frame = Frame { config, dts: 0, pts: 0, duration, key: true, payload: frame };
+            clock.frame(track, wire_ms + later_ms, frame, outputs);
             later_ms += i64::from(header.samples * 1_000 / header.sample_rate);
         }
         if !payload.is_empty() {
             outputs.drop_frame(WarningKind::MalformedFrame);
+        }
+    }
+
+    /// The sound ends here.
+    pub(super) fn flush(&mut self, outputs: &mut Outputs) {
+        if let Some((_, _, clock)) = &mut self.current {
+            clock.flush(outputs);
         }
     }
 }

@@ -1,36 +1,44 @@
-//! Audio time from sample counts, with the answers to what the wire's stamps say against it.
+//! Audio frames on the clock of their samples.
 
-use telstar_media::timeline::{AUDIO_REANCHOR_MS, AudioClock, AudioStamp};
+use telstar_media::Frame;
+use telstar_media::timeline::{AudioClock, Timed};
 use telstar_units::{Timescale, rescale};
 
-use super::output::{Outputs, WarningKind};
+use super::output::{Outputs, TrackNumber, WarningKind};
 
-/// The clock of one audio track.
+/// The clock of one audio track. Frames that it keeps waiting come out with later ones or with [`flush`](Self::flush).
 pub(super) struct SampleClock {
-    clock: AudioClock,
+    clock: AudioClock<(TrackNumber, Frame)>,
     timescale: Timescale,
-    end: Option<i64>,
 }
 
 impl SampleClock {
     pub(super) fn new(timescale: Timescale) -> SampleClock {
-        SampleClock { clock: AudioClock::new(timescale), timescale, end: None }
+        SampleClock { clock: AudioClock::new(timescale), timescale }
     }
 
-    /// The time of a frame; `None` for one that overlaps what was passed on by more than the clock tolerates, which
-    /// is dropped and counted: a re-anchored clock never goes back.
-    pub(super) fn stamp(&mut self, wire_ms: i64, samples: u32, outputs: &mut Outputs) -> Option<i64> {
-        let wire = rescale(wire_ms, Timescale::MILLIS, self.timescale);
-        let limit = rescale(AUDIO_REANCHOR_MS, Timescale::MILLIS, self.timescale);
-        if self.end.is_some_and(|end| wire < end - limit) {
-            outputs.drop_frame(WarningKind::AudioOverlap);
-            return None;
+    /// Passes on a frame that the wire stamps with `wire_ms`; its own times are set here. One that overlaps what was
+    /// passed on by more than the clock tolerates is dropped and counted.
+    pub(super) fn frame(&mut self, track: TrackNumber, wire_ms: i64, frame: Frame, outputs: &mut Outputs) {
+        self.clock.push(wire_ms, frame.duration, (track, frame));
+        self.drain(outputs);
+    }
+
+    /// The sound ends here.
+    pub(super) fn flush(&mut self, outputs: &mut Outputs) {
+        self.clock.flush();
+        self.drain(outputs);
+    }
+
+    fn drain(&mut self, outputs: &mut Outputs) {
+        while let Some(timed) = self.clock.poll() {
+            match timed {
+                Timed::Frame(dts, (track, frame)) => outputs.add_frame(track, Frame { dts, pts: dts, ..frame }),
+                Timed::Gap(ticks) => {
+                    outputs.warn(WarningKind::AudioGap { ms: rescale(ticks, self.timescale, Timescale::MILLIS) });
+                }
+                Timed::Overlap(_) => outputs.drop_frame(WarningKind::AudioOverlap),
+            }
         }
-        let (time, stamp) = self.clock.stamp(wire_ms, samples);
-        if let AudioStamp::Gap { ticks } = stamp {
-            outputs.warn(WarningKind::AudioGap { ms: rescale(ticks, self.timescale, Timescale::MILLIS) });
-        }
-        self.end = Some(time + i64::from(samples));
-        Some(time)
     }
 }

@@ -55,8 +55,18 @@ impl Track {
     /// Changes the codec if the encoder did.
     pub(super) fn use_codec(&mut self, tag: CodecTag, outputs: &mut Outputs) {
         if self.tag != tag {
+            self.flush(outputs);
             self.tag = tag;
             self.decoder = Decoder::new(self.wire, tag, outputs);
+        }
+    }
+
+    /// Passes on what waits for a later frame.
+    pub(super) fn flush(&mut self, outputs: &mut Outputs) {
+        match &mut self.decoder {
+            Decoder::Aac(aac) => aac.flush(outputs),
+            Decoder::Mp3(mp3) => mp3.flush(outputs),
+            Decoder::H264(_) | Decoder::Unsupported => {}
         }
     }
 

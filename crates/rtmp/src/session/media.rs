@@ -66,6 +66,12 @@ impl Session {
         }
     }
 
+    /// What of the publish still waits for a later frame.
+    pub(super) fn finish_media(&mut self) {
+        self.publication.finish();
+        self.take_outputs();
+    }
+
     fn take_outputs(&mut self) {
         while let Some(output) = self.publication.poll() {
             self.events.push_back(match output {

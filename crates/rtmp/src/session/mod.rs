@@ -317,6 +317,7 @@ impl Session {
             connected.bytes_before = self.bytes_in;
         }
         self.writer.unpublished(stream_id);
+        self.finish_media();
         self.events.push_back(Event::PublishEnded(reason));
     }
 
@@ -336,6 +337,7 @@ impl Session {
             return;
         }
         if self.is_publishing() {
+            self.finish_media();
             self.events.push_back(Event::PublishEnded(reason.clone()));
         }
         self.stage = Stage::Closed;
