@@ -61,6 +61,22 @@ impl OpusConfig {
         OpusConfig { channels, pre_skip, input_sample_rate: OPUS_SAMPLE_RATE, output_gain: 0, mapping: None }
     }
 
+    /// More than two channels in Vorbis order, packed as libopus does it: what a stream of so many channels without a
+    /// header is. `None` for other counts than 3 to 8.
+    pub fn surround(channels: u8) -> Option<OpusConfig> {
+        let (streams, coupled, table): (u8, u8, &[u8]) = match channels {
+            3 => (2, 1, &[0, 2, 1]),
+            4 => (2, 2, &[0, 1, 2, 3]),
+            5 => (3, 2, &[0, 4, 1, 2, 3]),
+            6 => (4, 2, &[0, 4, 1, 2, 3, 5]),
+            7 => (4, 3, &[0, 4, 1, 2, 3, 5, 6]),
+            8 => (5, 3, &[0, 6, 1, 2, 3, 4, 5, 7]),
+            _ => return None,
+        };
+        let mapping = OpusMapping { family: 1, streams, coupled, table: table.to_vec() };
+        Some(OpusConfig { mapping: Some(mapping), ..OpusConfig::plain(channels, 0) })
+    }
+
     /// Reads an identification header, as Ogg and RTMP's sequence header hold it.
     pub fn parse(header: &[u8]) -> Result<OpusConfig, OpusError> {
         let prefix = header.len().min(MAGIC.len());
@@ -162,6 +178,15 @@ mod tests {
         let mapping = surround.mapping.as_ref().expect("family 1");
         assert_eq!((mapping.family, mapping.streams, mapping.coupled), (1, 4, 2));
         assert_eq!([stereo.header(), surround.header()], [STEREO, SURROUND]);
+    }
+
+    #[test]
+    fn surround_without_a_header_is_what_a_header_would_say() {
+        for channels in 0..=255 {
+            let Some(config) = OpusConfig::surround(channels) else { continue };
+            assert_eq!(OpusConfig::parse(&config.header()), Ok(config), "{channels}");
+        }
+        assert_eq!((3..=8).filter_map(OpusConfig::surround).count(), 6);
     }
 
     #[test]

@@ -94,6 +94,10 @@ impl Vp9Config {
         if let Some(record) = record.filter(|record| record.colour.primaries > 0 && record.colour.transfer > 0) {
             config.record.colour = record.colour.or(config.record.colour);
         }
+        // H.273: matrix 0 is for RGB, which is 4:4:4; elsewhere it is what encoders send that do not know.
+        if config.record.chroma != 3 && config.record.colour.matrix == 0 {
+            config.record.colour.matrix = Colour::UNSPECIFIED.matrix;
+        }
         // The frame tells 4:2:0 from the others; the record, where its chroma samples lie.
         if let Some(record) = record.filter(|record| record.chroma < 2 && config.record.chroma < 2) {
             config.record.chroma = record.chroma;
