@@ -83,6 +83,6 @@ fn warning(warning: &ShardWarning) -> Warning {
         ShardWarning::NoVideo => Warning::NoVideo {},
         ShardWarning::TimestampsJump => Warning::TimestampsJump {},
         ShardWarning::AudioGap => Warning::AudioGap {},
-        ShardWarning::CodecUnsupported(codec) => Warning::CodecUnsupported { codec: codec.name().to_owned() },
+        ShardWarning::CodecUnsupported(codec) => Warning::CodecUnsupported { codec: codec.to_owned() },
     }
 }
