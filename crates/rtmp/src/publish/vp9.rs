@@ -38,8 +38,7 @@ impl PictureCodec for Vp9Track {
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
         let Some(config) = self.in_force.config() else { return outputs.drop_frame(WarningKind::NoConfiguration) };
-        let found = Vp9Config::from_key_frame(&picture.payload, None);
-        let (Ok(key_frame), false) = (found, picture.payload.is_empty()) else {
+        let Ok(key_frame) = Vp9Config::from_key_frame(&picture.payload, None) else {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
