@@ -106,7 +106,16 @@ fn says(case: &Case<'_>, source: &Source, viewed: &Viewed) {
 fn hevc_with_b_frames_and_aac() {
     check(&Case {
         name: "hevc-aac",
-        video: &["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=50:bframes=3", "-tag:v", "hvc1"],
+        video: &[
+            "-c:v",
+            "libx265",
+            "-preset",
+            "ultrafast",
+            "-x265-params",
+            "log-level=error:keyint=50:bframes=3",
+            "-tag:v",
+            "hvc1",
+        ],
         audio: &["-c:a", "aac", "-ar", "48000", "-ac", "2"],
         forms: [Form::CodedFrames(*b"hvc1"), Form::Legacy],
         rate: 25,
@@ -120,7 +129,16 @@ fn hevc_with_b_frames_and_aac() {
 fn hevc_of_encoders_that_use_codec_id_12() {
     check(&Case {
         name: "hevc-12-aac",
-        video: &["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=50:bframes=0", "-tag:v", "hvc1"],
+        video: &[
+            "-c:v",
+            "libx265",
+            "-preset",
+            "ultrafast",
+            "-x265-params",
+            "log-level=error:keyint=50:bframes=0",
+            "-tag:v",
+            "hvc1",
+        ],
         audio: &["-c:a", "aac", "-ar", "44100", "-ac", "1"],
         forms: [Form::CodecId12, Form::Legacy],
         rate: 25,
@@ -135,7 +153,18 @@ fn hevc_in_ten_bits_for_hdr_says_so() {
     let colour = "log-level=error:keyint=50:bframes=2:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc";
     check(&Case {
         name: "hevc-pq-aac",
-        video: &["-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", colour, "-tag:v", "hvc1"],
+        video: &[
+            "-c:v",
+            "libx265",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p10le",
+            "-x265-params",
+            colour,
+            "-tag:v",
+            "hvc1",
+        ],
         audio: &["-c:a", "aac", "-ar", "48000", "-ac", "2"],
         forms: [Form::CodedFrames(*b"hvc1"), Form::CodedFrames(*b"mp4a")],
         rate: 25,

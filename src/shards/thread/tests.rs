@@ -107,7 +107,8 @@ async fn drops_are_counted_once_and_shown_of_the_present_connection_only() {
         shard.turn(now);
     }
     // Sound that has been passed on already, which the packager has no use for.
-    let is_sound = |item: &IngestItem| matches!(item, IngestItem::Frame(_, frame) if frame.config.codec() == Codec::Aac);
+    let is_sound =
+        |item: &IngestItem| matches!(item, IngestItem::Frame(_, frame) if frame.config.codec() == Codec::Aac);
     let mut batch: Vec<IngestItem> = batches().into_iter().flatten().filter(is_sound).take(5).collect();
     batch.push(IngestItem::Dropped(3));
     ring.send(batch).await.expect("attached");

@@ -6,7 +6,8 @@
 
 use mp4_atom::{
     Ac3, Ac3SpecificBox, Atom, Audio, Av01, Av1c, Avc1, Avcc, Codec, Colr, Dfla, Dops, Eac3, Ec3IndependentSubstream,
-    Ec3SpecificBox, FixedPoint, Flac, FlacMetadataBlock, Hvc1, Hvcc, Mp4a, Opus, OpusChannelMapping, Visual, Vp09, VpcC,
+    Ec3SpecificBox, FixedPoint, Flac, FlacMetadataBlock, Hvc1, Hvcc, Mp4a, Opus, OpusChannelMapping, Visual, Vp09,
+    VpcC,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
 };
 use telstar_media::CodecConfig;
@@ -134,7 +135,8 @@ fn flac(config: &FlacConfig) -> Codec {
     // §3.3: a rate that does not fit into 16 bits is divided until it does.
     let divisor = config.sample_rate.div_ceil(u16::MAX.into());
     let fits = (divisor..).find(|divisor| config.sample_rate % divisor == 0).unwrap_or(config.sample_rate);
-    let audio = Audio { sample_size: config.bits_per_sample.into(), ..audio(config.sample_rate / fits, config.channels) };
+    let audio =
+        Audio { sample_size: config.bits_per_sample.into(), ..audio(config.sample_rate / fits, config.channels) };
     Flac { audio, dfla: Dfla { blocks: vec![stream_info] } }.into()
 }
 

@@ -167,7 +167,10 @@ mod tests {
     fn sync_frames_say_rate_channels_and_samples() {
         // 5.1 at 48 kHz and 448 kbit/s; stereo at 44.1 kHz and 192 kbit/s.
         let surround = Ac3Config::parse(&[0x0b, 0x77, 0, 0, 0x1e, 0x40, 0xe1, 0]).expect("AC-3");
-        assert_eq!((surround.sample_rate, surround.channels, surround.lfeon, surround.bitrate_kbps), (48_000, 6, true, 448));
+        assert_eq!(
+            (surround.sample_rate, surround.channels, surround.lfeon, surround.bitrate_kbps),
+            (48_000, 6, true, 448)
+        );
         let stereo = Ac3Config::parse(&[0x0b, 0x77, 0, 0, 0x54, 0x40, 0x40, 0]).expect("AC-3");
         assert_eq!((stereo.sample_rate, stereo.channels, stereo.bitrate_kbps), (44_100, 2, 192));
         assert_eq!((stereo.samples(), stereo.fits_iso()), (1_536, true));

@@ -13,7 +13,7 @@ use super::nal::{byte_stream_units, is_byte_stream};
 
 mod sps;
 
-/// The longest configuration record accepted. Real ones stay below 500 bytes; some carry SEI messages.
+/// The longest configuration record accepted. Real ones have 100 bytes, or 2,500 with the SEI message of x265.
 const HVCC_LEN_MAX: usize = 16 * 1_024;
 /// The record up to `numOfArrays`.
 const HEADER_LEN: usize = 22;
@@ -164,7 +164,8 @@ impl H265Config {
 
 /// Writes the record anew around what the first sequence parameter set says.
 fn build(mut header: [u8; HEADER_LEN], arrays: &[Array<'_>], length_size: u8) -> Result<H265Config, H265Error> {
-    let first = |nal_type| arrays.iter().filter(|array| array.nal_type == nal_type).flat_map(|array| &array.units).next();
+    let first =
+        |nal_type| arrays.iter().filter(|array| array.nal_type == nal_type).flat_map(|array| &array.units).next();
     let (Some(sps), Some(_)) = (first(SPS), first(PPS)) else { return Err(H265Error::NoParameterSets) };
     let facts = sps::parse(sps)?;
     header[0] = 1;

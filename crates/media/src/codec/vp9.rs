@@ -70,7 +70,8 @@ impl Vp9Record {
     /// Reads a record as RTMP's sequence header holds it, with or without the box's version before it.
     pub fn parse(record: &[u8]) -> Result<Vp9Record, Vp9Error> {
         let record = record.strip_prefix(&FULL_BOX_HEADER).unwrap_or(record);
-        let &[profile, level, format, primaries, transfer, matrix] = record.first_chunk::<RECORD_LEN>().ok_or(Vp9Error::Truncated)?;
+        let &[profile, level, format, primaries, transfer, matrix] =
+            record.first_chunk::<RECORD_LEN>().ok_or(Vp9Error::Truncated)?;
         let (bit_depth, chroma) = (format >> 4, format >> 1 & 7);
         if profile > 3 || !matches!(bit_depth, 8 | 10 | 12) || chroma > 3 {
             return Err(Vp9Error::Invalid);

@@ -55,7 +55,9 @@ mod tests {
                 ("matrixCoefficients", 9.0.into()),
             ])
         };
-        let info = |primaries| object(&[("colorConfig", config(primaries)), ("hdrCll", object(&[("maxCLL", 1_000.0.into())]))]);
+        let info = |primaries| {
+            object(&[("colorConfig", config(primaries)), ("hdrCll", object(&[("maxCLL", 1_000.0.into())]))])
+        };
         let pq = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
         check(&["colorInfo".into(), info(9.0)], Some(Some(pq)));
         check(&["colorInfo".into(), info(1e9)], Some(Some(Colour { primaries: 2, ..pq })));

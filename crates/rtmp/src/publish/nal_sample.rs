@@ -78,11 +78,7 @@ fn copy_kept(payload: &[u8], length_size: u8, role: fn(&[u8]) -> Role, facts: &F
 }
 
 /// Replaces the set with the same id or appends; false when nothing changed.
-pub(super) fn put_parameter_set<'a>(
-    sets: &mut Vec<&'a [u8]>,
-    unit: &'a [u8],
-    id_of: fn(&[u8]) -> Option<u32>,
-) -> bool {
+pub(super) fn put_parameter_set<'a>(sets: &mut Vec<&'a [u8]>, unit: &'a [u8], id_of: fn(&[u8]) -> Option<u32>) -> bool {
     if sets.contains(&unit) {
         return false;
     }
