@@ -106,6 +106,22 @@ fn hevc_parameter_sets_inside_a_picture_change_the_configuration_and_leave_the_s
 }
 
 #[test]
+fn a_flood_of_parameter_sets_is_neither_compared_nor_kept() {
+    // 400,000 picture parameter sets with ids of their own, in one picture each of both codecs.
+    for (codec, header) in [(b"hvc1", [0x44, 0x01]), (b"avc1", [0x68, 0x00])] {
+        let mut units = Vec::new();
+        for id in 1..400_000u32 {
+            // ue(v) of 19 bits for ids of this size, behind zeros of the same number.
+            let unit = [&header[..], &(u64::from(id) << 20).to_be_bytes()].concat();
+            units.extend(units_of(&[&unit], 4));
+        }
+        let mut bench = Bench::new();
+        bench.video(0, &enhanced_video(0x91, codec, &[&[0, 0, 0], &units[..]].concat()));
+        assert_eq!(bench.words, ["warning NoConfiguration x1"]);
+    }
+}
+
+#[test]
 fn hevc_without_a_header_starts_at_its_first_parameter_sets() {
     let sets = telstar_media::codec::H265Config::parse(HEVC).expect("valid");
     let sets = sets.parameter_sets();
