@@ -2,24 +2,14 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd,
-    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
-    esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
+    Codec, Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mdia, Minf, Moov, Mvex, Mvhd,
+    Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Vmhd,
 };
 use telstar_media::{CodecConfig, MediaKind};
 use telstar_units::Timescale;
 
+use super::sample_entry::sample_entry;
 use super::track_id;
-
-/// ISO/IEC 14496-1 Table 5, objectTypeIndication: MPEG-4 audio.
-const OBJECT_TYPE_AAC: u8 = 0x40;
-/// ISO/IEC 14496-1 Table 5, objectTypeIndication: MPEG-1 audio, which is how MP3 is carried.
-const OBJECT_TYPE_MP3: u8 = 0x6b;
-/// ISO/IEC 14496-1 Table 6, streamType: audio.
-const STREAM_TYPE_AUDIO: u8 = 5;
-/// The data reference of every sample entry: the file itself.
-const DATA_REFERENCE: u16 = 1;
-const SAMPLE_SIZE_BITS: u16 = 16;
 
 /// Why a track cannot be carried in fMP4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,75 +25,21 @@ pub enum InitError {
 /// The bytes of the init segment for `config`.
 pub fn init_segment(config: &CodecConfig, timescale: Timescale) -> Result<Bytes, InitError> {
     let entry = sample_entry(config)?;
-    let ftyp = Ftyp {
-        major_brand: FourCC::new(b"iso6"),
-        minor_version: 0,
-        compatible_brands: [b"iso6", b"cmfc", b"mp41"].map(FourCC::new).to_vec(),
-    };
+    let mut compatible_brands = [b"iso6", b"cmfc", b"mp41"].map(FourCC::new).to_vec();
+    if config.codec() == telstar_media::Codec::Av1 {
+        // AV1-ISOBMFF §2.1: the brand of files that follow it.
+        compatible_brands.push(FourCC::new(b"av01"));
+    }
+    let ftyp = Ftyp { major_brand: FourCC::new(b"iso6"), minor_version: 0, compatible_brands };
     let mut bytes = Vec::with_capacity(1_024);
     ftyp.encode(&mut bytes).map_err(|_| InitError::Record)?;
     moov(config, entry, timescale).encode(&mut bytes).map_err(|_| InitError::Record)?;
     Ok(bytes.into())
 }
 
-fn sample_entry(config: &CodecConfig) -> Result<Codec, InitError> {
-    Ok(match config {
-        CodecConfig::H264(h264) => {
-            let avcc = Avcc::decode_body(&mut h264.avcc.as_ref()).map_err(|_| InitError::Record)?;
-            let (width, height) = (clamp16(h264.width), clamp16(h264.height));
-            let visual = Visual { data_reference_index: DATA_REFERENCE, width, height, ..Visual::default() };
-            Avc1 { visual, avcc, ..Avc1::default() }.into()
-        }
-        CodecConfig::Aac(aac) => {
-            let specific = DecoderSpecific { raw: aac.asc.to_vec(), ..DecoderSpecific::default() };
-            mp4a(OBJECT_TYPE_AAC, Some(specific), aac.sample_rate, aac.channels)
-        }
-        CodecConfig::Mp3 { sample_rate, channels } => mp4a(OBJECT_TYPE_MP3, None, *sample_rate, *channels),
-        CodecConfig::Opus { channels, pre_skip } => {
-            // Mapping family 0 is mono or stereo; more channels need a table that RTMP and RTP sources do not send.
-            if !(1..=2).contains(channels) {
-                return Err(InitError::Record);
-            }
-            let dops = Dops {
-                output_channel_count: *channels,
-                pre_skip: *pre_skip,
-                input_sample_rate: 48_000,
-                output_gain: 0,
-                channel_mapping: None,
-            };
-            Opus { audio: audio(48_000, *channels), dops, btrt: None }.into()
-        }
-        CodecConfig::Opaque { codec, .. } => return Err(InitError::Codec(*codec)),
-    })
-}
-
-fn mp4a(object_type_indication: u8, dec_specific: Option<DecoderSpecific>, sample_rate: u32, channels: u8) -> Codec {
-    let dec_config = DecoderConfig {
-        object_type_indication,
-        stream_type: STREAM_TYPE_AUDIO,
-        dec_specific,
-        ..DecoderConfig::default()
-    };
-    let es_desc = EsDescriptor { dec_config, sl_config: SLConfig {}, ..EsDescriptor::default() };
-    Mp4a { audio: audio(sample_rate, channels), esds: Esds { es_desc }, btrt: None, taic: None }.into()
-}
-
-fn audio(sample_rate: u32, channels: u8) -> Audio {
-    Audio {
-        data_reference_index: DATA_REFERENCE,
-        channel_count: channels.into(),
-        sample_size: SAMPLE_SIZE_BITS,
-        // The field has 16 bits: rates beyond it (88.2 and 96 kHz) are left to the codec's own record.
-        sample_rate: FixedPoint::from(u16::try_from(sample_rate).unwrap_or(0)),
-    }
-}
-
 fn moov(config: &CodecConfig, entry: Codec, timescale: Timescale) -> Moov {
     let kind = config.codec().kind();
-    let (width, height) = match config {
-        CodecConfig::H264(h264) => (clamp16(h264.width), clamp16(h264.height)),
-        _ => (0, 0),
-    };
+    let (width, height) = size(config);
     let video = kind == MediaKind::Video;
     let tkhd = Tkhd {
         track_id: track_id(kind),
@@ -155,15 +91,31 @@ fn moov(config: &CodecConfig, entry: Codec, timescale: Timescale) -> Moov {
     }
 }
 
-/// Widths and heights have 16 bits in the box; H.264 itself allows no more than 16,384.
-fn clamp16(pixels: u32) -> u16 {
-    u16::try_from(pixels).unwrap_or(u16::MAX)
+/// Widths and heights have 16 bits in the boxes; no codec's configuration with more is accepted. 0 for sound.
+pub(super) fn size(config: &CodecConfig) -> (u16, u16) {
+    let clamp = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+    config.picture_size().map_or((0, 0), |(width, height)| (clamp(width), clamp(height)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use mp4_atom::Decode;
+    use telstar_media::codec::{Ac3Config, Av1Config, FlacConfig, H265Config, OpusConfig, Vp9Config};
+
+    /// libx265's record for 128x96 pixels, libaom's for 322x180, and libvpx' key frame of that size.
+    const HVCC: &[u8] = &[
+        0x01, 0x01, 0x60, 0x00, 0x00, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1e, 0xf0, 0x00, 0xfc, 0xfd, 0xf8,
+        0xf8, 0x00, 0x00, 0x0f, 0x03, 0xa0, 0x00, 0x01, 0x00, 0x18, 0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60,
+        0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0x95, 0x94, 0x09, 0xa1, 0x00,
+        0x01, 0x00, 0x29, 0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00,
+        0x03, 0x00, 0x1e, 0xa0, 0x10, 0x20, 0x61, 0x65, 0x95, 0x95, 0x29, 0x30, 0xbc, 0x05, 0xa0, 0x20, 0x00, 0x00,
+        0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0x21, 0xa2, 0x00, 0x01, 0x00, 0x06, 0x44, 0x01, 0xc0, 0x73, 0xc1,
+        0x89,
+    ];
+    const AV1C: &[u8] =
+        &[0x81, 0, 0x0c, 0, 0x0a, 0x0b, 0, 0, 0, 0x04, 0x3d, 0x06, 0xcc, 0xda, 0xf9, 0x00, 0x40];
+    const VP9_KEY: &[u8] = &[0x82, 0x49, 0x83, 0x42, 0x00, 0x14, 0x10, 0x0b, 0x36, 0x06];
 
     /// Reads an init segment back.
     fn check(config: &CodecConfig, hz: u32, expect_entry: &str) {
@@ -182,8 +134,58 @@ mod tests {
 
     #[test]
     fn audio_codecs_have_an_init_segment() {
-        check(&CodecConfig::Opus { channels: 2, pre_skip: 312 }, 48_000, "Opus");
+        check(&CodecConfig::Opus(OpusConfig::plain(2, 312)), 48_000, "Opus");
+        check(&CodecConfig::Opus(OpusConfig::surround(6).expect("5.1")), 48_000, "Opus");
         check(&CodecConfig::Mp3 { sample_rate: 44_100, channels: 2 }, 44_100, "Mp4a");
+        let ac3 = Ac3Config::parse(&[0x0b, 0x77, 0, 0, 0x1e, 0x40, 0xe1, 0]).expect("AC-3");
+        check(&CodecConfig::Ac3(ac3), 48_000, "Ac3");
+        let eac3 = Ac3Config::parse(&[0x0b, 0x77, 0x01, 0x7f, 0x3f, 0x80, 0, 0]).expect("E-AC-3");
+        check(&CodecConfig::Ac3(eac3), 48_000, "Eac3");
+        let split = CodecConfig::Ac3(Ac3Config { has_substreams: true, ..eac3 });
+        let refused = init_segment(&split, Timescale::VIDEO);
+        assert_eq!(refused, Err(InitError::Codec(telstar_media::Codec::Eac3)));
+    }
+
+    #[test]
+    fn flac_keeps_its_block_and_a_rate_that_fits() {
+        for (rate, expect) in [(44_100u32, 44_100), (96_000, 48_000), (192_000, 48_000), (655_350, 65_535)] {
+            let mut block = vec![0x10, 0, 0x10, 0, 0, 0, 14, 0, 0x2f, 0x40];
+            block.extend((rate << 12 | 1 << 9 | 23 << 4 | 3).to_be_bytes());
+            block.extend(1..=20);
+            let config = FlacConfig::parse(&block).expect("valid");
+            let bytes = init_segment(&CodecConfig::Flac(config), Timescale::new(rate).expect("not zero")).expect("carried");
+            let at = |name: &[u8]| bytes.windows(4).position(|window| window == name).expect("there") + 4;
+            // RFC 9639 §8.1: the last block, of type 0, with 34 bytes.
+            assert_eq!(bytes[at(b"dfLa") + 4..][..4 + 34], [&[0x80, 0, 0, 34], &block[..]].concat());
+            let entry = &bytes[at(b"fLaC")..];
+            assert_eq!([entry[17], entry[19]], [2, 24], "channels and bits");
+            assert_eq!(u32::from(u16::from_be_bytes([entry[24], entry[25]])), expect);
+        }
+    }
+
+    #[test]
+    fn video_codecs_keep_their_record_and_repeat_their_colour() {
+        let hdr = telstar_media::codec::Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
+        let nclx = [&b"colrnclx"[..], &[0, 9, 0, 16, 0, 9, 0]].concat();
+        let h265 = CodecConfig::H265(H265Config::parse(HVCC).expect("valid"));
+        let av1 = CodecConfig::Av1(Av1Config::parse(AV1C).expect("valid"));
+        let vp9 = CodecConfig::Vp9(Vp9Config::from_key_frame(VP9_KEY, None).expect("valid").expect("a key frame"));
+        for (config, entry, record) in [
+            (h265, "Hvc1", [&b"hvcC"[..], HVCC].concat()),
+            (av1, "Av01", [&b"av1C"[..], AV1C].concat()),
+            (vp9, "Vp09", b"vpcC\x01\0\0\0\x00\x0b\x82\x02\x02\x02\0\0".to_vec()),
+        ] {
+            check(&config, 90_000, entry);
+            let holds = |config: &CodecConfig, bytes: &[u8]| {
+                let init = init_segment(config, Timescale::VIDEO).expect("carried");
+                init.windows(bytes.len()).any(|window| window == bytes)
+            };
+            assert!(holds(&config, &record), "{entry}");
+            assert!(!holds(&config, b"colr"), "nothing is said where the stream says nothing");
+            let described = config.with_colour(hdr).expect("a change");
+            assert!(holds(&described, &nclx), "{entry}");
+            assert_eq!(described.colour(), Some(hdr));
+        }
     }
 
     #[test]

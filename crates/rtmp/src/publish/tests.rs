@@ -6,6 +6,8 @@ use telstar_media::{CodecConfig, Frame};
 use super::*;
 use crate::limits::TRACK_CHANGES_MAX;
 
+mod codecs;
+
 /// Parameter sets of x264 in the baseline profile: 128x96, 320x180, and the PPS of both.
 const SMALL: &[u8] = &[
     0x67, 0x42, 0xc0, 0x0a, 0xd9, 0x02, 0x0d, 0xb0, 0x11, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32,
@@ -410,12 +412,12 @@ fn another_sample_rate_is_another_track_and_another_channel_count_is_not() {
 fn codecs_that_are_not_taken_are_told_once_and_do_not_disturb_the_others() {
     let mut bench = Bench::with_headers();
     for ms in [0, 40, 80] {
-        bench.video(ms, b"\x91hvc1\x00\x00\x00abc");
+        bench.video(ms, b"\x91vvc1\x00\x00\x00abc");
         bench.audio(ms, b"\xb2speex");
     }
     bench.video(120, &picture(true, 0, &[IDR]));
     let expect = [
-        "warning CodecUnsupported(HEVC (hvc1)) x1",
+        "warning CodecUnsupported(VVC (vvc1)) x1",
         "warning CodecUnsupported(Speex (11)) x1",
         "warning NoConfiguration x1",
     ];
