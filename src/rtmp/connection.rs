@@ -1,77 +1,96 @@
-//! One encoder's connection: bytes from a socket through the RTMP core into a room.
+//! One connection: bytes from a socket through the RTMP core to an adapter, and back.
 //!
-//! The core decides; here are the socket, the clock, the answer to a publish request, and the batches. While the room
-//! is behind, nothing is read, so that TCP slows the encoder down.
+//! The core decides; here are the socket, the clock, and what the connection turned out to be. While an encoder's room is
+//! behind, nothing is read, so that TCP slows the encoder down. While a player is behind, its ring loses pictures.
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use telstar_media::{Codec, Origin, TrackInfo};
-use telstar_rtmp::flv::CodecTag;
+use bytes::Bytes;
 use telstar_rtmp::{
-    Config, EndReason, Event, Limits, PublishRequest, RejectReason, Session, TrackAdded, TrackNumber, Warning,
-    WarningKind,
+    Config, EndReason, Event, Limits, PlayItem, PlayRefusal, PlayRequest, PublishRequest, RejectReason, Session,
 };
-use telstar_signaling::room::KickReason;
-use telstar_units::TrackId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info};
 
-use super::admission::Admission;
 use super::bitrate::BitrateLimit;
+use super::leaving::{Leaving, Present};
+use crate::ingest::rtmp::{Admission, Publisher};
 use crate::metrics::Metrics;
-use crate::rooms::IngestHandle;
-use crate::shards::{IngestItem, IngestWarning};
+use crate::output::rtmp::{PlayDoor, Watching};
+use crate::slots::{Slot, Slots};
+use crate::tasks::Tasks;
 
 /// The read buffer before a publish is accepted. Everything an encoder sends until then fits twice.
 const STRANGER_BUFFER_BYTES: usize = 8 * 1_024;
 /// The read buffer of a publisher. Larger: fewer reads for high bitrates; smaller: less memory per stream, and smaller
 /// batches. Most reads bring one or two frames.
 const PUBLISHER_BUFFER_BYTES: usize = 64 * 1_024;
-/// How long a peer may take to accept an answer, which fits into any socket buffer.
+/// How long a peer may take nothing of what waits for it. An encoder's answers fit into any socket buffer; a player that
+/// stands still for this long has lost its stream anyway.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closed connection is still read, so that the last status arrives: a socket that is closed with unread
 /// bytes resets the connection, and the peer then loses what we said.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long to wait for the reason after the ring was closed. It is set before.
-const KICK_REASON_WAIT: Duration = Duration::from_secs(1);
-/// Bits of a track id that count the tracks of one connection; the rest is the participant, so that no two connections
-/// of a room share an id.
-const TRACK_NUMBER_BITS: u32 = 20;
 
-/// What a connection is configured with.
-#[derive(Clone)]
-pub(super) struct Settings {
+/// What every connection may need of the server.
+pub(super) struct Doors {
     pub(super) limits: Limits,
     pub(super) bitrate_max_kbps: u32,
+    pub(super) publish: Admission,
+    pub(super) play: PlayDoor,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: Tasks,
+    /// Of encoders, and of who has not said what it wants.
+    pub(super) slots: Slots,
+    pub(super) leaving: Leaving,
 }
 
 /// A connection from its accept to its end.
 pub(super) struct Connection<S> {
     stream: S,
     address: IpAddr,
+    /// `rtmp` or `rtmps`, for pages.
+    protocol: &'static str,
     session: Session,
-    settings: Settings,
-    admission: Admission,
-    metrics: Arc<Metrics>,
+    doors: Arc<Doors>,
+    /// Among the encoders and those who have not said what they want. A player has another.
+    slot: Option<Slot>,
     buffer: Vec<u8>,
     bitrate: BitrateLimit,
-    room: Option<IngestHandle>,
-    batch: Vec<IngestItem>,
-    /// Frames of this publish that could not be used, as far as the room was told.
-    dropped_told: u64,
+    role: Role,
+    /// Resolves when the server begins to end; `None` behind that.
+    doors_closed: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    items: Vec<PlayItem>,
     /// A room has let it in, so that its end is no refusal.
     was_admitted: bool,
+}
+
+/// What a connection turned out to be.
+enum Role {
+    Undecided,
+    Publisher {
+        publisher: Box<Publisher>,
+        /// It can be asked to connect elsewhere, and the end of the server waits for it a little.
+        _present: Option<Present>,
+    },
+    Player(Box<Watching>),
 }
 
 /// What woke the connection.
 enum Wake {
     Read(io::Result<usize>),
     Deadline,
-    Kicked(KickReason),
+    Kicked(RejectReason),
+    /// Media for a player is in `items`; false when its room is gone.
+    Media(bool),
+    /// It is time to look again whether a player may watch.
+    Recheck,
+    DoorsClosed,
     Stopping,
 }
 
@@ -79,27 +98,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(
         stream: S,
         address: IpAddr,
-        settings: Settings,
-        admission: Admission,
-        metrics: Arc<Metrics>,
+        protocol: &'static str,
+        doors: Arc<Doors>,
+        slot: Slot,
     ) -> Result<Connection<S>, getrandom::Error> {
         let mut handshake_seed = [0; 32];
         getrandom::fill(&mut handshake_seed)?;
         let now = Instant::now();
-        let config = Config { limits: settings.limits.clone(), ..Config::new(handshake_seed) };
+        let config = Config { limits: doors.limits.clone(), ..Config::new(handshake_seed) };
         Ok(Connection {
             session: Session::new(config, now),
-            bitrate: BitrateLimit::new(settings.bitrate_max_kbps, now),
+            bitrate: BitrateLimit::new(doors.bitrate_max_kbps, now),
             buffer: vec![0; STRANGER_BUFFER_BYTES],
-            room: None,
-            batch: Vec::new(),
-            dropped_told: 0,
+            role: Role::Undecided,
+            doors_closed: Some(Box::pin(doors.tasks.doors_closed())),
+            items: Vec::new(),
             was_admitted: false,
+            slot: Some(slot),
             stream,
             address,
-            settings,
-            admission,
-            metrics,
+            protocol,
+            doors,
         })
     }
 
@@ -107,19 +126,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
             let ended = self.drain().await;
-            let flushed = self.flush().await;
+            let flushed = self.flush(&stop).await;
             if let Some(reason) = ended {
                 return self.end(&reason).await;
             }
             if let Err(error) = flushed {
-                debug!(%error, "an answer could not be sent");
+                debug!(%error, "what waited for the peer could not be sent");
                 self.session.handle_disconnect();
                 continue;
             }
             match self.wake(&stop).await {
                 Wake::Read(result) => self.handle_read(result),
                 Wake::Deadline => self.session.handle_timeout(Instant::now()),
-                Wake::Kicked(reason) => self.session.shutdown(reject_reason(reason)),
+                Wake::Kicked(reason) => self.session.shutdown(reason),
+                Wake::Media(true) => self.session.play(Instant::now(), &self.items),
+                Wake::Media(false) => self.session.refuse_play(PlayRefusal::Ended),
+                Wake::Recheck => self.recheck().await,
+                Wake::DoorsClosed => {
+                    self.doors_closed = None;
+                    if matches!(self.role, Role::Publisher { .. }) && self.session.request_reconnect() {
+                        info!("an encoder was asked to connect elsewhere");
+                    }
+                }
                 Wake::Stopping => self.session.shutdown(RejectReason::ShuttingDown),
             }
         }
@@ -129,8 +157,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// was not read while its room was behind is not idle.
     async fn wake(&mut self, stop: &CancellationToken) -> Wake {
         let kicked = async {
-            match &self.room {
-                Some(room) => room.kicked().await,
+            match &self.role {
+                Role::Publisher { publisher, .. } => publisher.kicked().await,
+                Role::Undecided | Role::Player(_) => std::future::pending().await,
+            }
+        };
+        let items = &mut self.items;
+        let media = async {
+            match &self.role {
+                Role::Player(watching) => tokio::select! {
+                    biased;
+                    () = watching.recheck_is_due() => Wake::Recheck,
+                    there = watching.next(items) => Wake::Media(there),
+                },
+                Role::Undecided | Role::Publisher { .. } => std::future::pending().await,
+            }
+        };
+        let closing = self.doors_closed.as_mut();
+        let doors_closed = async {
+            match closing {
+                Some(closing) => closing.await,
                 None => std::future::pending().await,
             }
         };
@@ -140,13 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => std::future::pending().await,
             }
         };
-        // Cancel-safe: `read` takes nothing from the socket unless it completes; the rest only waits.
+        // Cancel-safe: `read` takes nothing from the socket and `next` nothing from the ring unless it completes; the rest
+        // only waits. A player's pauses and pings go before its media, of which there may always be more.
         tokio::select! {
             biased;
             reason = kicked => Wake::Kicked(reason),
             () = stop.cancelled() => Wake::Stopping,
+            () = doors_closed => Wake::DoorsClosed,
             result = self.stream.read(&mut self.buffer) => Wake::Read(result),
             () = deadline => Wake::Deadline,
+            wake = media => wake,
         }
     }
 
@@ -160,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         let now = Instant::now();
-        self.metrics.rtmp_received_bytes.add(len as u64);
+        self.doors.metrics.rtmp_received_bytes.add(len as u64);
         if self.bitrate.allows(now, len) {
             self.session.handle_input(now, &self.buffer[..len]);
         } else {
@@ -170,28 +219,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Carries out what the core decided. `Some` when the connection is over.
     async fn drain(&mut self) -> Option<EndReason> {
+        self.items.clear();
         let mut ended = None;
         while let Some(event) = self.next_event().await {
             match event {
-                Event::PublishRequested(request) => self.decide(request).await,
-                Event::TrackAdded(added) => self.add_track(&added),
-                Event::Frame(published) => {
-                    let track = self.track_id(published.track);
-                    self.batch.push(IngestItem::Frame(track, published.frame));
-                }
-                Event::ClockRestarted => self.batch.push(IngestItem::ClockRestarted),
+                Event::PublishRequested(request) => self.decide_publish(request).await,
+                Event::PlayRequested(request) => self.decide_play(request).await,
+                Event::TrackAdded(added) => self.publish(|publisher| publisher.add_track(&added)),
+                Event::Frame(frame) => self.publish(|publisher| publisher.add_frame(frame)),
+                Event::ClockRestarted => self.publish(Publisher::restart_clock),
+                Event::Warning(warning) => self.publish(|publisher| publisher.warn(&warning)),
                 Event::Metadata(metadata) => debug!(?metadata, "metadata"),
-                Event::Warning(warning) => self.warn(&warning),
                 Event::PublishEnded(reason) => {
                     self.send_batch().await;
                     let counters = self.session.counters();
                     info!(?reason, frames = counters.frames, dropped = counters.dropped_frames, "a publish ended");
-                    self.room = None;
+                    self.role = Role::Undecided;
                 }
+                Event::PlayEnded => self.end_play(),
                 Event::Closed(reason) => ended = Some(reason),
             }
         }
         ended
+    }
+
+    /// Hands something to the publish, unless its room is gone.
+    fn publish(&mut self, act: impl FnOnce(&mut Publisher)) {
+        if let Role::Publisher { publisher, .. } = &mut self.role {
+            act(publisher);
+        }
+    }
+
+    /// Whoever has played is among those again who have not said what they want.
+    fn end_play(&mut self) {
+        info!("a player stopped");
+        self.role = Role::Undecided;
+        self.slot = self.doors.slots.take(self.address, false);
+        if self.slot.is_none() {
+            self.session.shutdown(RejectReason::Busy);
+        }
     }
 
     /// The next event. When there is none the batch is handed over, which may make another: the end.
@@ -203,15 +269,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.poll_event()
     }
 
-    async fn decide(&mut self, request: PublishRequest) {
-        let deciding = self.admission.decide(self.address, "rtmp", &request);
-        let decision = tokio::time::timeout(self.settings.limits.publish_timeout, deciding).await;
+    async fn send_batch(&mut self) {
+        let dropped = self.session.counters().dropped_frames;
+        if let Role::Publisher { publisher, .. } = &mut self.role
+            && let Err(reason) = publisher.send(dropped).await
+        {
+            self.session.shutdown(reason);
+        }
+    }
+
+    async fn decide_publish(&mut self, request: PublishRequest) {
+        let deciding = self.doors.publish.decide(self.address, self.protocol, &request);
+        let decision = tokio::time::timeout(self.doors.limits.publish_timeout, deciding).await;
         match decision.unwrap_or(Err(RejectReason::Unavailable)) {
-            Ok(handle) => {
-                info!(encoder = request.encoder.flash_ver, participant = %handle.participant(), "an encoder was admitted");
-                self.room = Some(handle);
+            Ok(room) => {
+                let publisher = Publisher::new(room);
+                let participant = publisher.participant();
+                info!(encoder = request.encoder.flash_ver, %participant, "an encoder was admitted");
+                let present = self.session.follows_reconnect().then(|| self.doors.leaving.enter());
+                self.role = Role::Publisher { publisher: Box::new(publisher), _present: present };
                 self.was_admitted = true;
-                self.dropped_told = 0;
                 self.buffer.resize(PUBLISHER_BUFFER_BYTES, 0);
                 self.session.accept_publish(Instant::now());
             }
@@ -222,95 +299,80 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn add_track(&mut self, added: &TrackAdded) {
-        info!(codec = added.codec.name(), rfc6381 = added.config.rfc6381(), "a track");
-        let info = TrackInfo {
-            id: self.track_id(added.track),
-            codec: added.codec,
-            timescale: added.timescale,
-            keyframes: added.keyframes,
-            origin: Origin::Publisher,
-        };
-        self.batch.push(match added.replaces {
-            Some(old) => IngestItem::TrackReplaced { old: self.track_id(old), by: info },
-            None => IngestItem::Track(info),
-        });
-    }
-
-    fn track_id(&self, number: TrackNumber) -> TrackId {
-        let participant = self.room.as_ref().map_or(0, |room| room.participant().0);
-        TrackId(participant << TRACK_NUMBER_BITS | u64::from(number.0))
-    }
-
-    fn warn(&mut self, warning: &Warning) {
-        debug!(?warning, "the encoder's stream");
-        let known = match &warning.kind {
-            WarningKind::AudioGap { .. } | WarningKind::AudioOverlap => IngestWarning::AudioGap,
-            WarningKind::TimestampJump { .. } => IngestWarning::TimestampsJump,
-            WarningKind::CodecUnsupported(tag) => match codec_of(*tag) {
-                Some(codec) => IngestWarning::CodecUnsupported(codec),
-                None => return,
-            },
-            WarningKind::TimestampOrder
-            | WarningKind::BadConfiguration(_)
-            | WarningKind::Malformed(_)
-            | WarningKind::MalformedFrame
-            | WarningKind::NoConfiguration
-            | WarningKind::TooManyTracks
-            | WarningKind::AbandonedMessage
-            | WarningKind::BadMetadata => return,
-        };
-        self.batch.push(IngestItem::Warning(known));
-    }
-
-    /// Hands the batch to the room, as slowly as the room takes it.
-    async fn send_batch(&mut self) {
-        let dropped = self.session.counters().dropped_frames;
-        let before = std::mem::replace(&mut self.dropped_told, dropped);
-        if dropped > before {
-            self.batch.push(IngestItem::Dropped(dropped - before));
-        }
-        let batch = std::mem::take(&mut self.batch);
-        let Some(room) = &self.room else { return };
-        if batch.is_empty() {
-            return;
-        }
-        // A batch that is lost to a kick belongs to a connection that ends.
-        let reason = tokio::select! {
-            biased;
-            sent = room.send(batch) => match sent {
-                Ok(()) => return,
-                Err(_) => tokio::time::timeout(KICK_REASON_WAIT, room.kicked()).await.ok(),
-            },
-            reason = room.kicked() => Some(reason),
-        };
-        self.session.shutdown(reason.map_or(RejectReason::Unavailable, reject_reason));
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        while let Some(output) = self.session.poll_output() {
-            match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&output)).await {
-                Ok(written) => written?,
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+    async fn decide_play(&mut self, request: PlayRequest) {
+        let deciding = self.doors.play.admit(self.address, &request);
+        let decision = tokio::time::timeout(self.doors.limits.publish_timeout, deciding).await;
+        match decision.unwrap_or(Err(PlayRefusal::Unavailable)) {
+            Ok(watching) => {
+                info!(player = request.player.flash_ver, "a player was admitted");
+                self.role = Role::Player(Box::new(watching));
+                self.was_admitted = true;
+                // It has one of the players' from here on.
+                self.slot = None;
+                self.session.accept_play(Instant::now());
+            }
+            Err(refusal) => {
+                info!(player = request.player.flash_ver, ?refusal, "a player was refused");
+                self.session.refuse_play(refusal);
             }
         }
+    }
+
+    async fn recheck(&mut self) {
+        let Role::Player(watching) = &mut self.role else { return };
+        if let Err(refusal) = self.doors.play.recheck(watching).await {
+            info!(?refusal, "a player may not watch any more");
+            self.session.refuse_play(refusal);
+        }
+    }
+
+    async fn flush(&mut self, stop: &CancellationToken) -> io::Result<()> {
+        while let Some(mut output) = self.session.poll_output() {
+            if matches!(self.role, Role::Player(_)) {
+                self.doors.metrics.rtmp_sent_bytes.add(output.len() as u64);
+            }
+            self.write(&mut output, stop).await?;
+        }
         Ok(())
+    }
+
+    /// Writes as slowly as the peer takes it; one that takes nothing for [`WRITE_TIMEOUT`] is given up.
+    async fn write(&mut self, output: &mut Bytes, stop: &CancellationToken) -> io::Result<()> {
+        let is_player = matches!(self.role, Role::Player(_));
+        let stream = &mut self.stream;
+        let writing = async {
+            while !output.is_empty() {
+                match tokio::time::timeout(WRITE_TIMEOUT, stream.write_buf(output)).await {
+                    Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => written?,
+                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                };
+            }
+            // TLS keeps what it has not yet put into a record.
+            tokio::time::timeout(WRITE_TIMEOUT, stream.flush()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        // A server that stops does not wait for a player that is behind; an encoder's last status is worth a moment.
+        tokio::select! {
+            biased;
+            written = writing => written,
+            () = stop.cancelled(), if is_player => Err(io::ErrorKind::Interrupted.into()),
+        }
     }
 
     /// The last word was written; lets it arrive.
     async fn end(mut self, reason: &EndReason) {
         let left_by_itself = matches!(reason, EndReason::Unpublished | EndReason::Disconnected);
         if !left_by_itself && !self.was_admitted {
-            self.metrics.rtmp_refused_connections.add(1);
+            self.doors.metrics.rtmp_refused_connections.add(1);
         }
         match reason {
             EndReason::Unpublished | EndReason::Disconnected => debug!(?reason, "an RTMP connection ended"),
             EndReason::Error(error) => info!(%error, "an RTMP connection was closed"),
-            EndReason::TimedOut(_) | EndReason::Refused(_) | EndReason::UnknownApp => {
+            EndReason::TimedOut(_) | EndReason::Refused(_) | EndReason::NotPlayed(_) | EndReason::UnknownApp => {
                 info!(?reason, "an RTMP connection was closed");
             }
         }
-        self.room = None;
+        self.role = Role::Undecided;
         let linger = async {
             self.stream.shutdown().await?;
             while self.stream.read(&mut self.buffer).await? > 0 {}
@@ -318,29 +380,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         // Whether the peer read it all is its own business.
         let _ = tokio::time::timeout(LINGER, linger).await;
-    }
-}
-
-fn reject_reason(reason: KickReason) -> RejectReason {
-    match reason {
-        KickReason::TakenOver => RejectReason::TakenOver,
-        KickReason::KeyRevoked | KickReason::RoomDeleted => RejectReason::Revoked,
-        KickReason::Shutdown => RejectReason::ShuttingDown,
-    }
-}
-
-/// The hub's name for a codec that RTMP cannot bring yet.
-fn codec_of(tag: CodecTag) -> Option<Codec> {
-    match tag {
-        CodecTag::FlvVideo(12) => Some(Codec::H265),
-        CodecTag::FourCc(four_cc) => match &four_cc {
-            b"hvc1" => Some(Codec::H265),
-            b"av01" => Some(Codec::Av1),
-            b"vp08" => Some(Codec::Vp8),
-            b"vp09" => Some(Codec::Vp9),
-            b"Opus" => Some(Codec::Opus),
-            _ => None,
-        },
-        CodecTag::FlvVideo(_) | CodecTag::FlvAudio(_) => None,
     }
 }

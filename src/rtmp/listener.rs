@@ -1,4 +1,4 @@
-//! The RTMP listener: accepts within limits, and gives each connection a task.
+//! The listeners: accept within limits, over TLS where that is asked for, and give each connection a task.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,17 +7,16 @@ use std::time::Duration;
 use telstar_rtmp::Limits;
 use telstar_rtmp::limits::ChunkLimits;
 use tokio::net::{TcpListener, TcpStream};
-use tracing::{Instrument, info_span, warn};
+use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument, debug, info_span, warn};
 
-use super::admission::Admission;
-use super::connection::{Connection, Settings};
-use crate::auth::Authority;
+use super::connection::{Connection, Doors};
+use super::leaving::Leaving;
 use crate::config;
-use crate::door::Doorkeeper;
-use crate::metrics::Metrics;
-use crate::rooms::Rooms;
+use crate::ingest::rtmp::Admission;
+use crate::output::rtmp::PlayDoor;
 use crate::slots::{Slot, Slots};
-use crate::tasks::Tasks;
+use crate::state::AppState;
 
 /// The pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -27,37 +26,38 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 /// What all RTMP listeners share. Cheap to clone.
 #[derive(Clone)]
 pub struct RtmpServer {
-    settings: Settings,
-    admission: Admission,
-    slots: Slots,
-    tasks: Tasks,
-    metrics: Arc<Metrics>,
+    doors: Arc<Doors>,
 }
 
 impl RtmpServer {
-    /// A server for encoders that `authority` knows and `rooms` take. The connection limits count over all listeners.
-    pub fn new(
-        config: &config::Rtmp,
-        authority: Arc<Authority>,
-        doorkeeper: Arc<Doorkeeper>,
-        rooms: Rooms,
-        tasks: Tasks,
-        metrics: Arc<Metrics>,
-    ) -> RtmpServer {
-        let settings = Settings { limits: limits_of(config), bitrate_max_kbps: config.bitrate_max_kbps };
-        let admission = Admission::new(authority, doorkeeper, rooms, Arc::clone(&metrics));
-        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
-        RtmpServer { settings, admission, slots, tasks, metrics }
+    /// A server for the encoders and players that `state` knows. The connection limits count over all listeners;
+    /// `leaving` counts who can be asked to connect elsewhere.
+    pub fn new(state: &AppState, leaving: Leaving) -> RtmpServer {
+        let config = &state.config.rtmp;
+        let AppState { authority, doorkeeper, rooms, metrics, tasks, .. } = state.clone();
+        let doors = Doors {
+            limits: limits_of(config),
+            bitrate_max_kbps: config.bitrate_max_kbps,
+            publish: Admission::new(authority, doorkeeper, rooms, Arc::clone(&metrics)),
+            play: PlayDoor::new(state),
+            metrics,
+            tasks,
+            slots: Slots::new(config.connections_max, config.connections_per_address_max),
+            leaving,
+        };
+        RtmpServer { doors: Arc::new(doors) }
     }
 
-    /// Accepts on `listener` until the doors close; connections end when the task set stops.
-    pub fn listen(&self, listener: TcpListener) {
+    /// Accepts on `listener`, with TLS if there is an acceptor, until the doors close; connections end when the task set
+    /// stops.
+    pub fn listen(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let server = self.clone();
-        self.tasks.spawn("rtmp", async move { server.accept_all(listener).await });
+        let name = if tls.is_some() { "rtmps" } else { "rtmp" };
+        self.doors.tasks.spawn(name, async move { server.accept_all(listener, tls).await });
     }
 
-    async fn accept_all(&self, listener: TcpListener) {
-        let mut doors_closed = std::pin::pin!(self.tasks.doors_closed());
+    async fn accept_all(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let mut doors_closed = std::pin::pin!(self.doors.tasks.doors_closed());
         loop {
             // Cancel-safe: an accept that was not finished leaves the connection in the kernel's queue.
             let accepted = tokio::select! {
@@ -65,7 +65,7 @@ impl RtmpServer {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.admit(stream, address),
+                Ok((stream, address)) => self.admit(stream, address, tls.clone()),
                 Err(error) => {
                     warn!(%error, "cannot accept an RTMP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -75,28 +75,47 @@ impl RtmpServer {
     }
 
     /// Starts a connection's task, or closes it at once when there are too many.
-    fn admit(&self, stream: TcpStream, address: SocketAddr) {
-        let Some(slot) = self.slots.take(address.ip(), false) else {
-            self.metrics.rtmp_refused_connections.add(1);
+    fn admit(&self, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+        let Some(slot) = self.doors.slots.take(address.ip(), false) else {
+            self.doors.metrics.rtmp_refused_connections.add(1);
             return;
         };
-        self.metrics.rtmp_accepted_connections.add(1);
-        let server = self.clone();
+        self.doors.metrics.rtmp_accepted_connections.add(1);
+        let doors = Arc::clone(&self.doors);
         let span = info_span!("rtmp", peer = %address);
-        self.tasks.spawn("rtmp connection", async move { server.serve(stream, address, slot).await }.instrument(span));
+        let serving = async move { serve(doors, stream, address, tls, slot).await };
+        self.doors.tasks.spawn("rtmp connection", serving.instrument(span));
     }
+}
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, _slot: Slot) {
-        let _open = self.metrics.rtmp_connections_count.enter();
-        // Answers are small and awaited.
-        let _ = stream.set_nodelay(true);
-        let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, unacknowledged_ms);
-        let (settings, admission) = (self.settings.clone(), self.admission.clone());
-        match Connection::new(stream, address.ip(), settings, admission, Arc::clone(&self.metrics)) {
-            Ok(connection) => connection.run(self.tasks.child_token()).await,
+async fn serve(doors: Arc<Doors>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, slot: Slot) {
+    let _open = doors.metrics.rtmp_connections_count.enter();
+    // Answers are small and awaited.
+    let _ = stream.set_nodelay(true);
+    let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, unacknowledged_ms);
+    let stop = doors.tasks.child_token();
+    let Some(acceptor) = tls else {
+        return match Connection::new(stream, address.ip(), "rtmp", doors, slot) {
+            Ok(connection) => connection.run(stop).await,
             Err(error) => warn!(%error, "no random bytes for a handshake"),
+        };
+    };
+    // The TLS handshake has as long as RTMP's own, which follows it. A stopping server waits for neither.
+    let accepted = tokio::select! {
+        () = stop.cancelled() => return,
+        accepted = tokio::time::timeout(doors.limits.handshake_timeout, acceptor.accept(stream)) => accepted,
+    };
+    match accepted {
+        Ok(Ok(stream)) => match Connection::new(stream, address.ip(), "rtmps", doors, slot) {
+            Ok(connection) => connection.run(stop).await,
+            Err(error) => warn!(%error, "no random bytes for a handshake"),
+        },
+        Ok(Err(error)) => {
+            doors.metrics.rtmp_failed_handshakes.add(1);
+            debug!(%error, "a TLS handshake failed");
         }
+        Err(_) => doors.metrics.rtmp_failed_handshakes.add(1),
     }
 }
 
