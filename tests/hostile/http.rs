@@ -17,7 +17,8 @@ const STREAMS: usize = 100;
 /// The attacker's own stream, with a playlist; returns the encoder and the next media sequence number.
 async fn live(stage: &Stage) -> (rtmp::Client, u64) {
     let mut encoder = stage.publisher().await;
-    encoder.push(150).await;
+    // Two segments and more, however long they are here.
+    encoder.push(600).await;
     let name = RoomName::parse("attacker").expect("a room name");
     let mut live = stage.rig.running.state().rooms.get(&name).await.expect("readable").expect("there").live();
     let listed = async {
@@ -89,7 +90,12 @@ fn hold(stage: &Stage, next: u64, from: &str, count: usize, asked: &mut JoinSet<
 
 #[tokio::test]
 async fn thousands_of_held_requests_are_limited_for_each_address_and_in_all() {
-    let mut stage = Stage::set(|config| config.hls.waiting_requests_max = 4_300).await;
+    // Long segments, so that nothing is held for too long on a slow machine.
+    let mut stage = Stage::set(|config| {
+        config.hls.waiting_requests_max = 4_300;
+        config.hls.segment_min_ms = 10_000;
+    })
+    .await;
     let (mut encoder, next) = live(&stage).await;
     let mut asked = JoinSet::new();
     // One address may hold 4,096, behind a trusted proxy as well; the rest is told to come back.
@@ -114,7 +120,7 @@ async fn thousands_of_held_requests_are_limited_for_each_address_and_in_all() {
     stage.memory_is_bounded();
     // What need not wait is served meanwhile, and who waits is answered by the segment.
     assert_eq!(get(&stage, "/live/attacker/video/index.m3u8").await.0, 200);
-    encoder.push(120).await;
+    encoder.push(600).await;
     let answered = async {
         let mut answers = Vec::new();
         while let Some(status) = asked.join_next().await {

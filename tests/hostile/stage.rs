@@ -14,7 +14,7 @@ use super::support::Rig;
 
 /// Memory that one attack may add to this process, which holds the attacker as well. Far above what is needed, far below
 /// what the attacks would take of a server that believes them.
-pub const MEMORY_MAX_MIB: u64 = 160;
+pub const MEMORY_MAX_MIB: u64 = 256;
 /// Pictures of one look at the stream beside the attack.
 const LOOK_FRAMES: u32 = 10;
 
@@ -25,7 +25,11 @@ pub struct Stage {
     pub key: String,
     beside: Beside,
     rss_mib: u64,
+    /// One attack at a time, so that the memory of this process is its own.
+    _alone: tokio::sync::MutexGuard<'static, ()>,
 }
+
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The stream that must not be disturbed.
 struct Beside {
@@ -36,6 +40,7 @@ struct Beside {
 
 impl Stage {
     pub async fn set(change: impl FnOnce(&mut telstar::Config)) -> Stage {
+        let alone = ALONE.lock().await;
         raise_file_limit();
         let rig = Rig::start_with(change).await;
         let admin = rig.token(600).await;
@@ -52,7 +57,8 @@ impl Stage {
         player.introduce(&[]).await;
         player.play("demo").await;
         player.until_code("NetStream.Play.Start").await;
-        let mut stage = Stage { rig, admin, key, beside: Beside { encoder, player, pushed: 0 }, rss_mib: 0 };
+        let beside = Beside { encoder, player, pushed: 0 };
+        let mut stage = Stage { rig, admin, key, beside, rss_mib: 0, _alone: alone };
         stage.others_are_undisturbed().await;
         stage.rss_mib = rss_mib();
         stage
