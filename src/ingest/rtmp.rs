@@ -7,8 +7,7 @@ mod admission;
 
 use std::time::Duration;
 
-use telstar_media::{Codec, Origin, TrackInfo};
-use telstar_rtmp::flv::CodecTag;
+use telstar_media::{Origin, TrackInfo};
 use telstar_rtmp::{PublishedFrame, RejectReason, TrackAdded, TrackNumber, Warning, WarningKind};
 use telstar_signaling::room::KickReason;
 use telstar_units::{ParticipantId, TrackId};
@@ -46,7 +45,7 @@ impl Publisher {
 
     /// A track that begins, perhaps in the place of another.
     pub fn add_track(&mut self, added: &TrackAdded) {
-        info!(codec = added.codec.name(), rfc6381 = added.config.rfc6381(), "a track");
+        info!(codec = added.codec.name(), rfc6381 = added.config.rfc6381(), wire_id = added.wire_id, "a track");
         let info = TrackInfo {
             id: self.track_id(added.track),
             codec: added.codec,
@@ -77,10 +76,7 @@ impl Publisher {
         let known = match &warning.kind {
             WarningKind::AudioGap { .. } | WarningKind::AudioOverlap => IngestWarning::AudioGap,
             WarningKind::TimestampJump { .. } => IngestWarning::TimestampsJump,
-            WarningKind::CodecUnsupported(tag) => match codec_of(*tag) {
-                Some(codec) => IngestWarning::CodecUnsupported(codec),
-                None => return,
-            },
+            WarningKind::CodecUnsupported(tag) => IngestWarning::CodecUnsupported(tag.name()),
             WarningKind::TimestampOrder
             | WarningKind::BadConfiguration(_)
             | WarningKind::Malformed(_)
@@ -131,21 +127,5 @@ fn reject_reason(reason: KickReason) -> RejectReason {
         KickReason::TakenOver => RejectReason::TakenOver,
         KickReason::KeyRevoked | KickReason::RoomDeleted => RejectReason::Revoked,
         KickReason::Shutdown => RejectReason::ShuttingDown,
-    }
-}
-
-/// The hub's name for a codec that RTMP cannot bring yet.
-fn codec_of(tag: CodecTag) -> Option<Codec> {
-    match tag {
-        CodecTag::FlvVideo(12) => Some(Codec::H265),
-        CodecTag::FourCc(four_cc) => match &four_cc {
-            b"hvc1" => Some(Codec::H265),
-            b"av01" => Some(Codec::Av1),
-            b"vp08" => Some(Codec::Vp8),
-            b"vp09" => Some(Codec::Vp9),
-            b"Opus" => Some(Codec::Opus),
-            _ => None,
-        },
-        CodecTag::FlvVideo(_) | CodecTag::FlvAudio(_) => None,
     }
 }

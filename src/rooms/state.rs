@@ -56,10 +56,7 @@ fn track(stats: &TrackStats) -> IngestTrack {
     let rfc6381 = config.and_then(CodecConfig::rfc6381).unwrap_or_default();
     match stats.info.kind() {
         MediaKind::Video => {
-            let size = match config {
-                Some(CodecConfig::H264(h264)) => Some((h264.width, h264.height)),
-                _ => None,
-            };
+            let size = config.and_then(CodecConfig::picture_size);
             IngestTrack::Video {
                 codec,
                 rfc6381,
@@ -72,11 +69,7 @@ fn track(stats: &TrackStats) -> IngestTrack {
             }
         }
         MediaKind::Audio => {
-            let channels = match config {
-                Some(CodecConfig::Aac(aac)) => u32::from(aac.channels),
-                Some(CodecConfig::Opus { channels, .. } | CodecConfig::Mp3 { channels, .. }) => u32::from(*channels),
-                _ => 0,
-            };
+            let channels = config.and_then(CodecConfig::channels).map_or(0, u32::from);
             let sample_rate = stats.info.timescale.hz();
             IngestTrack::Audio { codec, rfc6381, sample_rate, channels, bitrate_bps: stats.bitrate_bps }
         }
@@ -90,6 +83,6 @@ fn warning(warning: &ShardWarning) -> Warning {
         ShardWarning::NoVideo => Warning::NoVideo {},
         ShardWarning::TimestampsJump => Warning::TimestampsJump {},
         ShardWarning::AudioGap => Warning::AudioGap {},
-        ShardWarning::CodecUnsupported(codec) => Warning::CodecUnsupported { codec: codec.name().to_owned() },
+        ShardWarning::CodecUnsupported(codec) => Warning::CodecUnsupported { codec: codec.to_owned() },
     }
 }

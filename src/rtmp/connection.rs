@@ -180,8 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => std::future::pending().await,
             }
         };
+        let deadline_at = self.session.poll_timeout();
         let deadline = async {
-            match self.session.poll_timeout() {
+            match deadline_at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }

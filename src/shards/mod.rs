@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use telstar_hls::Snapshot;
-use telstar_media::Codec;
 use telstar_units::ParticipantId;
 use tokio::sync::{Notify, watch};
 
@@ -64,8 +63,8 @@ pub enum ShardWarning {
     TimestampsJump,
     /// Sound is missing in between.
     AudioGap,
-    /// A track cannot be offered.
-    CodecUnsupported(Codec),
+    /// A track cannot be offered; the name of its codec.
+    CodecUnsupported(&'static str),
 }
 
 /// Where a shard puts what it makes of a room.

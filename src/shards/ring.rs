@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-use telstar_media::{Codec, Frame, TrackInfo};
+use telstar_media::{Frame, TrackInfo};
 use telstar_units::TrackId;
 use tokio::sync::Notify;
 
@@ -44,8 +44,8 @@ pub enum IngestWarning {
     TimestampsJump,
     /// Sound is missing in between.
     AudioGap,
-    /// A track cannot be taken.
-    CodecUnsupported(Codec),
+    /// A track cannot be taken; the name of its codec.
+    CodecUnsupported(&'static str),
 }
 
 /// The shard has detached the ring: another connection took the room, or the room is gone.

@@ -160,7 +160,7 @@ impl ShardRoom {
 
     /// The listing ends and the connection stays: what it brings is a stream of its own.
     pub(super) fn restart(&mut self, now: Instant) {
-        let Some(tracks) = self.ingest.as_ref().map(Ingest::track_infos) else { return };
+        let Some(tracks) = self.ingest.as_ref().map(Ingest::main_tracks) else { return };
         if let Some(packager) = &mut self.packager {
             packager.finish(now);
         }
@@ -234,22 +234,28 @@ impl ShardRoom {
         }
     }
 
+    /// Takes a track into the hub. The first of a kind, and what replaces it, is the main one that viewers see; further
+    /// ones are kept for whoever comes to want them.
     fn add_track(&mut self, now: Instant, info: TrackInfo, replaces: Option<TrackId>) {
         let Some(ingest) = &mut self.ingest else { return };
-        if let Some(old) = replaces.and_then(|old| ingest.take_track(old)) {
-            self.let_go(&old);
+        let old = replaces.and_then(|old| ingest.take_track(old));
+        let is_main = old.as_ref().map_or(!ingest.has_main(info.kind()), |old| old.subscriber.is_some());
+        if let Some(old) = &old {
+            self.let_go(old);
         }
-        match self.subscribe(&info) {
+        match self.take_into_hub(&info, is_main) {
             Ok(subscriber) => {
                 let track = Track { meter: TrackMeter::new(info.clone()), subscriber };
                 if let Some(ingest) = &mut self.ingest {
                     ingest.tracks.push(track);
                 }
-                self.offer_to_viewers(&info, replaces);
+                if is_main {
+                    self.offer_to_viewers(&info, replaces);
+                }
                 match (&mut self.packager, replaces) {
-                    (Some(packager), Some(old)) => packager.replace_track(now, old, info),
-                    (Some(packager), None) => packager.add_track(now, info),
-                    (None, _) => {}
+                    (Some(packager), Some(old)) if is_main => packager.replace_track(now, old, info),
+                    (Some(packager), None) if is_main => packager.add_track(now, info),
+                    _ => {}
                 }
             }
             Err(error) => tracing::warn!(%error, "a track was not taken"),
@@ -257,21 +263,28 @@ impl ShardRoom {
         self.apply_hub();
     }
 
-    fn subscribe(&mut self, info: &TrackInfo) -> Result<SubscriberId, HubError> {
+    /// Adds a track, and the packager's subscription to it if it is a main one.
+    fn take_into_hub(&mut self, info: &TrackInfo, is_main: bool) -> Result<Option<SubscriberId>, HubError> {
         self.hub.add_track(info.clone())?;
         self.hub.add_layer(info.id, BASE, View::Frames)?;
-        self.hub.subscribe(SubscriberSpec {
+        if !is_main {
+            return Ok(None);
+        }
+        let spec = SubscriberSpec {
             track: info.id,
             layer: BASE,
             view: View::Frames,
             start: Start::Keyframe,
             when_full: WhenFull::DropToKeyframe,
             items_max: PACKAGER_ITEMS_MAX,
-        })
+        };
+        self.hub.subscribe(spec).map(Some)
     }
 
     fn let_go(&mut self, track: &Track) {
-        self.hub.unsubscribe(track.subscriber);
+        if let Some(subscriber) = track.subscriber {
+            self.hub.unsubscribe(subscriber);
+        }
         self.hub.remove_track(track.meter.info().id);
     }
 
@@ -284,7 +297,7 @@ impl ShardRoom {
             return;
         }
         ingest.clock_restarts += 1;
-        let tracks = ingest.track_infos();
+        let tracks = ingest.main_tracks();
         packager.end_epoch(now);
         self.start_epoch(now, tracks);
     }
@@ -305,8 +318,8 @@ impl ShardRoom {
     /// more than a batch.
     fn drain_hub(&mut self, now: Instant) {
         let (Some(ingest), Some(packager)) = (&self.ingest, &mut self.packager) else { return };
-        for track in &ingest.tracks {
-            self.hub.drain(track.subscriber, &mut self.items);
+        for (track, subscriber) in ingest.tracks.iter().filter_map(|track| Some((track, track.subscriber?))) {
+            self.hub.drain(subscriber, &mut self.items);
             for item in self.items.drain(..) {
                 if let Item::Frame(_, frame) = item {
                     packager.handle_frame(now, track.meter.info().id, &frame);
@@ -358,7 +371,7 @@ impl ShardRoom {
             }
             Warning::LongGopCut => ShardCounters::add(&self.counters.long_gop_cuts, 1),
             Warning::BudgetEvicted { bytes } => ShardCounters::add(&self.counters.evicted_bytes, bytes),
-            Warning::CodecUnsupported(codec) => self.note(now, ShardWarning::CodecUnsupported(codec)),
+            Warning::CodecUnsupported(codec) => self.note(now, ShardWarning::CodecUnsupported(codec.name())),
             Warning::TimestampsJump { .. } => self.note(now, ShardWarning::TimestampsJump),
         }
     }

@@ -8,6 +8,7 @@ use mp4_atom::{Encode, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry};
 use telstar_media::MediaKind;
 
 mod init;
+mod sample_entry;
 
 pub use init::{InitError, init_segment};
 

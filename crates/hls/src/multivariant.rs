@@ -1,8 +1,12 @@
 //! The multivariant playlist: one variant, its sound as a rendition group of its own.
 
+use std::collections::HashMap;
+
 use m3u8_rs::{
-    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream,
+    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, QuotedOrUnquoted, Resolution,
+    VariantStream,
 };
+use telstar_media::codec::{Colour, VideoRange};
 use telstar_media::{CodecConfig, MediaKind};
 
 use crate::playlist::rendition_name;
@@ -29,20 +33,17 @@ pub(crate) struct CodecFacts {
     rfc6381: Option<String>,
     size: Option<(u32, u32)>,
     channels: Option<u8>,
+    range: Option<VideoRange>,
 }
 
 impl CodecFacts {
     pub fn of(config: &CodecConfig) -> CodecFacts {
-        let size = match config {
-            CodecConfig::H264(h264) => Some((h264.width, h264.height)),
-            _ => None,
-        };
-        let channels = match config {
-            CodecConfig::Aac(aac) => Some(aac.channels),
-            CodecConfig::Opus { channels, .. } | CodecConfig::Mp3 { channels, .. } => Some(*channels),
-            CodecConfig::H264(_) | CodecConfig::Opaque { .. } => None,
-        };
-        CodecFacts { rfc6381: config.rfc6381(), size, channels }
+        CodecFacts {
+            rfc6381: config.rfc6381(),
+            size: config.picture_size(),
+            channels: config.channels(),
+            range: config.colour().map(Colour::video_range),
+        }
     }
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         frame_rate: variant.frame_rate,
         audio: separate_audio.map(|_| AUDIO_GROUP.into()),
         closed_captions: variant.video.is_some().then_some(ClosedCaptionGroupId::None),
+        other_attributes: video_range(variant),
         ..VariantStream::default()
     };
     let alternatives = separate_audio.map(|audio| AlternativeMedia {
@@ -90,12 +92,18 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
     Rendered::new(String::from_utf8(text).expect("the writer writes strings"))
 }
 
+/// RFC 8216bis §4.4.6.2: VIDEO-RANGE is not needed where everything is SDR.
+fn video_range(variant: &Variant) -> Option<HashMap<String, QuotedOrUnquoted>> {
+    let range = variant.video.as_ref()?.range.filter(|range| *range != VideoRange::Sdr)?;
+    Some(HashMap::from([("VIDEO-RANGE".into(), QuotedOrUnquoted::Unquoted(range.name().into()))]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn facts(rfc6381: &str, size: Option<(u32, u32)>, channels: Option<u8>) -> Option<CodecFacts> {
-        Some(CodecFacts { rfc6381: Some(rfc6381.into()), size, channels })
+        Some(CodecFacts { rfc6381: Some(rfc6381.into()), size, channels, range: None })
     }
 
     fn check(video: Option<CodecFacts>, audio: Option<CodecFacts>, expect: &str) {

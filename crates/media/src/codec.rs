@@ -3,11 +3,27 @@
 use bytes::Bytes;
 
 mod aac;
+mod ac3;
+mod av1;
 mod bits;
+mod colour;
+mod flac;
 mod h264;
+mod h265;
+mod nal;
+mod opus;
+mod vp9;
 
 pub use aac::{AacConfig, AacError};
+pub use ac3::Ac3Config;
+pub use av1::{Av1Config, Av1Error, Av1Unit, Obu, ObuKind, obus};
+pub use colour::{Colour, VideoRange};
+pub use flac::{FlacConfig, FlacError, flac_frame_samples};
 pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, nal_kinds};
+pub use h265::{H265Config, H265Error, H265NalKind, H265ParameterSets, h265_parameter_set_id};
+pub use nal::{UnitOverrun, nal_units};
+pub use opus::{OPUS_SAMPLE_RATE, OpusConfig, OpusError, OpusMapping, opus_channels, opus_duration};
+pub use vp9::{Vp9Config, Vp9Error, Vp9Record};
 
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +53,12 @@ pub enum Codec {
     Opus,
     /// MPEG-1/2 audio layer III.
     Mp3,
+    /// FLAC, RFC 9639.
+    Flac,
+    /// Dolby Digital, ETSI TS 102 366.
+    Ac3,
+    /// Dolby Digital Plus, ETSI TS 102 366 Annex E.
+    Eac3,
 }
 
 impl Codec {
@@ -44,7 +66,7 @@ impl Codec {
     pub fn kind(self) -> MediaKind {
         match self {
             Codec::H264 | Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => MediaKind::Video,
-            Codec::Aac | Codec::Opus | Codec::Mp3 => MediaKind::Audio,
+            Codec::Aac | Codec::Opus | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => MediaKind::Audio,
         }
     }
 
@@ -59,6 +81,9 @@ impl Codec {
             Codec::Aac => "AAC",
             Codec::Opus => "Opus",
             Codec::Mp3 => "MP3",
+            Codec::Flac => "FLAC",
+            Codec::Ac3 => "AC-3",
+            Codec::Eac3 => "E-AC-3",
         }
     }
 }
@@ -68,15 +93,20 @@ impl Codec {
 pub enum CodecConfig {
     /// AVCDecoderConfigurationRecord and what its SPS says.
     H264(H264Config),
+    /// HEVCDecoderConfigurationRecord and what its SPS says.
+    H265(H265Config),
+    /// AV1CodecConfigurationRecord and what its sequence header says.
+    Av1(Av1Config),
+    /// VPCodecConfigurationRecord and what a key frame says.
+    Vp9(Vp9Config),
     /// AudioSpecificConfig and what it says.
     Aac(AacConfig),
-    /// Channels and pre-skip of RFC 7845 §5.1; the clock is always 48 kHz.
-    Opus {
-        /// Output channels.
-        channels: u8,
-        /// Samples at 48 kHz to discard at the start.
-        pre_skip: u16,
-    },
+    /// What an identification header says; the clock is always 48 kHz.
+    Opus(OpusConfig),
+    /// A streaminfo block and what it says.
+    Flac(FlacConfig),
+    /// AC-3 or E-AC-3, from the first sync frame.
+    Ac3(Ac3Config),
     /// From the first frame header.
     Mp3 {
         /// In Hz.
@@ -98,8 +128,14 @@ impl CodecConfig {
     pub fn codec(&self) -> Codec {
         match self {
             CodecConfig::H264(_) => Codec::H264,
+            CodecConfig::H265(_) => Codec::H265,
+            CodecConfig::Av1(_) => Codec::Av1,
+            CodecConfig::Vp9(_) => Codec::Vp9,
             CodecConfig::Aac(_) => Codec::Aac,
-            CodecConfig::Opus { .. } => Codec::Opus,
+            CodecConfig::Opus(_) => Codec::Opus,
+            CodecConfig::Flac(_) => Codec::Flac,
+            CodecConfig::Ac3(ac3) if ac3.enhanced => Codec::Eac3,
+            CodecConfig::Ac3(_) => Codec::Ac3,
             CodecConfig::Mp3 { .. } => Codec::Mp3,
             CodecConfig::Opaque { codec, .. } => *codec,
         }
@@ -107,13 +143,81 @@ impl CodecConfig {
 
     /// The `CODECS` attribute value (RFC 6381), if one can be told.
     pub fn rfc6381(&self) -> Option<String> {
-        match self {
-            CodecConfig::H264(config) => Some(config.rfc6381()),
-            CodecConfig::Aac(config) => Some(config.rfc6381()),
-            CodecConfig::Opus { .. } => Some("opus".into()),
+        Some(match self {
+            CodecConfig::H264(config) => config.rfc6381(),
+            CodecConfig::H265(config) => config.rfc6381(),
+            CodecConfig::Av1(config) => config.rfc6381(),
+            CodecConfig::Vp9(config) => config.rfc6381(),
+            CodecConfig::Aac(config) => config.rfc6381(),
+            // RFC 6381 §3.3: the sample entry's four characters, whose case counts.
+            CodecConfig::Opus(_) => "Opus".into(),
+            CodecConfig::Flac(_) => "fLaC".into(),
+            CodecConfig::Ac3(ac3) if ac3.enhanced => "ec-3".into(),
+            CodecConfig::Ac3(_) => "ac-3".into(),
             // MP4RA: object type 0x6B is MPEG-1 audio; 0x34 of MPEG-4 Audio is layer 3. hls.js and Safari know the latter.
-            CodecConfig::Mp3 { .. } => Some("mp4a.40.34".into()),
-            CodecConfig::Opaque { .. } => None,
+            CodecConfig::Mp3 { .. } => "mp4a.40.34".into(),
+            CodecConfig::Opaque { .. } => return None,
+        })
+    }
+
+    /// Width and height of the picture in pixels, as it is displayed.
+    pub fn picture_size(&self) -> Option<(u32, u32)> {
+        match self {
+            CodecConfig::H264(config) => Some((config.width, config.height)),
+            CodecConfig::H265(config) => Some((config.width, config.height)),
+            CodecConfig::Av1(config) => Some((config.width, config.height)),
+            CodecConfig::Vp9(config) => Some((config.width, config.height)),
+            _ => None,
+        }
+    }
+
+    /// Colour of the picture, as far as the stream says.
+    pub fn colour(&self) -> Option<Colour> {
+        match self {
+            CodecConfig::H264(config) => config.colour,
+            CodecConfig::H265(config) => config.colour,
+            CodecConfig::Av1(config) => Some(config.colour),
+            CodecConfig::Vp9(config) => Some(config.record.colour),
+            _ => None,
+        }
+    }
+
+    /// The same with `colour` where the stream itself says nothing of it. `None` when that changes nothing.
+    pub fn with_colour(&self, colour: Colour) -> Option<CodecConfig> {
+        let own = self.colour();
+        let known = own.map_or(colour, |own| own.or(colour));
+        let mut config = self.clone();
+        match &mut config {
+            CodecConfig::H264(config) => config.colour = Some(known),
+            CodecConfig::H265(config) => config.colour = Some(known),
+            CodecConfig::Av1(config) => config.colour = known,
+            CodecConfig::Vp9(config) => config.record.colour = known,
+            _ => return None,
+        }
+        (own != Some(known)).then_some(config)
+    }
+
+    /// Samples of sound per second. Opus always has 48,000.
+    pub fn sample_rate(&self) -> Option<u32> {
+        match self {
+            CodecConfig::Aac(config) => Some(config.sample_rate),
+            CodecConfig::Opus(_) => Some(OPUS_SAMPLE_RATE),
+            CodecConfig::Flac(config) => Some(config.sample_rate),
+            CodecConfig::Ac3(config) => Some(config.sample_rate),
+            CodecConfig::Mp3 { sample_rate, .. } => Some(*sample_rate),
+            _ => None,
+        }
+    }
+
+    /// Output channels of the sound.
+    pub fn channels(&self) -> Option<u8> {
+        match self {
+            CodecConfig::Aac(config) => Some(config.channels),
+            CodecConfig::Opus(config) => Some(config.channels),
+            CodecConfig::Flac(config) => Some(config.channels),
+            CodecConfig::Ac3(config) => Some(config.channels),
+            CodecConfig::Mp3 { channels, .. } => Some(*channels),
+            _ => None,
         }
     }
 }

@@ -63,7 +63,8 @@ pub struct Frame {
     /// An independent frame: decoding can start here. True for every audio frame.
     pub key: bool,
     /// The bytes as ISO BMFF samples hold them: H.264/H.265 NAL units each behind a 4-byte length, without parameter
-    /// sets of their own; AAC without ADTS; one Opus packet; one MP3 frame.
+    /// sets of their own; an AV1 temporal unit without its delimiter; a VP8 or VP9 frame or superframe; AAC without
+    /// ADTS; one Opus packet; one FLAC or MP3 frame; the sync frames of one AC-3 or E-AC-3 access unit.
     pub payload: Bytes,
 }
 

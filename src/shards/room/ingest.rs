@@ -28,10 +28,10 @@ pub(super) struct Ingest {
     events: Vec<(ShardWarning, Instant)>,
 }
 
-/// A track and its way to the packager.
+/// A track and, if it is a main one, its way to the packager.
 pub(super) struct Track {
     pub(super) meter: TrackMeter,
-    pub(super) subscriber: SubscriberId,
+    pub(super) subscriber: Option<SubscriberId>,
 }
 
 impl Ingest {
@@ -40,8 +40,14 @@ impl Ingest {
         Ingest { ring, tracks, keyframe_interval_secs: None, clock_restarts: 0, since: now, events }
     }
 
-    pub(super) fn track_infos(&self) -> Vec<TrackInfo> {
-        self.tracks.iter().map(|track| track.meter.info().clone()).collect()
+    /// The tracks that viewers see: at most one of a kind.
+    pub(super) fn main_tracks(&self) -> Vec<TrackInfo> {
+        let main = self.tracks.iter().filter(|track| track.subscriber.is_some());
+        main.map(|track| track.meter.info().clone()).collect()
+    }
+
+    pub(super) fn has_main(&self, kind: MediaKind) -> bool {
+        self.tracks.iter().any(|track| track.subscriber.is_some() && track.meter.info().kind() == kind)
     }
 
     pub(super) fn take_track(&mut self, id: TrackId) -> Option<Track> {

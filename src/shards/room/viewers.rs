@@ -1,6 +1,6 @@
 //! Who takes the room's frames over a connection of its own: subscriptions in the hub, and the rings they are moved to.
 //!
-//! A viewer takes one picture and one sound: the first of each that there is, and whatever takes its place.
+//! A viewer takes one picture and one sound: the main ones, and whatever takes their place.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use telstar_media::{Frame, TrackInfo};
 use telstar_units::{Timescale, TrackId, rescale};
 
 use super::super::viewer::{ViewerItem, ViewerRing};
-use super::{BASE, ShardCounters, ShardRoom};
+use super::{BASE, Ingest, ShardCounters, ShardRoom};
 
 /// Items of one track in the hub, from where they are moved after every batch: the newest group of pictures must fit.
 const VIEWER_HUB_ITEMS_MAX: usize = 4_096;
@@ -29,7 +29,7 @@ impl ShardRoom {
     /// A viewer comes. It gets the newest group of pictures at once, if there is one.
     pub(in super::super) fn watch(&mut self, ring: Arc<ViewerRing>) {
         let mut viewer = Viewer { ring, subscriptions: Vec::new(), restarts: true, plays: false };
-        let infos = self.ingest.as_ref().map(|ingest| ingest.track_infos()).unwrap_or_default();
+        let infos = self.ingest.as_ref().map(Ingest::main_tracks).unwrap_or_default();
         for info in infos {
             self.offer(&mut viewer, &info, None, Start::Gop);
         }

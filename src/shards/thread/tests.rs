@@ -102,14 +102,14 @@ async fn drops_are_counted_once_and_shown_of_the_present_connection_only() {
     let (mut shard, output, now) = (shard(), output(), Instant::now());
     let ring = attach(&mut shard, now, ROOM, &output);
     ring.send(tracks()).await.expect("attached");
-    // A second sound track, which the packager has no use for.
-    let surplus = TrackId(9);
-    let mut batch = vec![IngestItem::Track(track(surplus, Codec::Aac, 48_000, KeyframeMode::None))];
-    let sound = batches().into_iter().flatten().filter_map(|item| match item {
-        IngestItem::Frame(_, frame) if frame.config.codec() == Codec::Aac => Some(IngestItem::Frame(surplus, frame)),
-        _ => None,
-    });
-    batch.extend(sound.take(5));
+    for batch in batches() {
+        ring.send(batch).await.expect("attached");
+        shard.turn(now);
+    }
+    // Sound that has been passed on already, which the packager has no use for.
+    let is_sound =
+        |item: &IngestItem| matches!(item, IngestItem::Frame(_, frame) if frame.config.codec() == Codec::Aac);
+    let mut batch: Vec<IngestItem> = batches().into_iter().flatten().filter(is_sound).take(5).collect();
     batch.push(IngestItem::Dropped(3));
     ring.send(batch).await.expect("attached");
     shard.turn(now);
@@ -125,6 +125,44 @@ async fn drops_are_counted_once_and_shown_of_the_present_connection_only() {
     assert_eq!(count(&shard.counters.ingest_frames_dropped), 3);
     assert_eq!(count(&shard.counters.packager_frames_dropped), 5);
     assert_eq!(count(&shard.counters.frames_dropped), 0);
+}
+
+#[tokio::test]
+async fn a_second_track_of_a_kind_is_kept_and_shown_and_not_what_viewers_get() {
+    let (mut shard, output, now) = (shard(), output(), Instant::now());
+    let ring = attach(&mut shard, now, ROOM, &output);
+    ring.send(tracks()).await.expect("attached");
+    let second = TrackId(9);
+    ring.send(vec![IngestItem::Track(track(second, Codec::Opus, 48_000, KeyframeMode::None))]).await.expect("attached");
+    for mut batch in batches() {
+        let twice = batch.iter().filter_map(|item| match item {
+            IngestItem::Frame(_, frame) if frame.config.codec() == Codec::Aac => {
+                Some(IngestItem::Frame(second, frame.clone()))
+            }
+            _ => None,
+        });
+        let twice: Vec<_> = twice.collect();
+        batch.extend(twice);
+        ring.send(batch).await.expect("attached");
+        shard.turn(now);
+    }
+    shard.turn(now + Duration::from_secs(2));
+    let status = output.status.borrow().clone();
+    let shown: Vec<_> = status.tracks.iter().map(|track| (track.info.codec, track.bitrate_bps.is_some())).collect();
+    assert_eq!(shown, [(Codec::H264, true), (Codec::Aac, true), (Codec::Opus, true)]);
+    assert!(status.playable && status.frames_dropped == 0 && status.warnings.is_empty());
+    let snapshot = output.live.borrow().clone().expect("live");
+    let sound = snapshot.audio.as_ref().expect("sound").segments().iter().map(|segment| segment.len()).sum::<u64>();
+    // 48 kHz in frames of 1,024 samples and 32 bytes: one track's bytes and not two's.
+    assert!((40 * 6 * 32..50 * 6 * 32 + 8_192).contains(&sound), "{sound}");
+    // The main track changes its codec: viewers get what replaces it, and the other one stays where it is.
+    let by = track(TrackId(10), Codec::Aac, 44_100, KeyframeMode::None);
+    let old = TrackId(2);
+    ring.send(vec![IngestItem::TrackReplaced { old, by }]).await.expect("attached");
+    shard.turn(now + Duration::from_secs(4));
+    let codecs: Vec<_> = output.status.borrow().tracks.iter().map(|track| track.info.id).collect();
+    assert_eq!(codecs, [TrackId(1), second, TrackId(10)]);
+    drop(ring);
 }
 
 #[test]

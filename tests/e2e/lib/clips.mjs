@@ -71,6 +71,11 @@ export async function generated({ seconds = 30, ...options } = {}) {
     '-t', String(seconds), ...encoderArgs(o), '-f', 'mp4', file]));
 }
 
+/** A clip made by ffmpeg with these arguments; `name` tells them apart. */
+export async function prepared(name, args) {
+  return cached(name, (file) => run('prepare-clip', 'ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y', ...args, '-f', 'mp4', file]));
+}
+
 async function cached(name, make) {
   const file = path.join(CACHE, name);
   if (!existsSync(file)) {

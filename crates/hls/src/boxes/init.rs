@@ -2,24 +2,14 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd,
-    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
-    esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
+    Codec, Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mdia, Minf, Moov, Mvex, Mvhd,
+    Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Vmhd,
 };
 use telstar_media::{CodecConfig, MediaKind};
 use telstar_units::Timescale;
 
+use super::sample_entry::sample_entry;
 use super::track_id;
-
-/// ISO/IEC 14496-1 Table 5, objectTypeIndication: MPEG-4 audio.
-const OBJECT_TYPE_AAC: u8 = 0x40;
-/// ISO/IEC 14496-1 Table 5, objectTypeIndication: MPEG-1 audio, which is how MP3 is carried.
-const OBJECT_TYPE_MP3: u8 = 0x6b;
-/// ISO/IEC 14496-1 Table 6, streamType: audio.
-const STREAM_TYPE_AUDIO: u8 = 5;
-/// The data reference of every sample entry: the file itself.
-const DATA_REFERENCE: u16 = 1;
-const SAMPLE_SIZE_BITS: u16 = 16;
 
 /// Why a track cannot be carried in fMP4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,75 +25,21 @@ pub enum InitError {
 /// The bytes of the init segment for `config`.
 pub fn init_segment(config: &CodecConfig, timescale: Timescale) -> Result<Bytes, InitError> {
     let entry = sample_entry(config)?;
-    let ftyp = Ftyp {
-        major_brand: FourCC::new(b"iso6"),
-        minor_version: 0,
-        compatible_brands: [b"iso6", b"cmfc", b"mp41"].map(FourCC::new).to_vec(),
-    };
+    let mut compatible_brands = [b"iso6", b"cmfc", b"mp41"].map(FourCC::new).to_vec();
+    if config.codec() == telstar_media::Codec::Av1 {
+        // AV1-ISOBMFF §2.1: the brand of files that follow it.
+        compatible_brands.push(FourCC::new(b"av01"));
+    }
+    let ftyp = Ftyp { major_brand: FourCC::new(b"iso6"), minor_version: 0, compatible_brands };
     let mut bytes = Vec::with_capacity(1_024);
     ftyp.encode(&mut bytes).map_err(|_| InitError::Record)?;
     moov(config, entry, timescale).encode(&mut bytes).map_err(|_| InitError::Record)?;
     Ok(bytes.into())
 }
 
-fn sample_entry(config: &CodecConfig) -> Result<Codec, InitError> {
-    Ok(match config {
-        CodecConfig::H264(h264) => {
-            let avcc = Avcc::decode_body(&mut h264.avcc.as_ref()).map_err(|_| InitError::Record)?;
-            let (width, height) = (clamp16(h264.width), clamp16(h264.height));
-            let visual = Visual { data_reference_index: DATA_REFERENCE, width, height, ..Visual::default() };
-            Avc1 { visual, avcc, ..Avc1::default() }.into()
-        }
-        CodecConfig::Aac(aac) => {
-            let specific = DecoderSpecific { raw: aac.asc.to_vec(), ..DecoderSpecific::default() };
-            mp4a(OBJECT_TYPE_AAC, Some(specific), aac.sample_rate, aac.channels)
-        }
-        CodecConfig::Mp3 { sample_rate, channels } => mp4a(OBJECT_TYPE_MP3, None, *sample_rate, *channels),
-        CodecConfig::Opus { channels, pre_skip } => {
-            // Mapping family 0 is mono or stereo; more channels need a table that RTMP and RTP sources do not send.
-            if !(1..=2).contains(channels) {
-                return Err(InitError::Record);
-            }
-            let dops = Dops {
-                output_channel_count: *channels,
-                pre_skip: *pre_skip,
-                input_sample_rate: 48_000,
-                output_gain: 0,
-                channel_mapping: None,
-            };
-            Opus { audio: audio(48_000, *channels), dops, btrt: None }.into()
-        }
-        CodecConfig::Opaque { codec, .. } => return Err(InitError::Codec(*codec)),
-    })
-}
-
-fn mp4a(object_type_indication: u8, dec_specific: Option<DecoderSpecific>, sample_rate: u32, channels: u8) -> Codec {
-    let dec_config = DecoderConfig {
-        object_type_indication,
-        stream_type: STREAM_TYPE_AUDIO,
-        dec_specific,
-        ..DecoderConfig::default()
-    };
-    let es_desc = EsDescriptor { dec_config, sl_config: SLConfig {}, ..EsDescriptor::default() };
-    Mp4a { audio: audio(sample_rate, channels), esds: Esds { es_desc }, btrt: None, taic: None }.into()
-}
-
-fn audio(sample_rate: u32, channels: u8) -> Audio {
-    Audio {
-        data_reference_index: DATA_REFERENCE,
-        channel_count: channels.into(),
-        sample_size: SAMPLE_SIZE_BITS,
-        // The field has 16 bits: rates beyond it (88.2 and 96 kHz) are left to the codec's own record.
-        sample_rate: FixedPoint::from(u16::try_from(sample_rate).unwrap_or(0)),
-    }
-}
-
 fn moov(config: &CodecConfig, entry: Codec, timescale: Timescale) -> Moov {
     let kind = config.codec().kind();
-    let (width, height) = match config {
-        CodecConfig::H264(h264) => (clamp16(h264.width), clamp16(h264.height)),
-        _ => (0, 0),
-    };
+    let (width, height) = size(config);
     let video = kind == MediaKind::Video;
     let tkhd = Tkhd {
         track_id: track_id(kind),
@@ -155,15 +91,17 @@ fn moov(config: &CodecConfig, entry: Codec, timescale: Timescale) -> Moov {
     }
 }
 
-/// Widths and heights have 16 bits in the box; H.264 itself allows no more than 16,384.
-fn clamp16(pixels: u32) -> u16 {
-    u16::try_from(pixels).unwrap_or(u16::MAX)
+/// Widths and heights have 16 bits in the boxes; no codec's configuration with more is accepted. 0 for sound.
+pub(super) fn size(config: &CodecConfig) -> (u16, u16) {
+    let clamp = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+    config.picture_size().map_or((0, 0), |(width, height)| (clamp(width), clamp(height)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use mp4_atom::Decode;
+    use telstar_media::codec::OpusConfig;
 
     /// Reads an init segment back.
     fn check(config: &CodecConfig, hz: u32, expect_entry: &str) {
@@ -182,7 +120,7 @@ mod tests {
 
     #[test]
     fn audio_codecs_have_an_init_segment() {
-        check(&CodecConfig::Opus { channels: 2, pre_skip: 312 }, 48_000, "Opus");
+        check(&CodecConfig::Opus(OpusConfig::plain(2, 312)), 48_000, "Opus");
         check(&CodecConfig::Mp3 { sample_rate: 44_100, channels: 2 }, 44_100, "Mp4a");
     }
 

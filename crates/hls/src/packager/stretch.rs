@@ -75,7 +75,9 @@ impl Packager {
         };
         let config = frame.config.clone();
         let Some((track, clock)) = self.track_and_clock(MediaKind::Video) else { return };
-        let Some((number, init)) = self.make_init(&config, track.timescale) else { return };
+        let Some((number, init)) = self.make_init(&config, track.timescale) else {
+            return self.leave_out(MediaKind::Video);
+        };
         let interval_secs = interval.ticks / f64::from(track.timescale.hz());
         let old_target_ms = previous.as_ref().map(|rendition| rendition.part_target_ms);
         let part_target_ms = self.video_part_target_ms(interval_secs, old_target_ms);
@@ -119,7 +121,9 @@ impl Packager {
         target_duration_secs: u64,
     ) {
         let Some((track, clock)) = self.track_and_clock(MediaKind::Audio) else { return };
-        let Some((number, init)) = self.make_init(&first.config, track.timescale) else { return };
+        let Some((number, init)) = self.make_init(&first.config, track.timescale) else {
+            return self.leave_out(MediaKind::Audio);
+        };
         let part_target_ms = self.audio_part_target_ms(first, track.timescale);
         let next = std::mem::replace(&mut self.next, place);
         let mut rendition = self.continue_rendition(previous, MediaKind::Audio, track.timescale);
@@ -173,6 +177,17 @@ impl Packager {
             Err(InitError::Record) => {
                 self.warn(Warning::CodecUnsupported(config.codec()));
                 None
+            }
+        }
+    }
+
+    /// A track that cannot be carried: what waits of it, and what comes of it, is surplus.
+    fn leave_out(&mut self, kind: MediaKind) {
+        self.prelude.forget(kind);
+        if let Some(epoch) = &mut self.epoch {
+            match kind {
+                MediaKind::Video => epoch.video = None,
+                MediaKind::Audio => epoch.audio = None,
             }
         }
     }

@@ -29,6 +29,16 @@ impl<'a> BitReader<'a> {
         Some(value)
     }
 
+    /// Passes over `count` bits.
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
+        let position = self.position.checked_add(count)?;
+        if position > self.bytes.len() * 8 {
+            return None;
+        }
+        self.position = position;
+        Some(())
+    }
+
     /// ue(v), ITU-T H.264 §9.1: an unsigned Exp-Golomb code of at most 32 bits.
     pub(crate) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
@@ -49,6 +59,21 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// ITU-T H.264 §7.4.1.1 and H.265 §7.3.1.1: removes the 03 of each 00 00 03.
+pub(crate) fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
+    let mut rbsp = Vec::with_capacity(bytes.len());
+    let mut zeros = 0;
+    for &byte in bytes {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        rbsp.push(byte);
+    }
+    rbsp
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +92,8 @@ mod tests {
         assert_eq!(BitReader::new(&[]).bit(), None);
         assert_eq!(BitReader::new(&[0; 16]).ue(), None);
         assert_eq!(BitReader::new(&[0xff]).bits(9), None);
+        assert_eq!(BitReader::new(&[0xff]).skip(8), Some(()));
+        assert_eq!(BitReader::new(&[0xff]).skip(9), None);
+        assert_eq!(BitReader::new(&[0xff]).skip(usize::MAX), None);
     }
 }

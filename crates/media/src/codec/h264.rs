@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use super::bits::BitReader;
+use super::bits::{BitReader, without_emulation_prevention};
+use super::colour::Colour;
+use super::nal::nal_units;
 
-mod sps;
+pub(super) mod sps;
 
 /// The longest configuration record accepted. Parameter sets of real encoders stay below 300 bytes.
 const AVCC_LEN_MAX: usize = 8 * 1_024;
@@ -28,20 +30,28 @@ pub struct H264Config {
     pub height: u32,
     /// Frames per second when the VUI states a fixed or nominal rate.
     pub frame_rate: Option<FrameRate>,
+    /// Colour when the VUI states it.
+    pub colour: Option<Colour>,
 }
 
 /// A frame rate as the VUI states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRate {
-    /// `time_scale` over two fields.
+    /// `time_scale`.
     pub numerator: u32,
-    /// `num_units_in_tick`.
+    /// `num_units_in_tick`, of one frame.
     pub denominator: u32,
-    /// `fixed_frame_rate_flag`.
+    /// Whether every frame lasts equally long, as far as the parameter set says so.
     pub fixed: bool,
 }
 
 impl FrameRate {
+    /// `None` for a rate that no picture has: between 0.1 and 1,000 frames per second.
+    pub(super) fn new(numerator: u32, denominator: u32, fixed: bool) -> Option<FrameRate> {
+        let rate = FrameRate { numerator, denominator, fixed };
+        Some(rate).filter(|rate| denominator > 0 && (0.1..=1_000.0).contains(&rate.fps()))
+    }
+
     /// Frames per second.
     pub fn fps(self) -> f64 {
         f64::from(self.numerator) / f64::from(self.denominator)
@@ -105,6 +115,7 @@ impl H264Config {
             width: facts.width,
             height: facts.height,
             frame_rate: facts.frame_rate,
+            colour: facts.colour,
         })
     }
 
@@ -200,21 +211,10 @@ impl NalKind {
 
 /// Walks NAL units behind `length_size`-byte lengths. Stops with an error item at the first length that overruns.
 pub fn nal_kinds(payload: &[u8], length_size: u8) -> impl Iterator<Item = Result<(NalKind, &[u8]), H264Error>> {
-    let mut rest = payload;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let unit = next_unit(rest, usize::from(length_size));
-        rest = unit.as_ref().map_or(&[], |(_, rest)| *rest);
-        Some(unit.map(|(unit, _)| (unit.first().map_or(NalKind::Other(0), |header| NalKind::of(*header)), unit)))
+    nal_units(payload, length_size).map(|unit| {
+        let unit = unit.map_err(|_| H264Error::Truncated)?;
+        Ok((unit.first().map_or(NalKind::Other(0), |header| NalKind::of(*header)), unit))
     })
-}
-
-fn next_unit(bytes: &[u8], length_size: usize) -> Result<(&[u8], &[u8]), H264Error> {
-    let (len, rest) = bytes.split_at_checked(length_size).ok_or(H264Error::Truncated)?;
-    let len = len.iter().fold(0usize, |len, byte| len << 8 | usize::from(*byte));
-    rest.split_at_checked(len).ok_or(H264Error::Truncated)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod h264;
 
 use std::sync::Arc;
 
-use crate::codec::{Codec, CodecConfig};
+use crate::codec::{Codec, CodecConfig, OpusConfig, opus_duration};
 use crate::frame::{Frame, Packet};
 
 pub use h264::{H264Depacketiser, H264Packetiser, PAYLOAD_LEN_MAX};
@@ -30,7 +30,8 @@ impl Packetiser {
         match codec {
             Codec::H264 => Some(Packetiser::H264(H264Packetiser::default())),
             Codec::Opus => Some(Packetiser::Opus { sequence: 0 }),
-            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Aac | Codec::Mp3 => None,
+            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => None,
+            Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
 
@@ -66,10 +67,11 @@ impl Depacketiser {
             Codec::H264 => Some(Depacketiser::H264(H264Depacketiser::default())),
             // RFC 7587 §4.4: RTP Opus is described as stereo always, and a live stream starts without pre-skip.
             Codec::Opus => {
-                let config = Arc::new(CodecConfig::Opus { channels: 2, pre_skip: 0 });
+                let config = Arc::new(CodecConfig::Opus(OpusConfig::plain(2, 0)));
                 Some(Depacketiser::Opus { config })
             }
-            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Aac | Codec::Mp3 => None,
+            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => None,
+            Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
 
@@ -95,24 +97,4 @@ impl Depacketiser {
             Depacketiser::Opus { .. } => 0,
         }
     }
-}
-
-/// Samples at 48 kHz in an Opus packet, from its table-of-contents byte (RFC 6716 §3.1). 0 for an empty packet.
-pub fn opus_duration(packet: &[u8]) -> u32 {
-    let Some(&toc) = packet.first() else { return 0 };
-    let frame = match toc >> 3 {
-        // SILK: 10, 20, 40, 60 ms.
-        config @ 0..=11 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
-        // Hybrid: 10, 20 ms.
-        config @ 12..=15 => [480, 960][usize::from(config % 2)],
-        // CELT: 2.5, 5, 10, 20 ms.
-        config => [120, 240, 480, 960][usize::from(config % 4)],
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(packet.get(1).copied().unwrap_or(0) & 0x3f),
-    };
-    // §3.2.5: at most 120 ms in one packet; more is malformed and counted as the most.
-    (frame * frames).min(5_760)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::enhanced::{TrackBody, for_each_track, skip_mod_ex};
-use super::{CodecTag, FlvError, take_u8};
+use super::{CodecTag, FlvError, take, take_u8};
 
 /// SoundFormat 9 announces the extended header, Enhanced RTMP v2.
 const EX_HEADER: u8 = 9;
@@ -58,6 +58,21 @@ pub fn parse_audio(mut body: Bytes, each: &mut dyn FnMut(AudioTag)) -> Result<()
     };
     each(AudioTag { track_id: 0, codec, nano_offset: 0, packet });
     Ok(())
+}
+
+/// How many channels a multichannel configuration says that there are. Enhanced RTMP v2, "Enhanced Audio".
+pub fn multichannel_channels(mut body: Bytes) -> Result<u8, FlvError> {
+    let order = take_u8(&mut body)?;
+    let channels = take_u8(&mut body)?;
+    // AudioChannelOrder: a native order has 32 flags, a custom one a byte for each channel, an unspecified one nothing.
+    let len = match order {
+        0 => 0,
+        1 => 4,
+        2 => usize::from(channels),
+        other => return Err(FlvError::ChannelOrder(other)),
+    };
+    take(&mut body, len)?;
+    Ok(channels)
 }
 
 fn enhanced(packet_type: u8, mut body: Bytes, each: &mut dyn FnMut(AudioTag)) -> Result<(), FlvError> {

@@ -7,7 +7,7 @@ mod audio;
 mod enhanced;
 mod video;
 
-pub use audio::{AudioPacket, AudioTag, parse_audio};
+pub use audio::{AudioPacket, AudioTag, multichannel_channels, parse_audio};
 pub use video::{FrameKind, VideoPacket, VideoTag, parse_video};
 
 use std::fmt;
@@ -26,6 +26,9 @@ pub enum FlvError {
     /// A multitrack type that Enhanced RTMP v2 does not define.
     #[error("multitrack type {0} is not known")]
     MultitrackType(u8),
+    /// A channel order that Enhanced RTMP v2 does not define.
+    #[error("channel order {0} is not known")]
+    ChannelOrder(u8),
 }
 
 /// A codec as the wire names it.
@@ -46,6 +49,22 @@ impl CodecTag {
     pub const AAC: CodecTag = CodecTag::FourCc(*b"mp4a");
     /// MP3, as Enhanced RTMP names it.
     pub const MP3: CodecTag = CodecTag::FourCc(*b".mp3");
+    /// HEVC.
+    pub const HEVC: CodecTag = CodecTag::FourCc(*b"hvc1");
+    /// AV1.
+    pub const AV1: CodecTag = CodecTag::FourCc(*b"av01");
+    /// VP8.
+    pub const VP8: CodecTag = CodecTag::FourCc(*b"vp08");
+    /// VP9.
+    pub const VP9: CodecTag = CodecTag::FourCc(*b"vp09");
+    /// Opus.
+    pub const OPUS: CodecTag = CodecTag::FourCc(*b"Opus");
+    /// FLAC.
+    pub const FLAC: CodecTag = CodecTag::FourCc(*b"fLaC");
+    /// AC-3.
+    pub const AC3: CodecTag = CodecTag::FourCc(*b"ac-3");
+    /// E-AC-3.
+    pub const EAC3: CodecTag = CodecTag::FourCc(*b"ec-3");
 
     /// The name people know the codec by.
     pub fn name(self) -> &'static str {
@@ -54,7 +73,6 @@ impl CodecTag {
             CodecTag::FlvVideo(3 | 6) => "Screen video",
             CodecTag::FlvVideo(4 | 5) => "VP6",
             CodecTag::FlvVideo(7) => "H.264",
-            // Not in FLV, but what several Chinese encoders and servers use.
             CodecTag::FlvVideo(12) => "HEVC",
             CodecTag::FlvAudio(0 | 3) => "PCM",
             CodecTag::FlvAudio(1) => "ADPCM",
@@ -86,6 +104,8 @@ impl CodecTag {
     fn normalised(self) -> CodecTag {
         match self {
             CodecTag::FlvVideo(7) => CodecTag::AVC,
+            // Not in FLV, but what several Chinese encoders and servers use, in H.264's form.
+            CodecTag::FlvVideo(12) => CodecTag::HEVC,
             CodecTag::FlvAudio(10) => CodecTag::AAC,
             CodecTag::FlvAudio(2 | 14) => CodecTag::MP3,
             other => other,

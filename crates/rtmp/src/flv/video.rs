@@ -19,7 +19,7 @@ const MULTITRACK: u8 = 6;
 pub struct VideoTag {
     /// 0 unless the message is multitrack.
     pub track_id: u8,
-    /// The codec; legacy H.264 is `avc1` here.
+    /// The codec; legacy H.264 is `avc1` here, and the HEVC of CodecID 12 `hvc1`.
     pub codec: CodecTag,
     /// What the encoder says about the picture.
     pub frame: FrameKind,
@@ -72,7 +72,7 @@ pub fn parse_video(mut body: Bytes, each: &mut dyn FnMut(VideoTag)) -> Result<()
     let codec = CodecTag::FlvVideo(first & 0x0f).normalised();
     let packet = match (frame, codec) {
         (FrameKind::Command, _) => return Ok(()),
-        (_, CodecTag::AVC) => avc_packet(body)?,
+        (_, CodecTag::AVC | CodecTag::HEVC) => avc_packet(body)?,
         _ => VideoPacket::Unknown(body),
     };
     each(VideoTag { track_id: 0, codec, frame, nano_offset: 0, packet });

@@ -3,12 +3,16 @@
 //! A body is a head of a few bytes and the payload as it lies in the hub, which is not copied here.
 
 use bytes::Bytes;
+use telstar_media::codec::{Vp9Config, Vp9Record};
 use telstar_media::{Codec, CodecConfig, Frame, MediaKind};
 
 /// The longest head: one byte, a FourCC, a composition time.
 const HEAD_LEN_MAX: usize = 8;
 /// Composition times are signed and have 24 bits.
 const COMPOSITION_MAX_MS: i64 = (1 << 23) - 1;
+
+/// The marker of a FLAC stream, and the head of its first and here last block: streaminfo, 34 bytes (RFC 9639 §8).
+const FLAC_HEAD: &[u8] = b"fLaC\x80\0\0\x22";
 
 /// A message's body.
 pub(super) struct Body {
@@ -61,6 +65,9 @@ impl Wire {
             Codec::Vp8 => Wire::FourCc(*b"vp08"),
             Codec::Vp9 => Wire::FourCc(*b"vp09"),
             Codec::Opus => Wire::FourCc(*b"Opus"),
+            Codec::Flac => Wire::FourCc(*b"fLaC"),
+            Codec::Ac3 => Wire::FourCc(*b"ac-3"),
+            Codec::Eac3 => Wire::FourCc(*b"ec-3"),
         }
     }
 
@@ -94,9 +101,22 @@ fn record_of(config: &CodecConfig) -> Option<Bytes> {
         CodecConfig::H264(h264) => h264.avcc.clone(),
         CodecConfig::Aac(aac) => aac.asc.clone(),
         CodecConfig::Opaque { record, .. } => record.clone(),
-        CodecConfig::Opus { .. } | CodecConfig::Mp3 { .. } => return None,
+        CodecConfig::H265(h265) => h265.hvcc.clone(),
+        CodecConfig::Av1(av1) => av1.av1c.clone(),
+        CodecConfig::Vp9(vp9) => vp9_record(vp9).to_vec().into(),
+        CodecConfig::Opus(opus) => opus.header().into(),
+        CodecConfig::Flac(flac) => [FLAC_HEAD, &flac.stream_info].concat().into(),
+        // Their frames say everything.
+        CodecConfig::Ac3(_) | CodecConfig::Mp3 { .. } => return None,
     };
     (!record.is_empty()).then_some(record)
+}
+
+/// VPCodecConfigurationRecord, VP Codec ISO Media File Format Binding 1.0 §"Syntax", without initialisation data.
+fn vp9_record(config: &Vp9Config) -> [u8; 8] {
+    let Vp9Record { profile, level, bit_depth, chroma, colour } = config.record;
+    let format = bit_depth << 4 | chroma << 1 | u8::from(colour.full_range);
+    [profile, level, format, colour.primaries, colour.transfer, colour.matrix, 0, 0]
 }
 
 /// The message that carries a frame.
@@ -138,7 +158,7 @@ fn mp3_head(config: &CodecConfig) -> u8 {
 mod tests {
     use std::sync::Arc;
 
-    use telstar_media::codec::AacConfig;
+    use telstar_media::codec::{AacConfig, Colour, FlacConfig, OpusConfig};
 
     use super::*;
     use crate::flv::{AudioPacket, CodecTag, FrameKind, VideoPacket, parse_audio, parse_video};
@@ -186,6 +206,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn records_that_are_made_anew_say_what_the_source_said() {
+        let colour = Colour { full_range: true, ..Colour::BT709 };
+        let record = Vp9Record { profile: 2, level: 31, bit_depth: 10, chroma: 1, colour };
+        let written = vp9_record(&Vp9Config { record, width: 64, height: 64 });
+        assert_eq!(Vp9Record::parse(&written), Ok(record));
+        let opus = OpusConfig::plain(2, 312);
+        let written = record_of(&CodecConfig::Opus(opus.clone())).expect("a record");
+        assert_eq!(OpusConfig::parse(&written), Ok(opus));
+        let mut stream_info = vec![0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xb8, 0x02, 0xf0];
+        stream_info.resize(34, 0);
+        let flac = FlacConfig::parse(&stream_info).expect("valid");
+        let written = record_of(&CodecConfig::Flac(flac.clone())).expect("a record");
+        assert!(written.starts_with(b"fLaC"));
+        assert_eq!(FlacConfig::parse(&written), Ok(flac));
     }
 
     #[test]

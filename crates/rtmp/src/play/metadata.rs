@@ -23,7 +23,7 @@ pub(super) fn on_metadata(video: Option<&Described>, audio: Option<&Described>) 
     // ffmpeg reads the tracks there are from these two names, and plays nothing of others until it has looked for long.
     if let Some(video) = video {
         put("videocodecid", video.wire.metadata_id().into());
-        let size = video.config.as_deref().and_then(size_of);
+        let size = video.config.as_deref().and_then(CodecConfig::picture_size);
         if let Some((width, height)) = size {
             put("width", f64::from(width).into());
             put("height", f64::from(height).into());
@@ -35,7 +35,7 @@ pub(super) fn on_metadata(video: Option<&Described>, audio: Option<&Described>) 
     if let Some(audio) = audio {
         put("audiocodecid", audio.wire.metadata_id().into());
         put("audiosamplerate", f64::from(audio.sample_rate).into());
-        if let Some(channels) = audio.config.as_deref().and_then(channels_of) {
+        if let Some(channels) = audio.config.as_deref().and_then(CodecConfig::channels) {
             put("audiochannels", f64::from(channels).into());
             put("stereo", Value::Boolean(channels > 1));
         }
@@ -47,24 +47,12 @@ pub(super) fn on_metadata(video: Option<&Described>, audio: Option<&Described>) 
     out
 }
 
-fn size_of(config: &CodecConfig) -> Option<(u32, u32)> {
-    match config {
-        CodecConfig::H264(h264) => Some((h264.width, h264.height)),
-        CodecConfig::Aac(_) | CodecConfig::Opus { .. } | CodecConfig::Mp3 { .. } | CodecConfig::Opaque { .. } => None,
-    }
-}
-
 fn frame_rate_of(config: &CodecConfig) -> Option<f64> {
-    match config {
-        CodecConfig::H264(h264) => h264.frame_rate.map(|rate| rate.fps()).filter(|fps| fps.is_finite()),
-        CodecConfig::Aac(_) | CodecConfig::Opus { .. } | CodecConfig::Mp3 { .. } | CodecConfig::Opaque { .. } => None,
-    }
-}
-
-fn channels_of(config: &CodecConfig) -> Option<u8> {
-    match config {
-        CodecConfig::Aac(aac) => Some(aac.channels),
-        CodecConfig::Opus { channels, .. } | CodecConfig::Mp3 { channels, .. } => Some(*channels),
-        CodecConfig::H264(_) | CodecConfig::Opaque { .. } => None,
-    }
+    let rate = match config {
+        CodecConfig::H264(h264) => h264.frame_rate,
+        CodecConfig::H265(h265) => h265.frame_rate,
+        CodecConfig::Av1(av1) => av1.frame_rate,
+        _ => None,
+    };
+    rate.map(|rate| rate.fps()).filter(|fps| fps.is_finite())
 }

@@ -4,14 +4,24 @@
 //! cannot be used is dropped, counted and told as a [`Warning`].
 
 mod aac;
+mod ac3;
+mod av1;
+mod color_info;
+mod decoder;
 mod exp_golomb;
+mod flac;
 mod h264;
+mod h265;
 mod mp3;
+mod nal_sample;
+mod opus;
 mod output;
 mod sample_clock;
 mod timeline;
 mod track;
 mod video_clock;
+mod vp8;
+mod vp9;
 
 pub use output::{Output, PublishedFrame, TrackAdded, TrackNumber, Warning, WarningKind};
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use telstar_media::{CodecConfig, Frame};
-use telstar_units::Timescale;
+use telstar_media::CodecConfig;
 
+use super::decoder::{Configured, Sound, SoundCodec};
 use super::output::{Outputs, TrackNumber, WarningKind};
-use super::sample_clock::SampleClock;
 
 /// kbit/s of layer III by index, MPEG-1 and MPEG-2 (and 2.5). 0 is free format, which nobody sends.
 const BITRATES_MPEG1: [u32; 15] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
@@ -17,7 +16,7 @@ const SAMPLE_RATES_MPEG1: [u32; 3] = [44_100, 48_000, 32_000];
 /// The state of one MP3 track.
 #[derive(Default)]
 pub(super) struct Mp3Track {
-    current: Option<(Header, Arc<CodecConfig>, SampleClock)>,
+    current: Option<Sound>,
 }
 
 /// What a frame header says.
@@ -29,37 +28,29 @@ struct Header {
     len: usize,
 }
 
-impl Mp3Track {
-    /// The configuration of the first frame in `payload` if it is a new one.
-    pub(super) fn configure(&mut self, payload: &[u8]) -> Option<Arc<CodecConfig>> {
-        let header = Header::parse(payload)?;
-        let rate_of = |header: &Header| (header.sample_rate, header.channels);
-        if self.current.as_ref().is_some_and(|(current, ..)| rate_of(current) == rate_of(&header)) {
-            return None;
-        }
-        let config = Arc::new(CodecConfig::Mp3 { sample_rate: header.sample_rate, channels: header.channels });
-        let clock = match self.current.take() {
-            Some((previous, _, clock)) if previous.sample_rate == header.sample_rate => clock,
-            _ => SampleClock::new(Timescale::new(header.sample_rate)?),
-        };
-        self.current = Some((header, config.clone(), clock));
-        Some(config)
+impl SoundCodec for Mp3Track {
+    /// There is no record: Enhanced RTMP's sequence start of MP3 is empty.
+    fn configure(&mut self, _record: &Bytes) -> Configured {
+        Ok(None)
+    }
+
+    /// The configuration of the first frame in `payload`.
+    fn configure_in_band(&mut self, payload: &[u8]) -> Option<Arc<CodecConfig>> {
+        let Header { sample_rate, channels, .. } = Header::parse(payload)?;
+        let config = CodecConfig::Mp3 { sample_rate, channels };
+        let known = self.current.as_ref().is_some_and(|sound| *sound.config() == config);
+        (!known).then(|| Sound::change(&mut self.current, config))
     }
 
     /// The frames of one message; FLV allows several.
-    pub(super) fn frames(&mut self, track: TrackNumber, wire_ms: i64, mut payload: Bytes, outputs: &mut Outputs) {
-        let Some((current, config, clock)) = &mut self.current else {
-            return outputs.drop_frame(WarningKind::NoConfiguration);
-        };
+    fn frames(&mut self, track: TrackNumber, wire_ms: i64, mut payload: Bytes, outputs: &mut Outputs) {
+        let Some(sound) = &mut self.current else { return outputs.drop_frame(WarningKind::NoConfiguration) };
+        let sample_rate = sound.config().sample_rate();
         let mut later_ms = 0;
-        while let Some(header) = Header::parse(&payload).filter(|header| header.sample_rate == current.sample_rate) {
+        while let Some(header) = Header::parse(&payload).filter(|header| Some(header.sample_rate) == sample_rate) {
             // A last frame may be cut by an encoder that counts its padding differently.
             let frame = payload.split_to(header.len.min(payload.len()));
-            let duration = header.samples;
-            if let Some(dts) = clock.stamp(wire_ms + later_ms, duration, outputs) {
-                let config = config.clone();
-                outputs.add_frame(track, Frame { config, dts, pts: dts, duration, key: true, payload: frame });
-            }
+            sound.frame(track, wire_ms + later_ms, header.samples, frame, outputs);
             later_ms += i64::from(header.samples * 1_000 / header.sample_rate);
         }
         if !payload.is_empty() {

@@ -391,12 +391,12 @@ fn another_sample_rate_is_another_track_and_another_channel_count_is_not() {
 fn codecs_that_are_not_taken_are_told_once_and_do_not_disturb_the_others() {
     let mut bench = Bench::with_headers();
     for ms in [0, 40, 80] {
-        bench.video(ms, b"\x91hvc1\x00\x00\x00abc");
+        bench.video(ms, b"\x91vvc1\x00\x00\x00abc");
         bench.audio(ms, b"\xb2speex");
     }
     bench.video(120, &picture(true, 0, &[IDR]));
     let expect = [
-        "warning CodecUnsupported(HEVC (hvc1)) x1",
+        "warning CodecUnsupported(VVC (vvc1)) x1",
         "warning CodecUnsupported(Speex (11)) x1",
         "warning NoConfiguration x1",
     ];

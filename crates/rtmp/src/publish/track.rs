@@ -1,16 +1,13 @@
 //! One track of the wire: its codec, its configuration, its number in the hub.
 
-use std::sync::Arc;
-
-use telstar_media::{Codec, CodecConfig, KeyframeMode};
+use telstar_media::{Codec, KeyframeMode};
 use telstar_units::Timescale;
 
-use super::aac::AacTrack;
-use super::h264::{H264Track, Picture};
-use super::mp3::Mp3Track;
+use super::color_info::colour_of;
+use super::decoder::{Configured, Decoder, Picture, timescale_of};
 use super::output::{Outputs, TrackAdded, TrackNumber, WarningKind};
 use super::timeline::{Stamp, Timeline, TrackTime};
-use crate::flv::{AudioPacket, CodecTag, FrameKind, VideoPacket};
+use crate::flv::{AudioPacket, CodecTag, FrameKind, VideoPacket, multichannel_channels};
 
 /// How the wire tells tracks apart: medium and Enhanced RTMP's track id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,18 +34,9 @@ struct Current {
     timescale: Timescale,
 }
 
-/// What turns the bodies of one codec into frames.
-enum Decoder {
-    H264(H264Track),
-    Aac(AacTrack),
-    Mp3(Mp3Track),
-    /// Told as a warning when it appeared; its frames are dropped and counted.
-    Unsupported,
-}
-
 impl Track {
     pub(super) fn new(wire: WireTrack, tag: CodecTag, outputs: &mut Outputs) -> Track {
-        let decoder = Decoder::new(wire, tag, outputs);
+        let decoder = new_decoder(wire, tag, outputs);
         Track { wire, tag, decoder, time: TrackTime::default(), current: None }
     }
 
@@ -56,33 +44,34 @@ impl Track {
     pub(super) fn use_codec(&mut self, tag: CodecTag, outputs: &mut Outputs) {
         if self.tag != tag {
             self.tag = tag;
-            self.decoder = Decoder::new(self.wire, tag, outputs);
+            self.decoder = new_decoder(self.wire, tag, outputs);
         }
     }
 
     pub(super) fn audio(&mut self, stamp: Stamp, packet: AudioPacket, timeline: &mut Timeline, outputs: &mut Outputs) {
+        let Decoder::Sound(sound) = &mut self.decoder else {
+            return drop_unsupported(matches!(packet, AudioPacket::Frame(_)), outputs);
+        };
         match packet {
             AudioPacket::SequenceStart(record) => {
-                let result = match &mut self.decoder {
-                    Decoder::Aac(aac) => aac.configure(record).map_err(|error| error.to_string()),
-                    Decoder::H264(_) | Decoder::Mp3(_) | Decoder::Unsupported => return,
-                };
+                let result = sound.configure(&record);
                 self.configured(result, outputs);
             }
+            AudioPacket::MultichannelConfig(body) => match multichannel_channels(body) {
+                Ok(channels) => sound.describe_channels(channels),
+                Err(error) => outputs.warn(WarningKind::Malformed(error)),
+            },
             AudioPacket::Frame(payload) => {
-                if let Decoder::Mp3(mp3) = &mut self.decoder {
-                    let config = mp3.configure(&payload);
-                    self.configured(Ok(config), outputs);
-                }
+                let result = Ok(sound.configure_in_band(&payload));
+                self.configured(result, outputs);
                 let Some(number) = self.number_of_frame(outputs) else { return };
                 let Some(wire_ms) = timeline.map(&mut self.time, stamp, outputs) else { return };
-                match &mut self.decoder {
-                    Decoder::Aac(aac) => aac.frame(number, wire_ms, payload, outputs),
-                    Decoder::Mp3(mp3) => mp3.frames(number, wire_ms, payload, outputs),
-                    Decoder::H264(_) | Decoder::Unsupported => {}
+                if let Decoder::Sound(sound) = &mut self.decoder {
+                    sound.frames(number, wire_ms, payload, outputs);
                 }
             }
-            AudioPacket::SequenceEnd | AudioPacket::MultichannelConfig(_) => {}
+            // What follows begins with a configuration of its own.
+            AudioPacket::SequenceEnd => {}
         }
     }
 
@@ -94,31 +83,37 @@ impl Track {
         timeline: &mut Timeline,
         outputs: &mut Outputs,
     ) {
+        let Decoder::Picture(codec) = &mut self.decoder else {
+            return drop_unsupported(matches!(packet, VideoPacket::Frame { .. } | VideoPacket::Unknown(_)), outputs);
+        };
         match packet {
             VideoPacket::SequenceStart(record) => {
-                let result = match &mut self.decoder {
-                    Decoder::H264(h264) => h264.configure(&record).map_err(|error| error.to_string()),
-                    Decoder::Aac(_) | Decoder::Mp3(_) | Decoder::Unsupported => return,
-                };
+                let result = codec.configure(&record);
                 self.configured(result, outputs);
             }
-            VideoPacket::Frame { composition_ms, payload } => {
-                if let Decoder::H264(h264) = &mut self.decoder {
-                    let config = h264.configure_in_band(&payload);
-                    self.configured(Ok(config), outputs);
+            VideoPacket::Mpeg2TsSequenceStart(descriptor) => {
+                let result = codec.configure_ts(&descriptor);
+                self.configured(result, outputs);
+            }
+            VideoPacket::Metadata(body) => {
+                if let Some(colour) = colour_of(&body) {
+                    codec.describe_colour(colour);
                 }
+            }
+            VideoPacket::Frame { composition_ms, payload } => {
+                let result = Ok(codec.configure_in_band(&payload));
+                self.configured(result, outputs);
                 let Some(number) = self.number_of_frame(outputs) else { return };
                 let Some(wire_ms) = timeline.map(&mut self.time, stamp, outputs) else { return };
                 let key = frame == FrameKind::Key;
                 let picture = Picture { wire_ms, nanos: stamp.nanos, composition_ms, key, payload };
-                if let Decoder::H264(h264) = &mut self.decoder {
-                    h264.frame(number, picture, outputs);
+                if let Decoder::Picture(codec) = &mut self.decoder {
+                    codec.frame(number, picture, outputs);
                 }
             }
-            VideoPacket::Unknown(_) => {
-                self.number_of_frame(outputs);
-            }
-            VideoPacket::SequenceEnd | VideoPacket::Metadata(_) | VideoPacket::Mpeg2TsSequenceStart(_) => {}
+            VideoPacket::Unknown(_) => drop_unsupported(true, outputs),
+            // What follows begins with a configuration of its own.
+            VideoPacket::SequenceEnd => {}
         }
     }
 
@@ -126,7 +121,7 @@ impl Track {
     /// the timeline: nothing is known of them.
     fn number_of_frame(&self, outputs: &mut Outputs) -> Option<TrackNumber> {
         match (&self.decoder, self.current) {
-            (Decoder::Unsupported, _) => outputs.dropped_frames += 1,
+            (Decoder::Unsupported, _) => drop_unsupported(true, outputs),
             (_, Some(current)) => return Some(current.number),
             (_, None) => outputs.drop_frame(WarningKind::NoConfiguration),
         }
@@ -135,7 +130,7 @@ impl Track {
 
     /// A configuration that came with a record or in-band. A change of codec or clock is another track; a change
     /// within both is told by the frames alone.
-    fn configured(&mut self, result: Result<Option<Arc<CodecConfig>>, String>, outputs: &mut Outputs) {
+    fn configured(&mut self, result: Configured, outputs: &mut Outputs) {
         let config = match result {
             Ok(Some(config)) => config,
             Ok(None) => return,
@@ -157,27 +152,15 @@ impl Track {
     }
 }
 
-impl Decoder {
-    /// Enhanced RTMP's further codecs are further lines here.
-    fn new(wire: WireTrack, tag: CodecTag, outputs: &mut Outputs) -> Decoder {
-        match tag {
-            CodecTag::AVC if wire.is_video => Decoder::H264(H264Track::default()),
-            CodecTag::AAC if !wire.is_video => Decoder::Aac(AacTrack::default()),
-            CodecTag::MP3 if !wire.is_video => Decoder::Mp3(Mp3Track::default()),
-            _ => {
-                outputs.warn_codec(tag);
-                Decoder::Unsupported
-            }
-        }
+fn new_decoder(wire: WireTrack, tag: CodecTag, outputs: &mut Outputs) -> Decoder {
+    let decoder = Decoder::new(wire.is_video, tag);
+    if matches!(decoder, Decoder::Unsupported) {
+        outputs.warn_codec(tag);
     }
+    decoder
 }
 
-/// 90 kHz for video, the sample rate for audio.
-fn timescale_of(config: &CodecConfig) -> Timescale {
-    let sample_rate = match config {
-        CodecConfig::Aac(aac) => aac.sample_rate,
-        CodecConfig::Mp3 { sample_rate, .. } => *sample_rate,
-        CodecConfig::H264(_) | CodecConfig::Opus { .. } | CodecConfig::Opaque { .. } => return Timescale::VIDEO,
-    };
-    Timescale::new(sample_rate).expect("configurations with a sample rate of zero are refused")
+/// The codec was told as unsupported once: its frames are only counted.
+fn drop_unsupported(is_frame: bool, outputs: &mut Outputs) {
+    outputs.dropped_frames += u64::from(is_frame);
 }

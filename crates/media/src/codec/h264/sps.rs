@@ -1,6 +1,6 @@
-//! The sequence parameter set: size after cropping, and the VUI's frame rate.
+//! The sequence parameter set: size after cropping, and the VUI's colour and frame rate.
 
-use super::{BitReader, FrameRate, H264Error};
+use super::{BitReader, Colour, FrameRate, H264Error, without_emulation_prevention};
 
 /// The largest picture side accepted: level 6.2 reaches 16,384 luma samples (table A-1); more is a lie.
 const SIDE_MAX: u32 = 16_384;
@@ -8,6 +8,7 @@ const SIDE_MAX: u32 = 16_384;
 pub(super) struct SpsFacts {
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) colour: Option<Colour>,
     pub(super) frame_rate: Option<FrameRate>,
 }
 
@@ -16,24 +17,10 @@ pub(super) fn parse(unit: &[u8]) -> Result<SpsFacts, H264Error> {
     let rbsp = without_emulation_prevention(unit.get(1..).ok_or(H264Error::Truncated)?);
     let mut reader = BitReader::new(&rbsp);
     let size = picture_size(&mut reader).ok_or(H264Error::Truncated)??;
-    // A broken VUI costs the frame rate only: real encoders have shipped truncated ones.
-    let frame_rate = vui_frame_rate(&mut reader).flatten();
-    Ok(SpsFacts { width: size.0, height: size.1, frame_rate })
-}
-
-/// ITU-T H.264 §7.4.1.1: removes the 03 of each 00 00 03.
-fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
-    let mut rbsp = Vec::with_capacity(bytes.len());
-    let mut zeros = 0;
-    for &byte in bytes {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        rbsp.push(byte);
-    }
-    rbsp
+    // A broken VUI costs what it says only: real encoders have shipped truncated ones.
+    let mut facts = SpsFacts { width: size.0, height: size.1, colour: None, frame_rate: None };
+    let _ = vui(&mut reader, &mut facts);
+    Ok(facts)
 }
 
 /// §7.3.2.1.1 up to and with the cropping. Outer `None`: truncated.
@@ -132,11 +119,29 @@ fn skip_scaling_list(reader: &mut BitReader<'_>, size: u32) -> Option<()> {
     Some(())
 }
 
-/// §E.1.1 up to the timing. Outer `None`: truncated.
-fn vui_frame_rate(reader: &mut BitReader<'_>) -> Option<Option<FrameRate>> {
+/// §E.1.1 up to the timing. `None`: truncated; what was read until then stays.
+fn vui(reader: &mut BitReader<'_>, facts: &mut SpsFacts) -> Option<()> {
     if !reader.bit()? {
-        return Some(None);
+        return Some(());
     }
+    skip_aspect_and_overscan(reader)?;
+    facts.colour = video_signal_type(reader)?;
+    if reader.bit()? {
+        reader.ue()?;
+        reader.ue()?;
+    }
+    if reader.bit()? {
+        let units_in_tick = reader.bits(32)?;
+        let time_scale = reader.bits(32)?;
+        let fixed = reader.bit()?;
+        // §E.2.1: a frame is two fields, each one tick; compared in fields so that odd time scales lose nothing.
+        facts.frame_rate = units_in_tick.checked_mul(2).and_then(|units| FrameRate::new(time_scale, units, fixed));
+    }
+    Some(())
+}
+
+/// The same in H.264 §E.1.1 and H.265 §E.2.1: aspect_ratio and overscan.
+pub(in crate::codec) fn skip_aspect_and_overscan(reader: &mut BitReader<'_>) -> Option<()> {
     const EXTENDED_SAR: u32 = 255;
     if reader.bit()? && reader.bits(8)? == EXTENDED_SAR {
         reader.bits(32)?;
@@ -144,26 +149,19 @@ fn vui_frame_rate(reader: &mut BitReader<'_>) -> Option<Option<FrameRate>> {
     if reader.bit()? {
         reader.bit()?;
     }
-    if reader.bit()? {
-        reader.bits(4)?;
-        if reader.bit()? {
-            reader.bits(24)?;
-        }
-    }
-    if reader.bit()? {
-        reader.ue()?;
-        reader.ue()?;
-    }
+    Some(())
+}
+
+/// The same in H.264 §E.1.1 and H.265 §E.2.1: video_signal_type. Outer `None`: truncated.
+pub(in crate::codec) fn video_signal_type(reader: &mut BitReader<'_>) -> Option<Option<Colour>> {
     if !reader.bit()? {
         return Some(None);
     }
-    let units_in_tick = reader.bits(32)?;
-    let time_scale = reader.bits(32)?;
-    let fixed = reader.bit()?;
-    // §E.2.1: a frame is two fields, each one tick; compared in fields so that odd time scales lose nothing.
-    let Some(denominator) = units_in_tick.checked_mul(2).filter(|d| *d > 0) else {
-        return Some(None);
-    };
-    let rate = FrameRate { numerator: time_scale, denominator, fixed };
-    Some(Some(rate).filter(|rate| (0.1..=1_000.0).contains(&rate.fps())))
+    reader.bits(3)?;
+    let full_range = reader.bit()?;
+    if !reader.bit()? {
+        return Some(Some(Colour { full_range, ..Colour::UNSPECIFIED }));
+    }
+    let mut code = || reader.bits(8).map(|code| code as u8);
+    Some(Some(Colour { primaries: code()?, transfer: code()?, matrix: code()?, full_range }))
 }

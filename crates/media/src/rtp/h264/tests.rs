@@ -78,13 +78,3 @@ proptest! {
         }));
     }
 }
-
-#[test]
-fn opus_packets_tell_their_length() {
-    use crate::rtp::opus_duration;
-    for (packet, samples) in
-        [(&[][..], 0), (&[0xfc], 960), (&[0x78], 960), (&[0x08], 960), (&[0xfd], 1_920), (&[0xff, 63], 5_760)]
-    {
-        assert_eq!(opus_duration(packet), samples, "{packet:?}");
-    }
-}

@@ -1,0 +1,39 @@
+// PyAV, which carries an FFmpeg of its own that speaks Enhanced RTMP, unlike the one of Debian 12.
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { E2E, OUT } from './paths.mjs';
+import { run, start } from './process.mjs';
+
+const VERSION = '18.*';
+
+/** A Python that can `import av`: `TELSTAR_PYAV`, else one of our own under out/, made at the first use. */
+async function python() {
+  if (process.env.TELSTAR_PYAV) return process.env.TELSTAR_PYAV;
+  const folder = path.join(OUT, 'pyav');
+  const own = path.join(folder, 'bin/python');
+  if (!existsSync(own)) await run('pyav-venv', 'python3', ['-m', 'venv', folder]);
+  await run('pyav-install', own, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `av==${VERSION}`]);
+  return own;
+}
+
+/** The versions of PyAV and of the FFmpeg in it. */
+export async function pyavVersion() {
+  return run('pyav-version', await python(), ['-c', 'import av; print(av.__version__, "with FFmpeg", av.ffmpeg_version_info)']);
+}
+
+/**
+ * Publishes a file as it is, once and in real time. `sent` has each access unit as the muxer got it; its bytes are
+ * those of the file.
+ */
+export async function publishEnhanced(url, file, { name = 'pyav' } = {}) {
+  const sent = { video: [], audio: [] };
+  const proc = start(name, await python(), [path.join(E2E, 'lib/publish_enhanced.py'), file, url], {
+    onLine: (line, stream) => {
+      if (stream !== 'stdout' || !line.startsWith('{')) return;
+      const { kind, ...unit } = JSON.parse(line);
+      sent[kind].push(unit);
+    },
+  });
+  return Object.assign(proc, { sent });
+}
