@@ -25,6 +25,9 @@ pub struct Addresses {
     /// RTMP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtmp: Option<SocketAddr>,
+    /// RTMPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtmps: Option<SocketAddr>,
 }
 
 /// Every URL of this server.
@@ -105,14 +108,22 @@ impl Links {
 
     /// OBS's box "Server" for an encoder that reaches this machine as `host`, or by its best address.
     pub fn rtmp_url(&self, host: Option<&str>) -> Option<String> {
-        let address = self.addresses.rtmp?;
+        self.addresses.rtmp.map(|address| self.encoder_url("rtmp", address, host))
+    }
+
+    /// The same over TLS.
+    pub fn rtmps_url(&self, host: Option<&str>) -> Option<String> {
+        self.addresses.rtmps.map(|address| self.encoder_url("rtmps", address, host))
+    }
+
+    fn encoder_url(&self, scheme: &str, address: SocketAddr, host: Option<&str>) -> String {
         let host = if !address.ip().is_unspecified() {
             host_of(address.ip())
         } else {
             let public = self.public_url.fixed().and_then(host_of_origin);
             public.or(host).map_or_else(|| host_of(machine::best_address()), str::to_owned)
         };
-        Some(format!("rtmp://{host}:{}/{RTMP_APP}", address.port()))
+        format!("{scheme}://{host}:{}/{RTMP_APP}", address.port())
     }
 }
 
@@ -147,8 +158,12 @@ mod tests {
 
     fn links(public_url: PublicUrl) -> Links {
         let address = |text: &str| Some(text.parse().expect("an address"));
-        let addresses =
-            Addresses { http: address("127.0.0.1:8080"), https: address("[::]:8443"), rtmp: address("[::]:1935") };
+        let addresses = Addresses {
+            http: address("127.0.0.1:8080"),
+            https: address("[::]:8443"),
+            rtmp: address("[::]:1935"),
+            rtmps: address("[::]:1936"),
+        };
         Links::new(addresses, public_url)
     }
 
@@ -170,6 +185,7 @@ mod tests {
         assert_eq!(links.watch_url(&room).as_deref(), Some("https://live.example.org/watch/demo"));
         assert_eq!(links.sign_in_url("abc").as_deref(), Some("https://live.example.org/sign-in#abc"));
         assert_eq!(links.rtmp_url(Some("10.0.0.5")).as_deref(), Some("rtmp://live.example.org:1935/live"));
+        assert_eq!(links.rtmps_url(Some("10.0.0.5")).as_deref(), Some("rtmps://live.example.org:1936/live"));
     }
 
     #[test]
@@ -184,6 +200,6 @@ mod tests {
     #[test]
     fn addresses_print_as_one_line_of_json() {
         let json = serde_json::to_string(&links(PublicUrl::Auto).addresses()).expect("it serialises");
-        assert_eq!(json, r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935"}"#);
+        assert_eq!(json, r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935","rtmps":"[::]:1936"}"#);
     }
 }

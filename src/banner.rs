@@ -49,6 +49,14 @@ impl Banner<'_> {
         if let Some(server) = self.links.rtmp_url(None) {
             self.encoder(&mut text, &server, &data);
         }
+        if let Some(server) = self.links.rtmps_url(None) {
+            let note = if self.is_self_signed {
+                "Encrypted (encoders that check certificates need a real one)"
+            } else {
+                "Encrypted"
+            };
+            section(&mut text, note, &format!("Server       {server}"));
+        }
         if let Some(url) = self.links.watch_url(&room) {
             section(&mut text, "Watch", &url);
         }
@@ -90,6 +98,7 @@ mod tests {
             http: address("127.0.0.1:8080"),
             https: address("192.0.2.7:8443"),
             rtmp: address("192.0.2.7:1935"),
+            rtmps: address("192.0.2.7:1936"),
         };
         let links = Links::new(addresses, PublicUrl::Auto);
         let banner =
@@ -104,6 +113,7 @@ mod tests {
             "http://127.0.0.1:8080/sign-in#abc",
             "https://192.0.2.7:8443\n",
             "Server       rtmp://192.0.2.7:1935/live\n",
+            "Server       rtmps://192.0.2.7:1936/live\n",
             "Stream Key   sk_k\n",
             "-f flv rtmp://192.0.2.7:1935/live/sk_k\n",
             "https://192.0.2.7:8443/watch/demo\n",

@@ -132,6 +132,7 @@ fn ports(config: &Config) -> Vec<Finding> {
         ("http", general.http, running.http),
         ("https", general.https, running.https),
         ("rtmp", general.rtmp, running.rtmp),
+        ("rtmps", server::rtmps_of(config), running.rtmps),
     ];
     let mut findings = Vec::new();
     for (name, listen, running) in listeners {
@@ -162,11 +163,14 @@ fn addresses(config: &Config) -> Finding {
 }
 
 fn certificate(config: &Config, now: WallTime) -> Vec<Finding> {
-    if !config.general.https.is_on() {
+    let rtmps = server::rtmps_of(config);
+    let name = if config.general.https.is_on() { "https" } else { "rtmps" };
+    if !config.general.https.is_on() && !rtmps.is_on() {
         return Vec::new();
     }
     let Some((cert, key)) = tls::paths(&config.tls, &config.general.data) else {
-        return vec![Finding::bad("https is on, but tls.mode is \"off\": choose another mode, or --https off")];
+        let text = format!("{name} is on, but tls.mode is \"off\": choose another mode, or --{name} off");
+        return vec![Finding::bad(text)];
     };
     if config.tls.mode == TlsMode::SelfSigned && !cert.exists() {
         return vec![Finding::note("certificate: not there yet; the first start makes a self-signed one")];
@@ -174,7 +178,7 @@ fn certificate(config: &Config, now: WallTime) -> Vec<Finding> {
     let mut findings = vec![validity(config, &cert, now)];
     if let Err(error) = tls::load(&cert, &key) {
         findings
-            .push(Finding::bad(format!("certificate: {error}: browsers cannot connect; mend tls.cert and tls.key")));
+            .push(Finding::bad(format!("certificate: {error}: browsers and encoders cannot connect; mend tls.cert and tls.key")));
     }
     findings
 }
@@ -231,7 +235,7 @@ mod tests {
         config.general.data = folder.path().to_owned();
         config.general.http = Listen::At(taken.local_addr().expect("bound"));
         config.general.https = Listen::At(([127, 0, 0, 1], 0).into());
-        config.general.rtmp = Listen::Off;
+        (config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off);
         config.tls.mode = TlsMode::Files;
         config.tls.cert = folder.path().join("absent.pem");
         let findings = examine(&config, wall_now());

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod output;
 pub mod rooms;
 pub mod routes;
+pub mod rtmp;
 pub mod server;
 pub mod shards;
 mod slots;

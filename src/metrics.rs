@@ -133,8 +133,14 @@ metrics! {
     rtmp_accepted_connections: Counter,
     /// RTMP connections that a limit, a deadline or a credential ended before they were let in.
     rtmp_refused_connections: Counter,
+    /// TLS handshakes of RTMPS that failed or took too long.
+    rtmp_failed_handshakes: Counter,
     /// Bytes that RTMP connections brought.
     rtmp_received_bytes: Counter,
+    /// Players over RTMP that are connected.
+    rtmp_players_count: Gauge,
+    /// Bytes that were sent to players over RTMP.
+    rtmp_sent_bytes: Counter,
     /// Requests for HLS playlists that wait for a part.
     hls_waiting_requests_count: Gauge,
     /// Requests for HLS that were answered 503 because too many waited or the part did not come.

@@ -9,6 +9,7 @@ mod entry;
 mod ingest;
 mod state;
 mod viewers;
+mod watching;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,7 @@ use crate::tasks::Tasks;
 pub use entry::RoomEntry;
 pub use ingest::{IngestHandle, IngestRequest, PublishRefusal};
 pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey};
+pub use watching::WatchHandle;
 
 /// Messages that wait for the rooms' task. Each is one encoder or one change of a room; when it is full the encoder is
 /// refused as busy, and a change waits.

@@ -19,15 +19,15 @@ use crate::addresses::{Addresses, Links};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
-use crate::config::address::PublicUrl;
+use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
 use crate::http::HttpServer;
-use crate::ingest::RtmpServer;
 use crate::listen::{self, ListenError};
 use crate::metrics::{Kind, Metrics};
 use crate::routes;
+use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::AppState;
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, TlsError};
@@ -62,6 +62,9 @@ pub enum StartError {
     /// HTTPS is on without a certificate.
     #[error("https is {0}, but tls.mode is \"off\": turn HTTPS off as well with --https off, or choose another mode")]
     HttpsWithoutTls(String),
+    /// RTMPS is on without a certificate.
+    #[error("rtmps is {0}, but tls.mode is \"off\": turn RTMPS off as well with --rtmps off, or choose another mode")]
+    RtmpsWithoutTls(String),
     /// The system refused a thread or an address.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
@@ -74,6 +77,7 @@ pub struct Server;
 pub struct Running {
     state: AppState,
     media: Media,
+    leaving: Leaving,
     first_stream_key: Option<Secret>,
     sign_in_code: Option<Secret>,
 }
@@ -82,6 +86,7 @@ struct Listeners {
     http: Option<TcpListener>,
     https: Option<(TcpListener, TlsAcceptor)>,
     rtmp: Option<TcpListener>,
+    rtmps: Option<(TcpListener, TlsAcceptor)>,
 }
 
 impl Server {
@@ -119,9 +124,10 @@ impl Server {
         record_addresses(&state).await;
         observe(&state, &media);
         state.tasks.spawn("sweep", sweep(state.clone()));
-        accept(listeners, &state);
+        let leaving = Leaving::default();
+        accept(listeners, &state, leaving.clone());
         info!(addresses = ?state.links.addresses(), "ready");
-        Ok(Running { state, media, first_stream_key, sign_in_code })
+        Ok(Running { state, media, leaving, first_stream_key, sign_in_code })
     }
 }
 
@@ -131,22 +137,39 @@ async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartEr
     let http = listen::bind("http", general.http)?;
     let https = listen::bind("https", general.https)?;
     let rtmp = listen::bind("rtmp", general.rtmp)?;
-    let https = match https {
-        None => None,
-        Some(_) if config.tls.mode == TlsMode::Off => {
+    let rtmps = listen::bind("rtmps", rtmps_of(config))?;
+    if config.tls.mode == TlsMode::Off {
+        // Before anything is made: what is on cannot be had.
+        if https.is_some() {
             return Err(StartError::HttpsWithoutTls(general.https.to_string()));
         }
-        Some(listener) => {
-            let (tls, folder) = (config.tls.clone(), general.data.clone());
-            let prepared = tasks.blocking(move || {
-                crate::files::create_private_folder(&folder)
-                    .map_err(|source| TlsError::File { path: folder.clone(), source })?;
-                tls::prepare(&tls, &folder, wall_now())
-            });
-            prepared.await?.map(|server_config| (listener, TlsAcceptor::from(server_config)))
+        if rtmps.is_some() {
+            return Err(StartError::RtmpsWithoutTls(general.rtmps.to_string()));
         }
-    };
-    Ok(Listeners { http, https, rtmp })
+    }
+    let mut listeners = Listeners { http, https: None, rtmp, rtmps: None };
+    if https.is_none() && rtmps.is_none() {
+        return Ok(listeners);
+    }
+    let (tls, folder) = (config.tls.clone(), general.data.clone());
+    let prepared = tasks.blocking(move || {
+        crate::files::create_private_folder(&folder)
+            .map_err(|source| TlsError::File { path: folder.clone(), source })?;
+        tls::prepare(&tls, &folder, wall_now())
+    });
+    if let Some(server_config) = prepared.await? {
+        let plain = TlsAcceptor::from(tls::without_protocols(&server_config));
+        listeners.https = https.map(|listener| (listener, TlsAcceptor::from(server_config)));
+        listeners.rtmps = rtmps.map(|listener| (listener, plain));
+    }
+    Ok(listeners)
+}
+
+/// Where RTMPS is to listen: the default only where there is a certificate.
+pub fn rtmps_of(config: &Config) -> Listen {
+    let rtmps = config.general.rtmps;
+    let is_default = rtmps == Config::default().general.rtmps;
+    if is_default && config.tls.mode == TlsMode::Off { Listen::Off } else { rtmps }
 }
 
 impl Listeners {
@@ -156,22 +179,26 @@ impl Listeners {
             http: address(self.http.as_ref())?,
             https: address(self.https.as_ref().map(|(listener, _)| listener))?,
             rtmp: address(self.rtmp.as_ref())?,
+            rtmps: address(self.rtmps.as_ref().map(|(listener, _)| listener))?,
         })
     }
 }
 
-fn accept(listeners: Listeners, state: &AppState) {
+fn accept(listeners: Listeners, state: &AppState, leaving: Leaving) {
     let tasks = state.tasks.clone();
-    let http = HttpServer::new(routes::router(state), &state.config, tasks.clone(), Arc::clone(&state.metrics));
+    let http = HttpServer::new(routes::router(state), &state.config, tasks, Arc::clone(&state.metrics));
     if let Some(listener) = listeners.http {
         http.listen(listener, None);
     }
     if let Some((listener, acceptor)) = listeners.https {
         http.listen(listener, Some(acceptor));
     }
+    let rtmp = RtmpServer::new(state, leaving);
     if let Some(listener) = listeners.rtmp {
-        let AppState { authority, doorkeeper, rooms, metrics, .. } = state.clone();
-        RtmpServer::new(&state.config.rtmp, authority, doorkeeper, rooms, tasks, metrics).listen(listener);
+        rtmp.listen(listener, None);
+    }
+    if let Some((listener, acceptor)) = listeners.rtmps {
+        rtmp.listen(listener, Some(acceptor));
     }
 }
 
@@ -253,12 +280,13 @@ pub fn recorded_addresses(data: &Path) -> Option<Addresses> {
 /// The links of the server that runs on the configured data folder, or of the one that would be started.
 pub fn links_of(config: &Config) -> Links {
     let general = &config.general;
-    let configured = |listen: crate::config::address::Listen| listen.candidates().first().copied();
+    let configured = |listen: Listen| listen.candidates().first().copied();
     let recorded = whereabouts(&general.data).unwrap_or_else(|| Whereabouts {
         addresses: Addresses {
             http: configured(general.http),
             https: configured(general.https),
             rtmp: configured(general.rtmp),
+            rtmps: configured(rtmps_of(config)),
         },
         public_url: None,
     });
@@ -314,7 +342,9 @@ impl Running {
         let started = Instant::now();
         let tasks = self.state.tasks.clone();
         tasks.close_doors();
-        // Streams may take half of the time, so that viewers have the other half to fetch the end.
+        // Encoders that were asked to connect elsewhere do so at their next keyframe, if they can.
+        self.leaving.gone(deadline / 4).await;
+        // Streams may take half of the time, so that viewers have the rest to fetch the end.
         self.media.finish(&tasks, deadline / 2).await;
         let drained = tasks.drain(deadline.saturating_sub(started.elapsed())).await;
         // The file tells others that a server runs here.

@@ -68,7 +68,7 @@ pub fn paths(tls: &Tls, data: &Path) -> Option<(PathBuf, PathBuf)> {
     }
 }
 
-/// The configuration of HTTPS, or `None` when TLS is off. Makes the self-signed certificate when there is none, or
+/// The configuration of HTTPS and RTMPS, or `None` when TLS is off. Makes the self-signed certificate when there is none, or
 /// when it is about to end.
 pub fn prepare(tls: &Tls, data: &Path, now: WallTime) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let Some((cert, key)) = paths(tls, data) else { return Ok(None) };
@@ -100,6 +100,14 @@ pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     // RFC 7301: the client's order does not count, ours does.
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same for RTMPS, which has no protocol name: a client that offers some of its own would be refused for having none in
+/// common with HTTP's (RFC 7301 §3.2).
+pub fn without_protocols(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(config);
+    config.alpn_protocols.clear();
+    Arc::new(config)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

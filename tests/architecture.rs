@@ -146,6 +146,19 @@ fn ingest_and_output_never_import_each_other() {
 }
 
 #[test]
+fn adapters_do_not_know_the_door_they_share() {
+    let mut errors = Vec::new();
+    for file in sources(&["src/ingest", "src/output"], &["rs"]) {
+        for (number, line) in code_lines(&read(&file)) {
+            if line.contains("crate::rtmp") {
+                errors.push(format!("{}:{number}: the door imports its adapters (docs/adr/0011)", show(&file)));
+            }
+        }
+    }
+    assert_none("adapters do not know the door they share", &errors);
+}
+
+#[test]
 fn files_stay_short_enough_to_read() {
     let mut errors = Vec::new();
     for file in sources(SOURCE_ROOTS, &["rs", "ts", "mjs"]) {

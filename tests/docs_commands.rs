@@ -19,7 +19,7 @@ const PAGE_SECS_MAX: u32 = 120;
 const PAGE_BEGINS: &str = "set -euo pipefail\n\
     trap 'for job in $(jobs -p); do kill -- -$job 2>/dev/null || true; done' EXIT\n";
 /// Why a block may be left to a person.
-const BY_HAND: &[&str] = &["root", "docker", "build", "server", "key", "clip", "camera"];
+const BY_HAND: &[&str] = &["root", "docker", "build", "server", "key", "clip", "camera", "player"];
 /// What a person has who follows the pages, and what `make test` installs.
 const TOOLS: &[&str] = &["bash", "curl", "jq", "sqlite3", "ffmpeg", "ffprobe"];
 
@@ -162,6 +162,7 @@ struct Server {
     http: String,
     https: String,
     rtmp: String,
+    rtmps: String,
 }
 
 impl Server {
@@ -178,6 +179,8 @@ impl Server {
                 "--https",
                 "127.0.0.1:0",
                 "--rtmp",
+                "127.0.0.1:0",
+                "--rtmps",
                 "127.0.0.1:0",
                 "--print-addresses",
             ])
@@ -196,7 +199,7 @@ impl Server {
         // Whoever prints into a closed pipe dies, so the rest is read for as long as there is any.
         std::thread::spawn(move || lines.for_each(drop));
         let text = |key: &str| addresses[key].as_str().expect("an address is a string").to_owned();
-        Server { child, folder, http: text("http"), https: text("https"), rtmp: text("rtmp") }
+        Server { child, folder, http: text("http"), https: text("https"), rtmp: text("rtmp"), rtmps: text("rtmps") }
     }
 
     /// Runs a script that must succeed and returns what it printed.
@@ -208,7 +211,8 @@ impl Server {
     fn run(&self, script: &str) -> Result<String, String> {
         let script = script
             .replace("http://localhost:8080", &format!("http://{}", self.http))
-            .replace("rtmp://localhost:1935", &format!("rtmp://{}", self.rtmp));
+            .replace("rtmp://localhost:1935", &format!("rtmp://{}", self.rtmp))
+            .replace("rtmps://localhost:1936", &format!("rtmps://{}", self.rtmps));
         let path =
             format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
         let output = Command::new("timeout")
@@ -221,6 +225,7 @@ impl Server {
             .env("TELSTAR_HTTP", &self.http)
             .env("TELSTAR_HTTPS", &self.https)
             .env("TELSTAR_RTMP", &self.rtmp)
+            .env("TELSTAR_RTMPS", &self.rtmps)
             .stdin(Stdio::null())
             .output()
             .expect("bash runs");

@@ -23,7 +23,8 @@ pub(super) struct Server {
     /// An encoder's box "Server"; null for whoever is not signed in, and while RTMP is off.
     #[schema(example = "rtmp://live.example.org:1935/live")]
     rtmp_url: Option<String>,
-    /// The same over TLS; null while RTMPS is off.
+    /// The same over TLS; null for whoever is not signed in, and while RTMPS is off.
+    #[schema(example = "rtmps://live.example.org:1936/live")]
     rtmps_url: Option<String>,
     /// The HTTPS origin, for pages that were opened in the clear; null while HTTPS is off.
     #[schema(example = "https://192.168.1.5:8443")]
@@ -48,7 +49,7 @@ pub(super) async fn read(
         version: env!("CARGO_PKG_VERSION"),
         public_url: links.public_url().unwrap_or(&client.reached_origin).to_owned(),
         rtmp_url: insider.then(|| links.rtmp_url(host)).flatten(),
-        rtmps_url: None,
+        rtmps_url: insider.then(|| links.rtmps_url(host)).flatten(),
         https_url: host.and_then(|host| links.https_origin(host)),
         addresses: if insider { links.lan_origin().into_iter().collect() } else { Vec::new() },
     }))

@@ -25,7 +25,8 @@ pub(crate) async fn server() -> (Running, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config::default();
     config.general.data = folder.path().join("data");
-    (config.general.http, config.general.https, config.general.rtmp) = (Listen::Off, Listen::Off, Listen::Off);
+    (config.general.http, config.general.https) = (Listen::Off, Listen::Off);
+    (config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off);
     (Server::start(config).await.expect("the server starts"), folder)
 }
 

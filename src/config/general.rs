@@ -12,6 +12,8 @@ const HTTP_PORT: u16 = 8080;
 const HTTPS_PORT: u16 = 8443;
 /// RTMP's port, as every encoder presumes it.
 const RTMP_PORT: u16 = 1935;
+/// RTMPS has no port of its own; the one beside RTMP's is free and easy to remember. (443 belongs to pages.)
+const RTMPS_PORT: u16 = 1936;
 
 section! {
     /// Telstar's configuration. Flags go over environment variables, those over this file, this file over the defaults.
@@ -23,8 +25,11 @@ section! {
         http: Listen = Listen::At(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT)),
         /// Where HTTPS listens: the same over HTTP/2 and HTTP/1.1. Needs a certificate, see `[tls]`.
         https: Listen = Listen::Everywhere(HTTPS_PORT),
-        /// Where RTMP listens: encoders push to it.
+        /// Where RTMP listens: encoders push to it, and players may play from it.
         rtmp: Listen = Listen::Everywhere(RTMP_PORT),
+        /// Where RTMPS listens: the same over TLS, with the certificate of HTTPS. The default listens when there is a
+        /// certificate, see `[tls]`.
+        rtmps: Listen = Listen::Everywhere(RTMPS_PORT),
         /// The origin under which browsers reach this server, without a path. It feeds every printed link and the
         /// check of where a signed-in browser's requests come from. Set it behind a reverse proxy.
         public_url: PublicUrl = PublicUrl::Auto,

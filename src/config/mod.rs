@@ -11,6 +11,7 @@ mod hls;
 mod limits;
 mod load;
 mod log;
+mod play;
 mod rtmp;
 pub mod section;
 mod shutdown;
@@ -24,6 +25,7 @@ pub use limits::Limits;
 pub(crate) use load::flag_of;
 pub use load::{CONFIG_VARIABLE, ConfigError, ConfigErrors, Layers, Origin, check_file, variable_of};
 pub use log::{Log, LogFormat, LogLevel};
+pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
@@ -62,6 +64,8 @@ sections! {
     tls: Tls = "tls",
     /// What encoders may do. The table is not called `rtmp`, because that is the listener's key.
     rtmp: Rtmp = "ingest",
+    /// Players over RTMP.
+    play: Play = "play",
     /// Low-latency HLS out.
     hls: Hls = "hls",
     /// The log.

@@ -24,9 +24,9 @@ section! {
         publish_timeout_secs: u32 = 10 => 1..=120,
         /// How long a publishing encoder may be silent before it counts as gone.
         idle_timeout_secs: u32 = 15 => 2..=600,
-        /// Connections at once. Beyond it a new one is closed.
+        /// Connections at once, of encoders and of whoever has not said yet what it wants. Beyond it a new one is closed.
         connections_max: u32 = 500 => 1..=100_000,
-        /// Connections at once from one address. Beyond it a new one is closed.
+        /// Such connections at once from one address. Beyond it a new one is closed.
         connections_per_address_max: u32 = 50 => 1..=100_000,
         /// The largest message, which holds one frame. A keyframe of 50 Mb/s video fits the default with ease.
         message_max_kib: u32 = 8_192 => 64..=65_536,

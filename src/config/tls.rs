@@ -12,16 +12,16 @@ word! {
         SelfSigned = "self-signed",
         /// Read from `cert` and `key`.
         Files = "files",
-        /// No TLS: HTTPS does not listen.
+        /// No TLS: neither HTTPS nor RTMPS listens.
         Off = "off",
     }
 }
 
 section! {
-    /// The certificate of HTTPS.
+    /// The certificate of HTTPS and RTMPS.
     Tls {
         /// Where the certificate comes from. `self-signed` makes one at the first start: browsers ask once, then cameras
-        /// and service workers function. `files` reads `cert` and `key`. `off` turns HTTPS off.
+        /// and service workers function. `files` reads `cert` and `key`. `off` is for a server without HTTPS and RTMPS.
         mode: TlsMode = TlsMode::SelfSigned,
         /// The certificate chain in PEM, the server's own first. For the mode `files`.
         cert: PathBuf = PathBuf::new(),

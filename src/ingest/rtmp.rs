@@ -1,115 +1,131 @@
-//! The RTMP listener: accepts within limits, and gives each connection a task.
+//! The publishing half of RTMP: an admitted encoder's events become batches of its room.
+//!
+//! In: who asks to publish, then what the RTMP core makes of the connection. Out: batches into the room's ring, and the
+//! reason why the encoder has to go. It knows no socket.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod admission;
+
 use std::time::Duration;
 
-use telstar_rtmp::Limits;
-use telstar_rtmp::limits::ChunkLimits;
-use tokio::net::{TcpListener, TcpStream};
-use tracing::{Instrument, info_span, warn};
+use telstar_media::{Origin, TrackInfo};
+use telstar_rtmp::{PublishedFrame, RejectReason, TrackAdded, TrackNumber, Warning, WarningKind};
+use telstar_signaling::room::KickReason;
+use telstar_units::{ParticipantId, TrackId};
+use tracing::{debug, info};
 
-use super::admission::Admission;
-use super::connection::{Connection, Settings};
-use crate::auth::Authority;
-use crate::config;
-use crate::door::Doorkeeper;
-use crate::metrics::Metrics;
-use crate::rooms::Rooms;
-use crate::slots::{Slot, Slots};
-use crate::tasks::Tasks;
+pub use admission::Admission;
 
-/// The pause after a failed accept, which mostly means that file descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A peer that acknowledges nothing of what we sent for this long is gone.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+use crate::rooms::IngestHandle;
+use crate::shards::{IngestItem, IngestWarning};
 
-/// What all RTMP listeners share. Cheap to clone.
-#[derive(Clone)]
-pub struct RtmpServer {
-    settings: Settings,
-    admission: Admission,
-    slots: Slots,
-    tasks: Tasks,
-    metrics: Arc<Metrics>,
+/// How long to wait for the reason after the ring was closed. It is set before.
+const KICK_REASON_WAIT: Duration = Duration::from_secs(1);
+/// Bits of a track id that count the tracks of one connection; the rest is the participant, so that no two connections
+/// of a room share an id.
+const TRACK_NUMBER_BITS: u32 = 20;
+
+/// An admitted encoder.
+pub struct Publisher {
+    room: IngestHandle,
+    batch: Vec<IngestItem>,
+    /// Frames of this publish that could not be used, as far as the room was told.
+    dropped_told: u64,
 }
 
-impl RtmpServer {
-    /// A server for encoders that `authority` knows and `rooms` take. The connection limits count over all listeners.
-    pub fn new(
-        config: &config::Rtmp,
-        authority: Arc<Authority>,
-        doorkeeper: Arc<Doorkeeper>,
-        rooms: Rooms,
-        tasks: Tasks,
-        metrics: Arc<Metrics>,
-    ) -> RtmpServer {
-        let settings = Settings { limits: limits_of(config), bitrate_max_kbps: config.bitrate_max_kbps };
-        let admission = Admission::new(authority, doorkeeper, rooms, Arc::clone(&metrics));
-        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
-        RtmpServer { settings, admission, slots, tasks, metrics }
+impl Publisher {
+    /// One whose way into its room is `room`.
+    pub fn new(room: IngestHandle) -> Publisher {
+        Publisher { room, batch: Vec::new(), dropped_told: 0 }
     }
 
-    /// Accepts on `listener` until the doors close; connections end when the task set stops.
-    pub fn listen(&self, listener: TcpListener) {
-        let server = self.clone();
-        self.tasks.spawn("rtmp", async move { server.accept_all(listener).await });
+    /// Who it is in the room.
+    pub fn participant(&self) -> ParticipantId {
+        self.room.participant()
     }
 
-    async fn accept_all(&self, listener: TcpListener) {
-        let mut doors_closed = std::pin::pin!(self.tasks.doors_closed());
-        loop {
-            // Cancel-safe: an accept that was not finished leaves the connection in the kernel's queue.
-            let accepted = tokio::select! {
-                () = &mut doors_closed => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, address)) => self.admit(stream, address),
-                Err(error) => {
-                    warn!(%error, "cannot accept an RTMP connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// Starts a connection's task, or closes it at once when there are too many.
-    fn admit(&self, stream: TcpStream, address: SocketAddr) {
-        let Some(slot) = self.slots.take(address.ip(), false) else {
-            self.metrics.rtmp_refused_connections.add(1);
-            return;
+    /// A track that begins, perhaps in the place of another.
+    pub fn add_track(&mut self, added: &TrackAdded) {
+        info!(codec = added.codec.name(), rfc6381 = added.config.rfc6381(), wire_id = added.wire_id, "a track");
+        let info = TrackInfo {
+            id: self.track_id(added.track),
+            codec: added.codec,
+            timescale: added.timescale,
+            keyframes: added.keyframes,
+            origin: Origin::Publisher,
         };
-        self.metrics.rtmp_accepted_connections.add(1);
-        let server = self.clone();
-        let span = info_span!("rtmp", peer = %address);
-        self.tasks.spawn("rtmp connection", async move { server.serve(stream, address, slot).await }.instrument(span));
+        self.batch.push(match added.replaces {
+            Some(old) => IngestItem::TrackReplaced { old: self.track_id(old), by: info },
+            None => IngestItem::Track(info),
+        });
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, _slot: Slot) {
-        let _open = self.metrics.rtmp_connections_count.enter();
-        // Answers are small and awaited.
-        let _ = stream.set_nodelay(true);
-        let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, unacknowledged_ms);
-        let (settings, admission) = (self.settings.clone(), self.admission.clone());
-        match Connection::new(stream, address.ip(), settings, admission, Arc::clone(&self.metrics)) {
-            Ok(connection) => connection.run(self.tasks.child_token()).await,
-            Err(error) => warn!(%error, "no random bytes for a handshake"),
+    /// A frame.
+    pub fn add_frame(&mut self, published: PublishedFrame) {
+        let track = self.track_id(published.track);
+        self.batch.push(IngestItem::Frame(track, published.frame));
+    }
+
+    /// The source's clock jumped.
+    pub fn restart_clock(&mut self) {
+        self.batch.push(IngestItem::ClockRestarted);
+    }
+
+    /// Something that the person at the encoder should know.
+    pub fn warn(&mut self, warning: &Warning) {
+        debug!(?warning, "the encoder's stream");
+        let known = match &warning.kind {
+            WarningKind::AudioGap { .. } | WarningKind::AudioOverlap => IngestWarning::AudioGap,
+            WarningKind::TimestampJump { .. } => IngestWarning::TimestampsJump,
+            WarningKind::CodecUnsupported(tag) => IngestWarning::CodecUnsupported(tag.name()),
+            WarningKind::TimestampOrder
+            | WarningKind::BadConfiguration(_)
+            | WarningKind::Malformed(_)
+            | WarningKind::MalformedFrame
+            | WarningKind::NoConfiguration
+            | WarningKind::TooManyTracks
+            | WarningKind::AbandonedMessage
+            | WarningKind::BadMetadata => return,
+        };
+        self.batch.push(IngestItem::Warning(known));
+    }
+
+    /// Hands the batch to the room, as slowly as the room takes it. `dropped_frames` are those that could not be used, since
+    /// the publish began. An error is why the encoder has to go.
+    pub async fn send(&mut self, dropped_frames: u64) -> Result<(), RejectReason> {
+        let before = std::mem::replace(&mut self.dropped_told, dropped_frames);
+        if dropped_frames > before {
+            self.batch.push(IngestItem::Dropped(dropped_frames - before));
         }
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // A batch that is lost to a kick belongs to a connection that ends.
+        let reason = tokio::select! {
+            biased;
+            sent = self.room.send(batch) => match sent {
+                Ok(()) => return Ok(()),
+                Err(_) => tokio::time::timeout(KICK_REASON_WAIT, self.room.kicked()).await.ok(),
+            },
+            reason = self.room.kicked() => Some(reason),
+        };
+        Err(reason.map_or(RejectReason::Unavailable, reject_reason))
+    }
+
+    /// Completes when the room sends the encoder away, with the reason. Cancel-safe.
+    pub async fn kicked(&self) -> RejectReason {
+        reject_reason(self.room.kicked().await)
+    }
+
+    fn track_id(&self, number: TrackNumber) -> TrackId {
+        TrackId(self.room.participant().0 << TRACK_NUMBER_BITS | u64::from(number.0))
     }
 }
 
-fn limits_of(config: &config::Rtmp) -> Limits {
-    let seconds = |secs: u32| Duration::from_secs(secs.into());
-    let message_bytes_max = config.message_max_kib as usize * 1_024;
-    Limits {
-        // Sound and data must fit beside the largest picture.
-        publisher: ChunkLimits { message_bytes_max, held_bytes_max: message_bytes_max * 2 },
-        handshake_timeout: seconds(config.handshake_timeout_secs),
-        connect_timeout: seconds(config.handshake_timeout_secs),
-        publish_timeout: seconds(config.publish_timeout_secs),
-        idle_timeout: seconds(config.idle_timeout_secs),
-        ..Limits::default()
+fn reject_reason(reason: KickReason) -> RejectReason {
+    match reason {
+        KickReason::TakenOver => RejectReason::TakenOver,
+        KickReason::KeyRevoked | KickReason::RoomDeleted => RejectReason::Revoked,
+        KickReason::Shutdown => RejectReason::ShuttingDown,
     }
 }

@@ -1,8 +1,10 @@
 //! Outputs: what takes a room's main picture out to viewers, one adapter per protocol.
 //!
-//! In: requests of players, and the snapshots that rooms publish. Out: playlists and media.
-//! An output never talks to an ingest or to a media thread; it reads what the room shows.
+//! In: requests of players, and what rooms give: snapshots, or rings of frames. Out: playlists and media.
+//! An output never talks to an ingest, and no media thread waits for it.
 //!
-//! - `hls`: low-latency HLS over HTTP.
+//! - `hls`: low-latency HLS over HTTP;
+//! - `rtmp`: frames for players over RTMP, whose sockets are [`crate::rtmp`]'s.
 
 pub mod hls;
+pub mod rtmp;

@@ -1,13 +1,14 @@
 //! Media threads. Every room is owned by one shard, which alone runs the room's hub and packager.
 //!
 //! In: commands (rare, one bounded queue per shard) and one bounded ring of batches per ingest connection, each with a
-//! wake-up. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request never enters a shard,
-//! and a status that is the latest only. A shard knows no name, no right and no socket of tokio's.
+//! wake-up. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request never enters a shard, one
+//! bounded ring of frames for each viewer with a connection of its own, and a status that is the latest only. A shard knows no name, no right and no socket of tokio's.
 
 mod meter;
 mod ring;
 mod room;
 mod thread;
+mod viewer;
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use meter::TrackStats;
 pub use ring::{INGEST_BATCHES_MAX, IngestItem, IngestRing, IngestWarning, RingClosed};
 pub use room::HlsSettings;
 use thread::{Command, ShardHandle};
+pub use viewer::{VIEWER_ITEMS_MAX, ViewerItem, ViewerRing};
 
 /// Media threads at most. More than cores only adds switches; 64 is the most that was thought about.
 pub const SHARDS_MAX: usize = 64;
@@ -126,6 +128,15 @@ impl Shards {
         let ring = Arc::new(IngestRing::new(shard.waker()));
         let attach = Command::Attach { room, participant, ring: Arc::clone(&ring), output: output.clone() };
         shard.command(attach).then_some(ring)
+    }
+
+    /// Gives a room's frames to a viewer, from its newest group of pictures on, at most `bytes_max` of them waiting.
+    /// `None`: the shard's command queue is full.
+    pub fn watch(&self, room: RoomKey, bytes_max: usize, output: &RoomOutput) -> Option<Arc<ViewerRing>> {
+        let shard = self.of(room);
+        let ring = Arc::new(ViewerRing::new(bytes_max, shard.waker()));
+        let watch = Command::Watch { room, ring: Arc::clone(&ring), output: output.clone() };
+        shard.command(watch).then_some(ring)
     }
 
     /// Ends a room's stream: the last parts, ENDLIST. What was listed stays fetchable for as long as players need it.

@@ -1,10 +1,11 @@
 //! One room on its media thread: the hub, the packager, and the epochs between them.
 //!
-//! In: batches of an ingest ring. Out: snapshots and the status. Each connection that publishes is an epoch of its own,
+//! In: batches of an ingest ring. Out: snapshots, the status, and the rings of viewers. Each connection that publishes is an epoch of its own,
 //! and so is what follows a jump of its clock.
 
 mod ingest;
 mod status;
+mod viewers;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -21,6 +22,7 @@ use super::ring::INGEST_BATCHES_MAX;
 use super::{IngestItem, IngestRing, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning};
 use ingest::{Ingest, Track};
 use status::{Dropped, STATUS_INTERVAL};
+use viewers::Viewer;
 
 /// Items in the packager's ring. It is drained after every batch, so only one batch must fit.
 const PACKAGER_ITEMS_MAX: usize = 4_096;
@@ -58,6 +60,7 @@ pub(super) struct ShardRoom {
     packager: Option<Packager>,
     numbers: RoomNumbers,
     ingest: Option<Ingest>,
+    viewers: Vec<Viewer>,
     seen: Dropped,
     status: ShardStatus,
     next_status: Option<Instant>,
@@ -79,6 +82,7 @@ impl ShardRoom {
             packager: None,
             numbers,
             ingest: None,
+            viewers: Vec::new(),
             seen: Dropped::default(),
             status: ShardStatus::default(),
             next_status: None,
@@ -92,7 +96,7 @@ impl ShardRoom {
 
     /// Nobody publishes and nothing is fetchable: only the numbers are worth keeping.
     pub(super) fn is_idle(&self) -> bool {
-        self.ingest.is_none() && self.packager.as_ref().is_none_or(Packager::is_idle)
+        self.ingest.is_none() && !self.has_viewers() && self.packager.as_ref().is_none_or(Packager::is_idle)
     }
 
     /// A new connection takes the room over, in an epoch of its own.
@@ -131,6 +135,7 @@ impl ShardRoom {
             packager.handle_timeout(now);
         }
         self.apply_packager(now);
+        self.forget_viewers();
         if self.next_status.is_some_and(|at| at <= now) {
             self.measure(now);
         }
@@ -143,6 +148,7 @@ impl ShardRoom {
             let Some(batch) = ring.take() else { break };
             batch.into_iter().for_each(|item| self.handle_item(now, item));
             self.drain_hub(now);
+            self.drain_viewers();
         }
         ring.has_batches()
     }
@@ -165,6 +171,7 @@ impl ShardRoom {
     /// Ends the stream: the last parts and ENDLIST.
     pub(super) fn finish(&mut self, now: Instant) {
         self.detach(now);
+        self.end_for_viewers();
         if let Some(packager) = &mut self.packager {
             packager.finish(now);
         }
@@ -176,6 +183,7 @@ impl ShardRoom {
         if let Some(ingest) = &self.ingest {
             ingest.ring.detach();
         }
+        self.close_viewers();
         self.output.live.send_replace(None);
         self.output.status.send_replace(ShardStatus::default());
         self.output.status_changed.notify_one();
@@ -186,6 +194,7 @@ impl ShardRoom {
         self.take_batches(now, INGEST_BATCHES_MAX);
         let Some(ingest) = self.ingest.take() else { return };
         ingest.ring.detach();
+        self.take_tracks_from_viewers();
         for track in ingest.tracks {
             self.let_go(&track);
         }
@@ -205,6 +214,7 @@ impl ShardRoom {
             IngestItem::TrackReplaced { old, by } => {
                 // What came before belongs to the old track.
                 self.drain_hub(now);
+                self.drain_viewers();
                 self.add_track(now, by, Some(old));
             }
             IngestItem::ClockRestarted => self.restart_clock(now),
@@ -238,6 +248,9 @@ impl ShardRoom {
                 let track = Track { meter: TrackMeter::new(info.clone()), subscriber };
                 if let Some(ingest) = &mut self.ingest {
                     ingest.tracks.push(track);
+                }
+                if is_main {
+                    self.offer_to_viewers(&info, replaces);
                 }
                 match (&mut self.packager, replaces) {
                     (Some(packager), Some(old)) if is_main => packager.replace_track(now, old, info),

@@ -14,9 +14,9 @@ use mio::{Events, Poll, Token, Waker};
 use telstar_units::ParticipantId;
 
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
-use super::{IngestRing, RoomKey, RoomOutput, ShardCounters};
+use super::{IngestRing, RoomKey, RoomOutput, ShardCounters, ViewerRing};
 
-/// Commands that wait for one shard when another encoder is told no. They are as rare as encoders that connect.
+/// Commands that wait for one shard when another encoder or viewer is told no. They are as rare as those that connect.
 const COMMANDS_MAX: usize = 1_024;
 /// Batches of one room per turn, so that a flooding encoder cannot starve the other rooms of its shard.
 const BATCHES_PER_TURN_MAX: usize = 64;
@@ -28,6 +28,7 @@ const WAKE: Token = Token(0);
 #[derive(Debug)]
 pub(super) enum Command {
     Attach { room: RoomKey, participant: ParticipantId, ring: Arc<IngestRing>, output: RoomOutput },
+    Watch { room: RoomKey, ring: Arc<ViewerRing>, output: RoomOutput },
     Restart { room: RoomKey },
     Finish { room: RoomKey },
     Forget { room: RoomKey },
@@ -41,6 +42,14 @@ pub(super) struct ShardWaker {
 }
 
 impl ShardWaker {
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Arc<ShardWaker> {
+        let poll = Poll::new().expect("the system has polls");
+        let waker = Waker::new(poll.registry(), WAKE).expect("a poll takes a waker");
+        Arc::new(ShardWaker { waker, rung: AtomicBool::new(false) })
+    }
+
     pub(super) fn wake(&self) {
         if !self.rung.swap(true, Ordering::AcqRel)
             && let Err(error) = self.waker.wake()
@@ -56,11 +65,11 @@ impl ShardWaker {
 struct Commands(Mutex<VecDeque<Command>>);
 
 impl Commands {
-    /// False: too many wait. Only an attach is refused: the others end what an attach began and must not be lost, and as
+    /// False: too many wait. Only who comes is refused: the others end what an attach began and must not be lost, and as
     /// there are at most three for each attach they are bounded by it.
     fn push(&self, command: Command) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.len() < COMMANDS_MAX || !matches!(command, Command::Attach { .. });
+        let taken = waiting.len() < COMMANDS_MAX || !matches!(command, Command::Attach { .. } | Command::Watch { .. });
         if taken {
             waiting.push_back(command);
         }
@@ -187,6 +196,7 @@ impl Shard {
                 Command::Attach { room, participant, ring, output } => {
                     self.attach(now, room, participant, ring, output)
                 }
+                Command::Watch { room, ring, output } => self.watch(room, ring, output),
                 Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
                 Command::Finish { room } => self.in_cell(room, |room| room.finish(now)),
                 Command::Forget { room } => {
@@ -207,15 +217,30 @@ impl Shard {
         ring: Arc<IngestRing>,
         output: RoomOutput,
     ) {
-        let numbers = self.numbers.remove(&key).unwrap_or_default();
-        let make = || ShardRoom::new(self.settings.clone(), output, Arc::clone(&self.counters), numbers);
-        self.rooms.entry(key).or_insert_with(make);
+        self.make_room(key, output);
         let attached = Arc::clone(&ring);
         self.in_cell(key, |room| room.attach(now, participant, attached));
         if !self.rooms.contains_key(&key) {
             // The room broke before it knew the ring.
             ring.detach();
         }
+    }
+
+    /// A viewer may come before anybody publishes.
+    fn watch(&mut self, key: RoomKey, ring: Arc<ViewerRing>, output: RoomOutput) {
+        self.make_room(key, output);
+        let watching = Arc::clone(&ring);
+        self.in_cell(key, |room| room.watch(watching));
+        if !self.rooms.contains_key(&key) {
+            // The room broke before it knew the ring.
+            ring.close();
+        }
+    }
+
+    fn make_room(&mut self, key: RoomKey, output: RoomOutput) {
+        let numbers = self.numbers.remove(&key).unwrap_or_default();
+        let make = || ShardRoom::new(self.settings.clone(), output, Arc::clone(&self.counters), numbers);
+        self.rooms.entry(key).or_insert_with(make);
     }
 
     /// A fault cell (docs/adr/0004): a panic costs this room its ingest and its playlist, nobody else anything.

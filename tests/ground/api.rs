@@ -165,8 +165,11 @@ async fn encoders_addresses_are_for_the_signed_in() {
     let rig = Rig::start().await;
     let public = json_of(rig.get("/api/v1/server").await, 200).await;
     assert_eq!(public["rtmp_url"], Value::Null);
+    assert_eq!(public["rtmps_url"], Value::Null);
     let request = rig.request(Method::GET, "/api/v1/server").bearer_auth(rig.token(600).await);
     let own = json_of(request.send().await.expect("answered"), 200).await;
     let rtmp = rig.running.addresses().rtmp.expect("RTMP is on");
     assert_eq!(own["rtmp_url"], format!("rtmp://{rtmp}/live"));
+    let rtmps = rig.running.addresses().rtmps.expect("RTMPS is on");
+    assert_eq!(own["rtmps_url"], format!("rtmps://{rtmps}/live"));
 }

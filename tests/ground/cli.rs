@@ -6,7 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-const LISTENERS: &[&str] = &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--rtmp", "127.0.0.1:0"];
+const LISTENERS: &[&str] =
+    &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--rtmps", "127.0.0.1:0"];
 
 fn telstar(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_telstar"));
@@ -271,7 +272,7 @@ fn doctor_is_content_with_a_good_server_and_says_what_to_mend() {
     let (_folder, data) = folder();
     let served = Served::start(&data, &[], &[]);
     let http = served.http().to_owned();
-    let free = ["doctor", "--https", "off", "--rtmp", "off", "--http"];
+    let free = ["doctor", "--https", "off", "--rtmp", "off", "--rtmps", "off", "--http"];
     let good = run(&data, &[&free[..], &[&http]].concat());
     assert!(good.status.success(), "{}{}", stdout(&good), stderr(&good));
     assert!(stdout(&good).contains("held by the server of this data folder"), "{}", stdout(&good));

@@ -28,7 +28,8 @@ impl Rig {
         let mut config = Config::default();
         config.general.data = data.path().join("data");
         let any = Listen::At(([127, 0, 0, 1], 0).into());
-        (config.general.http, config.general.https, config.general.rtmp) = (any, any, any);
+        (config.general.http, config.general.https) = (any, any);
+        (config.general.rtmp, config.general.rtmps) = (any, any);
         change(&mut config);
         let running = Server::start(config).await.expect("the server starts");
         Rig { running, client: client(|builder| builder), _data: data }

@@ -36,6 +36,10 @@ pub const NEGATIVE_DELTA_24_MIN: u32 = 1 << 23;
 /// knows no extended timestamps. Higher takes restarts for wraps, lower misses wraps over a pause. Found: guess.
 pub const WRAP_24_WINDOW_MS: u32 = 60_000;
 
+/// How long a player waits for a track that it can take, when the first ones are none. Sound and picture begin within a
+/// few frames of each other. Then it is told. Found: guess.
+pub const NO_CODEC_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What a chunk reader may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkLimits {

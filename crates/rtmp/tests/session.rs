@@ -124,15 +124,6 @@ fn a_second_publish_on_the_connection_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn players_are_told_that_there_is_nothing_to_play() {
-    let mut pair = Pair::new();
-    pair.input(&handshake());
-    pair.send(0, message_type::COMMAND_AMF0, &connect("live"));
-    pair.command(&["play".into(), 2.0.into(), Value::Null, "demo".into()]);
-    assert_eq!(pair.codes(), [CONNECTED, "NetStream.Play.Failed"]);
-}
-
-#[test]
 fn unknown_calls_are_answered_if_they_want_an_answer() {
     let mut pair = Pair::publishing();
     pair.command(&["_checkbw".into(), 7.0.into(), Value::Null]);

@@ -19,6 +19,7 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
   const keyList = h('div', { class: 'keys' });
   const command = h('div', {});
   const server = context.server.rtmp_url ?? '';
+  const encrypted = context.server.rtmps_url;
   let keys: StreamKey[] = [];
 
   function show(): void {
@@ -64,7 +65,8 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
 
   const obs = h('div', {},
     h('ol', { class: 'steps' }, h('li', {}, t('encoder.step-settings')), h('li', {}, t('encoder.step-paste')), h('li', {}, t('encoder.step-keyframes'))),
-    copyField(t('encoder.server'), 'server', server), keyBox);
+    copyField(t('encoder.server'), 'server', server),
+    encrypted === null ? null : copyField(t('encoder.server-tls'), 'server-tls', encrypted), keyBox);
   return h('section', { class: 'card encoder' },
     h('h2', {}, t('encoder.heading')),
     server === '' ? h('p', { class: 'warning', role: 'alert' }, icon('warning'), h('span', {}, t('encoder.off'))) : null,

@@ -18,11 +18,11 @@ export class Telstar {
   static async launch({ name = 'telstar', serveArgs = [], env = {}, publicHttp = false } = {}) {
     const server = new Telstar();
     Object.assign(server, { name, serveArgs, env, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
-    const [http, https, rtmp] = await freePorts(3);
+    const [http, https, rtmp, rtmps] = await freePorts(4);
     server.log = '';
     server.secrets = new Set();
     launched.push(server);
-    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}` };
+    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}` };
     await server.start();
     // The banner follows the addresses; a configuration that prints none leaves its fields empty.
     await until('the banner', 5000, () => (server.banner = parseBanner(server.output)).watch, 10).catch(() => {});
@@ -33,7 +33,7 @@ export class Telstar {
   /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
   async start() {
     const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
-      '--rtmp', this.ports.rtmp, '--print-addresses', '--print-secrets', ...this.serveArgs];
+      '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--print-addresses', '--print-secrets', ...this.serveArgs];
     this.output = '';
     this.addresses = null;
     const from = performance.now();
@@ -56,6 +56,7 @@ export class Telstar {
     this.http = `http://${this.addresses.http}`;
     this.https = this.addresses.https ? `https://${this.addresses.https}` : null;
     this.rtmp = `rtmp://${this.addresses.rtmp}/live`;
+    this.rtmps = this.addresses.rtmps ? `rtmps://${this.addresses.rtmps}/live` : null;
   }
 
   get pid() { return this.process.child.pid; }

@@ -23,11 +23,7 @@ pub fn encode(value: &Value, out: &mut BytesMut) {
         }
         Value::Object(properties) => {
             out.put_u8(marker::OBJECT);
-            for (name, value) in properties {
-                put_name(name, out);
-                encode(value, out);
-            }
-            out.put_slice(&[0, 0, marker::OBJECT_END]);
+            put_properties(properties, out);
         }
         Value::StrictArray(items) => {
             out.put_u8(marker::STRICT_ARRAY);
@@ -44,6 +40,21 @@ pub fn encode(value: &Value, out: &mut BytesMut) {
             out.put_u16(0);
         }
     }
+}
+
+/// Appends properties as an ECMA array, which is what players expect of metadata: ffmpeg reads no other type there.
+pub fn encode_ecma_array(properties: &[(String, Value)], out: &mut BytesMut) {
+    out.put_u8(marker::ECMA_ARRAY);
+    out.put_u32(u32::try_from(properties.len()).expect("messages are shorter than 4 GiB"));
+    put_properties(properties, out);
+}
+
+fn put_properties(properties: &[(String, Value)], out: &mut BytesMut) {
+    for (name, value) in properties {
+        put_name(name, out);
+        encode(value, out);
+    }
+    out.put_slice(&[0, 0, marker::OBJECT_END]);
 }
 
 /// A name behind a 16-bit length, cut to what the length can say.

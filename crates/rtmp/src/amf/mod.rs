@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 
 pub use decode::{decode, decode_lenient};
-pub use encode::encode;
+pub use encode::{encode, encode_ecma_array};
 
 use std::fmt;
 

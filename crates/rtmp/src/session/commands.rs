@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::request::{Address, Encoder, PublishMode, PublishRequest};
-use super::{EndReason, Event, Session, Stage};
+use super::{Asked, EndReason, Event, Session, Stage};
 use crate::amf::{self, AmfError, Value};
+use crate::capabilities::Capabilities;
 use crate::chunk::Message;
 use crate::error::Error;
 use crate::limits::MESSAGE_STREAMS_MAX;
@@ -14,20 +15,21 @@ use crate::session::timers::Timer;
 
 /// What `connect` said, and what later commands need.
 pub(super) struct Connected {
-    address: Address,
-    encoder: Encoder,
+    pub(super) address: Address,
+    pub(super) encoder: Encoder,
+    pub(super) capabilities: Capabilities,
     message_streams: u32,
     /// Bytes received when the last publish ended.
     pub(super) bytes_before: u64,
 }
 
 /// A decoded command.
-struct Command {
-    name: String,
+pub(super) struct Command {
+    pub(super) name: String,
     transaction: f64,
-    stream_id: u32,
+    pub(super) stream_id: u32,
     /// Everything behind name and transaction id; the first is the command object.
-    arguments: Vec<Value>,
+    pub(super) arguments: Vec<Value>,
 }
 
 impl Command {
@@ -43,7 +45,7 @@ impl Command {
         Ok(Command { name, transaction, stream_id: message.stream_id, arguments: values.collect() })
     }
 
-    fn text(&self, index: usize) -> &str {
+    pub(super) fn text(&self, index: usize) -> &str {
         self.arguments.get(index).and_then(Value::as_str).unwrap_or_default()
     }
 }
@@ -78,11 +80,15 @@ impl Session {
                 self.end_publish(now, EndReason::Unpublished);
             }
             "deleteStream" | "closeStream" => self.end_stream(now, &command),
-            "play" | "play2" => self.writer.play_refused(command.stream_id),
+            "play" => return self.play_request(now, &command),
+            "pause" | "pauseRaw" | "receiveAudio" | "receiveVideo" | "seek" => self.play_control(&command),
+            "FCSubscribe" => {
+                self.writer.on_fc_subscribe();
+                self.writer.result(command.transaction, Value::Undefined);
+            }
             "getStreamLength" => self.writer.result(command.transaction, 0.0.into()),
             // Statements that want no answer.
-            "_result" | "_error" | "onStatus" | "onBWDone" | "setBufferLength" | "receiveAudio" | "receiveVideo"
-            | "pause" | "seek" => {}
+            "_result" | "_error" | "onStatus" | "onBWDone" | "setBufferLength" | "FCUnsubscribe" => {}
             _ => self.writer.call_failed(command.transaction, "There is no such call."),
         }
         Ok(())
@@ -99,9 +105,10 @@ impl Session {
             return Ok(());
         }
         let encoder = Encoder::new(text("flashVer"));
-        self.connected = Some(Connected { address, encoder, message_streams: 0, bytes_before: 0 });
+        let capabilities = Capabilities::of_connect(object);
         self.timers.set(Timer::Stage, now + self.config.limits.publish_timeout);
-        self.writer.connect_success(command.transaction);
+        self.writer.connect_success(command.transaction, &capabilities);
+        self.connected = Some(Connected { address, encoder, capabilities, message_streams: 0, bytes_before: 0 });
         Ok(())
     }
 
@@ -115,8 +122,8 @@ impl Session {
     }
 
     fn publish(&mut self, now: Instant, command: &Command) -> Result<(), Error> {
-        if self.is_publishing() {
-            self.writer.publish_refused(command.stream_id, "This connection is already publishing.");
+        if self.is_publishing() || self.is_playing() {
+            self.writer.publish_refused(command.stream_id, "This connection is already in use.");
             return Ok(());
         }
         let Some(connected) = &self.connected else { return Err(Error::CommandOrder) };
@@ -129,7 +136,7 @@ impl Session {
             mode,
             encoder: connected.encoder.clone(),
         };
-        self.stage = Stage::Deciding { stream_id: command.stream_id };
+        self.stage = Stage::Deciding { stream_id: command.stream_id, asked: Asked::Publish };
         self.timers.set(Timer::Stage, now + self.config.limits.publish_timeout);
         self.events.push_back(Event::PublishRequested(request));
         Ok(())
@@ -137,10 +144,15 @@ impl Session {
 
     /// `deleteStream` names the message stream, `closeStream` is sent on it.
     fn end_stream(&mut self, now: Instant, command: &Command) {
-        let Stage::Publishing { stream_id } = self.stage else { return };
+        let stream_id = match &self.stage {
+            Stage::Publishing { stream_id } => *stream_id,
+            Stage::Playing(player) => player.stream_id,
+            Stage::Handshake(_) | Stage::Commands | Stage::Deciding { .. } | Stage::Closed => return,
+        };
         let named = command.arguments.get(1).and_then(Value::as_number).unwrap_or(f64::from(command.stream_id));
         if named == f64::from(stream_id) || command.name == "closeStream" {
             self.end_publish(now, EndReason::Unpublished);
+            self.end_play(now);
         }
     }
 }

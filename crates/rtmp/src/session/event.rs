@@ -2,12 +2,16 @@
 
 use crate::error::Error;
 use crate::publish::{PublishedFrame, TrackAdded, Warning};
-use crate::session::{Metadata, PublishRequest};
+use crate::session::{Metadata, PlayRefusal, PlayRequest, PublishRequest};
 
 /// Something that happened. Has no `Debug`: requests hold secrets.
 pub enum Event {
     /// Someone wants to publish. Input is held until the shell answers.
     PublishRequested(PublishRequest),
+    /// Someone wants to play. Input is held until the shell answers.
+    PlayRequested(PlayRequest),
+    /// A player stopped. The connection may go on, unless `Closed` follows.
+    PlayEnded,
     /// A track appeared or changed its codec or clock.
     TrackAdded(TrackAdded),
     /// An access unit.
@@ -37,6 +41,8 @@ pub enum EndReason {
     Error(Error),
     /// The server refused or ended it.
     Refused(RejectReason),
+    /// The server refused to play, or ended it.
+    NotPlayed(PlayRefusal),
     /// The application of the address does not exist; the encoder was told.
     UnknownApp,
 }

@@ -5,6 +5,7 @@ mod config;
 mod event;
 mod media;
 mod metadata;
+mod play;
 mod request;
 mod timers;
 mod writer;
@@ -12,6 +13,7 @@ mod writer;
 pub use config::Config;
 pub use event::{EndReason, Event, RejectReason, TimedOut};
 pub use metadata::Metadata;
+pub use play::{PlayRefusal, PlayRequest};
 pub use request::{Encoder, PublishMode, PublishRequest, Secret};
 
 use std::collections::VecDeque;
@@ -24,6 +26,7 @@ use crate::error::Error;
 use crate::handshake::Handshake;
 use crate::limits::ChunkLimits;
 use crate::publish::Publication;
+use play::Player;
 use timers::{Timer, TimerTable};
 use writer::Writer;
 
@@ -38,7 +41,9 @@ const WAITING_INPUT_BYTES_MAX: usize = 1 << 20;
 /// [`poll_timeout`](Self::poll_timeout), or for its own reasons to end the publish.
 ///
 /// 1. Give bytes to [`handle_input`](Self::handle_input) while [`wants_input`](Self::wants_input).
-/// 2. Answer [`Event::PublishRequested`] with [`accept_publish`](Self::accept_publish) or [`reject`](Self::reject).
+/// 2. Answer [`Event::PublishRequested`] with [`accept_publish`](Self::accept_publish) or [`reject`](Self::reject), and
+///    [`Event::PlayRequested`] with [`accept_play`](Self::accept_play) or [`refuse_play`](Self::refuse_play); then give
+///    media to [`play`](Self::play) as fast as the output is taken.
 /// 3. At the deadline call [`handle_timeout`](Self::handle_timeout); at the end of the stream
 ///    [`handle_disconnect`](Self::handle_disconnect).
 /// 4. After [`Event::Closed`] send the remaining output and close the socket.
@@ -67,11 +72,20 @@ enum Stage {
     /// request is lost: several cameras do not wait for the answer.
     Deciding {
         stream_id: u32,
+        asked: Asked,
     },
     Publishing {
         stream_id: u32,
     },
+    Playing(Box<Player>),
     Closed,
+}
+
+/// What a request that waits for the shell is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Publish,
+    Play,
 }
 
 /// What a connection has done so far.
@@ -83,6 +97,8 @@ pub struct Counters {
     pub frames: u64,
     /// Frames of the current publish that could not be used.
     pub dropped_frames: u64,
+    /// Frames of the current play that were written.
+    pub played_frames: u64,
 }
 
 impl Session {
@@ -132,12 +148,21 @@ impl Session {
                         handshake.send_early(self.writer.raw());
                     }
                 }
-                Timer::Ping => self.writer.ping_request(),
+                Timer::Ping => {
+                    self.writer.ping_request();
+                    if self.is_playing() {
+                        // A player has little to say, so what it said counts anew with each ping.
+                        self.useless_messages = 0;
+                        self.note_life(now);
+                    }
+                }
                 Timer::Idle => self.close(EndReason::TimedOut(TimedOut::Idle)),
                 Timer::Stage => match (&self.stage, &self.connected) {
                     (Stage::Handshake(_), _) => self.close(EndReason::TimedOut(TimedOut::Handshake)),
                     (_, None) => self.close(EndReason::TimedOut(TimedOut::Connect)),
-                    (Stage::Deciding { .. }, _) => self.refuse(RejectReason::Unavailable),
+                    (Stage::Deciding { asked: Asked::Play, .. }, _) => self.refuse_play(PlayRefusal::Unavailable),
+                    (Stage::Deciding { asked: Asked::Publish, .. }, _) => self.refuse(RejectReason::Unavailable),
+                    (Stage::Playing(_), _) => self.refuse_play(PlayRefusal::Codec),
                     (_, Some(_)) => self.close(EndReason::TimedOut(TimedOut::Publish)),
                 },
             }
@@ -151,7 +176,7 @@ impl Session {
 
     /// Lets the waiting publish request in. Without one nothing happens.
     pub fn accept_publish(&mut self, now: Instant) {
-        let Stage::Deciding { stream_id } = self.stage else { return };
+        let Stage::Deciding { stream_id, asked: Asked::Publish } = self.stage else { return };
         self.stage = Stage::Publishing { stream_id };
         self.publication = Publication::default();
         self.reader.set_limits(self.config.limits.publisher);
@@ -164,13 +189,32 @@ impl Session {
 
     /// Refuses the waiting publish request with a status that encoders show, and ends the connection.
     pub fn reject(&mut self, reason: RejectReason) {
-        if matches!(self.stage, Stage::Deciding { .. }) {
+        if matches!(self.stage, Stage::Deciding { asked: Asked::Publish, .. }) {
             self.refuse(reason);
         }
     }
 
+    /// Whether the client announced that it follows a request to reconnect.
+    pub fn follows_reconnect(&self) -> bool {
+        self.connected.as_ref().is_some_and(|connected| connected.capabilities.reconnects())
+    }
+
+    /// Asks an encoder to connect again, elsewhere or here, and goes on taking what it sends until it leaves; false for
+    /// one that did not announce that it follows.
+    pub fn request_reconnect(&mut self) -> bool {
+        let asks = self.follows_reconnect() && !matches!(self.stage, Stage::Closed);
+        if asks {
+            self.writer.reconnect_request();
+        }
+        asks
+    }
+
     /// Ends the connection for a reason of the server, at any time: a revoked key, a takeover, a shutdown.
     pub fn shutdown(&mut self, reason: RejectReason) {
+        self.refuse_play(match reason {
+            RejectReason::ShuttingDown => PlayRefusal::ShuttingDown,
+            _ => PlayRefusal::Unavailable,
+        });
         self.refuse(reason);
     }
 
@@ -205,6 +249,10 @@ impl Session {
             bytes_in: self.bytes_in,
             frames: self.publication.frames(),
             dropped_frames: self.publication.dropped_frames(),
+            played_frames: match &self.stage {
+                Stage::Playing(player) => player.frames(),
+                _ => 0,
+            },
         }
     }
 
@@ -222,7 +270,7 @@ impl Session {
     /// Takes a handshake packet or one message from the front of `input`.
     fn step(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), Error> {
         let Stage::Handshake(handshake) = &mut self.stage else {
-            if !self.is_publishing() && self.bytes_in - input.len() as u64 > self.stranger_bytes_max() {
+            if !self.is_admitted() && self.bytes_in - input.len() as u64 > self.stranger_bytes_max() {
                 return Err(Error::StrangerBytes { max: self.config.limits.stranger_bytes_max });
             }
             return match self.reader.read(input)? {
@@ -290,13 +338,21 @@ impl Session {
         Ok(())
     }
 
-    /// Any byte is a sign of life, while publishing.
+    /// Any byte is a sign of life, while publishing. A player may be silent, as long as it takes what it is sent; the
+    /// pings are for those that have not come to a stream yet.
     fn note_life(&mut self, now: Instant) {
+        let idle = self.config.limits.idle_timeout;
         if self.is_publishing() {
-            let idle = self.config.limits.idle_timeout;
             self.timers.set(Timer::Idle, now + idle);
+        }
+        if self.is_admitted() {
             self.timers.set(Timer::Ping, now + idle / 2);
         }
+    }
+
+    /// A publish or a play was accepted.
+    fn is_admitted(&self) -> bool {
+        self.is_publishing() || self.is_playing()
     }
 
     fn acknowledge(&mut self) {
@@ -322,13 +378,23 @@ impl Session {
     }
 
     fn refuse(&mut self, reason: RejectReason) {
-        if let Stage::Deciding { stream_id } | Stage::Publishing { stream_id } = self.stage {
+        if let Stage::Deciding { stream_id, asked: Asked::Publish } | Stage::Publishing { stream_id } = self.stage {
             self.writer.publish_error(stream_id, reason);
         }
         self.close(EndReason::Refused(reason));
     }
 
+    /// The peer is told what it did, unless it speaks another protocol.
     fn fail(&mut self, error: Error) {
+        let stream_id = match &self.stage {
+            Stage::Handshake(_) | Stage::Closed => None,
+            Stage::Commands => Some(0),
+            Stage::Deciding { stream_id, .. } | Stage::Publishing { stream_id } => Some(*stream_id),
+            Stage::Playing(player) => Some(player.stream_id),
+        };
+        if let Some(stream_id) = stream_id {
+            self.writer.connection_failed(stream_id, &error.to_string());
+        }
         self.close(EndReason::Error(error));
     }
 
@@ -339,6 +405,9 @@ impl Session {
         if self.is_publishing() {
             self.finish_media();
             self.events.push_back(Event::PublishEnded(reason.clone()));
+        }
+        if self.is_playing() {
+            self.events.push_back(Event::PlayEnded);
         }
         self.stage = Stage::Closed;
         self.timers = TimerTable::default();

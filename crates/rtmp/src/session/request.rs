@@ -8,6 +8,9 @@ use crate::limits::NAME_BYTES_MAX;
 
 /// What a stream key begins with; a name that does is one.
 const KEY_PREFIX: &str = "sk_";
+/// The query parameters that carry a stream key and a playback token.
+const KEY_PARAMETER: &str = "key";
+const TOKEN_PARAMETER: &str = "t";
 /// The longest encoder name that is kept.
 const ENCODER_CHARS_MAX: usize = 100;
 
@@ -104,18 +107,27 @@ impl Address {
 
     /// Room and key, from this address and the name that `publish` carries.
     pub(super) fn target(&self, stream_name: &str) -> Result<(Option<String>, Option<Secret>), Error> {
+        let (name, in_query) = self.named(stream_name, KEY_PARAMETER)?;
+        Ok(match name {
+            Some(name) if name.starts_with(KEY_PREFIX) => (None, Some(Secret(name))),
+            name => (name, in_query),
+        })
+    }
+
+    /// Room and playback token, from this address and the name that `play` carries.
+    pub(super) fn play_target(&self, stream_name: &str) -> Result<(Option<String>, Option<Secret>), Error> {
+        self.named(stream_name, TOKEN_PARAMETER)
+    }
+
+    fn named(&self, stream_name: &str, secret: &str) -> Result<(Option<String>, Option<Secret>), Error> {
         let text = unquoted(stream_name);
         if text.len() > NAME_BYTES_MAX {
             return Err(Error::NameTooLong { max: NAME_BYTES_MAX });
         }
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let name = self.segments.iter().skip(1).map(String::as_str).chain(segments(path)).collect::<Vec<_>>().join("/");
-        let in_query = parameter(query, "key").or_else(|| parameter(&self.query, "key"));
-        Ok(match name {
-            name if name.starts_with(KEY_PREFIX) => (None, Some(Secret(name))),
-            name if name.is_empty() => (None, in_query),
-            name => (Some(name), in_query),
-        })
+        let in_query = parameter(query, secret).or_else(|| parameter(&self.query, secret));
+        Ok((Some(name).filter(|name| !name.is_empty()), in_query))
     }
 }
 
@@ -184,6 +196,25 @@ mod tests {
         check("live/", "", " sk_1\r\n", ("live", None, Some("sk_1")));
         check("live", "", "sk_1?key=", ("live", None, Some("sk_1")));
         check("live/sk_1", "", "", ("live", None, Some("sk_1")));
+    }
+
+    #[test]
+    fn players_name_a_room_and_perhaps_a_token() {
+        for (app, stream_name, expect) in [
+            ("live", "demo", (Some("demo"), None)),
+            ("live", "demo?t=eyJ.a.b", (Some("demo"), Some("eyJ.a.b"))),
+            ("live?t=x", "demo", (Some("demo"), Some("x"))),
+            ("live/demo", "?t=x", (Some("demo"), Some("x"))),
+            ("live/demo?t=x", "", (Some("demo"), Some("x"))),
+            // A stream key is no playback token, wherever it stands.
+            ("live", "sk_1", (Some("sk_1"), None)),
+            ("live", "demo?key=sk_1", (Some("demo"), None)),
+            ("live", "", (None, None)),
+        ] {
+            let address = Address::new(app, "").expect("short");
+            let (name, token) = address.play_target(stream_name).expect("short");
+            assert_eq!((name.as_deref(), token.as_ref().map(Secret::expose)), expect, "{app} {stream_name}");
+        }
     }
 
     #[test]

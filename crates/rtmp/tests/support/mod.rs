@@ -139,6 +139,11 @@ pub fn word(event: &Event) -> String {
             let key = request.key.as_ref().map_or("-", |key| key.expose());
             format!("request {} {} {key}", request.app, request.name.as_deref().unwrap_or("-"))
         }
+        Event::PlayRequested(request) => {
+            let token = request.token.as_ref().map_or("-", |token| token.expose());
+            format!("play {} {token}", request.name.as_deref().unwrap_or("-"))
+        }
+        Event::PlayEnded => "play ended".to_owned(),
         Event::TrackAdded(added) => format!("track {} {}", added.track.0, added.codec.name()),
         Event::Frame(frame) => {
             let telstar_media::Frame { dts, pts, key, payload, .. } = &frame.frame;

@@ -15,7 +15,7 @@ use crate::rooms::{IngestHandle, IngestRequest, PublishRefusal, Rooms};
 
 /// The door for encoders. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Admission {
+pub struct Admission {
     authority: Arc<Authority>,
     rooms: Rooms,
     metrics: Arc<Metrics>,
@@ -23,7 +23,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(
+    /// The door of one server.
+    pub fn new(
         authority: Arc<Authority>,
         doorkeeper: Arc<Doorkeeper>,
         rooms: Rooms,
@@ -33,7 +34,7 @@ impl Admission {
     }
 
     /// Lets a request in, or says why not. A wrong key, an unknown room and a key of another room are one answer.
-    pub(super) async fn decide(
+    pub async fn decide(
         &self,
         address: IpAddr,
         protocol: &'static str,

@@ -1,0 +1,63 @@
+// Acceptance line 3: what each attack on RTMP and on playlists costs a real server, in CPU and memory, while a stream
+// plays beside it. Content is judged (a clear refusal, no picture lost beside it); figures are written, not judged, but for
+// a bound on memory that says "it does not grow with what an attacker claims".
+
+import { Attacker, verdict } from '../lib/attacks/attacker.mjs';
+import { doorAttacks, guessing } from '../lib/attacks/door.mjs';
+import { mediaAttacks } from '../lib/attacks/media.mjs';
+import { OwnStream, playlistAttacks } from '../lib/attacks/playlists.mjs';
+import { Beside } from '../lib/beside.mjs';
+import { sleep } from '../lib/process.mjs';
+import { Results, round } from '../lib/results.mjs';
+import { Telstar } from '../lib/server.mjs';
+
+/** Memory that an attack may add. A server that believed the claims would need gigabytes. */
+const ADDED_MAX_MIB = 200;
+/** How long the server is watched without an attack, to hold the rest against. */
+const QUIET_MS = 8000;
+const results = new Results('threats', 'Hostile input is refused clearly, costs little, and disturbs nobody.');
+const figures = [];
+
+await results.during(async () => {
+  const server = await Telstar.launch({ serveArgs: ['--ingest-handshake-timeout-secs', '3'] });
+  const room = await server.room('beside');
+  const attacker = new Attacker(server, await server.room('attacker'));
+  const beside = await Beside.start({ ...room, play: `${server.rtmp}/${room.name}` });
+  const all = (attacks, stage) => Object.entries(attacks).reduce((before, [name, run]) => before.then(() => attack({ server, beside, name, run: () => run(stage) })), Promise.resolve());
+
+  await all({ 'nothing, for comparison': async () => { await sleep(QUIET_MS); return verdict(true); } });
+  await all(doorAttacks, attacker);
+  await all(mediaAttacks, attacker);
+  const own = await OwnStream.start(attacker);
+  await all(playlistAttacks, own);
+  await own.stop();
+  await all(guessing, attacker);
+
+  results.figure('attacks', figures);
+  const panics = (await attacker.metric('tasks_panics_total')) + (await attacker.metric('media_room_panics_total'));
+  results.check('nothing panicked', panics === 0, { panics });
+  await beside.stop();
+  await server.stop();
+});
+process.exit();
+
+/** Runs one attack with the server's CPU and memory and the other stream under observation. */
+async function attack({ server, beside, name, run }) {
+  const [mark, from, cpu, memory] = [beside.mark(), performance.now(), server.cpuSeconds(), server.memory().rss_kib];
+  let peak = memory;
+  const sampler = setInterval(() => { peak = Math.max(peak, server.memory().rss_kib); }, 100);
+  let outcome;
+  try {
+    outcome = await run();
+  } finally {
+    clearInterval(sampler);
+  }
+  const seconds = (performance.now() - from) / 1000;
+  const used = server.cpuSeconds() - cpu;
+  const others = await beside.since(mark);
+  const added = round((peak - memory) / 1024, 1);
+  figures.push({ attack: name, ...outcome.figures, seconds: round(seconds, 1), cpu_seconds: round(used, 2), cpu_percent: round((100 * used) / seconds), added_mib: added, beside: others });
+  results.check(`${name}: refused clearly`, outcome.ok, outcome.detail);
+  results.check(`${name}: nobody else is disturbed`, others.alive && others.lost === 0, others);
+  results.check(`${name}: memory is bounded`, added < ADDED_MAX_MIB, { added_mib: added });
+}
