@@ -15,6 +15,8 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
     ("telstar-hls", &["telstar-units", "telstar-media"]),
     ("telstar-store", &["telstar-units"]),
     ("telstar-signaling", &["telstar-units"]),
+    // A client: it speaks to a server over sockets, whichever server that is.
+    ("telstar-bench", &["telstar-rtmp"]),
     (
         "telstar",
         &["telstar-units", "telstar-media", "telstar-rtmp", "telstar-hls", "telstar-store", "telstar-signaling"],

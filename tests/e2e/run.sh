@@ -5,6 +5,7 @@
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
+#   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
 #
 # TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.

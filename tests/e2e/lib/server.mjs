@@ -1,9 +1,8 @@
 // The server under test: started on free loopback ports with a data folder of its own; read only through what it
 // prints and serves, as a user would.
 
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { cpuSecondsOf, memoryOf } from './meter.mjs';
 import { freePorts, run, start, until } from './process.mjs';
 import { runDir, telstarBinary } from './paths.mjs';
 
@@ -120,22 +119,11 @@ export class Telstar {
   }
 
   /** Resident and proportional memory of the process, in KiB. */
-  memory() {
-    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
-    const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
-    const kib = (text, field) => Number(text.match(new RegExp(`^${field}:\\s+(\\d+)`, 'm'))?.[1]);
-    return { rss_kib: kib(status, 'VmRSS'), pss_kib: kib(rollup, 'Pss'), anon_kib: kib(status, 'RssAnon') };
-  }
+  memory() { return memoryOf(this.pid); }
 
   /** User and system CPU seconds so far. */
-  cpuSeconds() {
-    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
-  }
+  cpuSeconds() { return cpuSecondsOf(this.pid); }
 }
-
-let ticks;
-const ticksPerSecond = () => (ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })));
 
 /** What a person would copy from the terminal. Fields are null when the banner does not show them. */
 export function parseBanner(text) {

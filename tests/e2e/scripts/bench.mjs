@@ -1,14 +1,13 @@
-// Acceptance line 7: ready time, idle memory, memory and CPU per stream. Writes docs/results/bench.json and the tables
-// of docs/performance.md from it.
+// Acceptance line 7: ready time, idle memory, memory and CPU per stream. Writes docs/results/bench.json and its
+// tables in docs/performance.md.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { publishPrepared } from '../lib/encoders.mjs';
-import { REPO, telstarBinary } from '../lib/paths.mjs';
+import { fillPage, table } from '../lib/page.mjs';
+import { telstarBinary } from '../lib/paths.mjs';
 import { sleep } from '../lib/process.mjs';
 import { Results, median, round } from '../lib/results.mjs';
 import { Telstar } from '../lib/server.mjs';
-import { measureParts } from '../lib/parts.mjs';
 
 const ROUNDS = 5;
 const READY_MAX_MS = 200;
@@ -26,7 +25,6 @@ await results.during(async () => {
   const perStream = [];
   for (const count of STREAMS) perStream.push(await streams(count));
   results.figure('streams', perStream);
-  results.figure('part_delivery', await measureParts());
 });
 writePage(results);
 process.exit();
@@ -72,28 +70,15 @@ async function streams(count) {
   return { streams: count, idle_rss_mib: mib(idle), rss_mib: mib(memory.rss_kib), per_stream_mib: mib((memory.rss_kib - idle) / count), cpu_percent_of_one_core: round(percent, 2), cpu_percent_per_stream: round(percent / count, 2) };
 }
 
-/** Puts the figures between the marks of docs/performance.md; the prose around them is written by hand. */
 function writePage({ figures }) {
-  const page = path.join(REPO, 'docs/performance.md');
-  const record = JSON.parse(readFileSync(path.join(REPO, 'docs/results/bench.json'), 'utf8'));
-  const rows = (list) => list.map((row) => `| ${row.join(' | ')} |`).join('\n');
-  const text = `
-Measured ${record.date.slice(0, 10)} on ${record.machine.cores} cores (${record.machine.cpu}), ${record.machine.system}, commit \`${record.commit.hash?.slice(0, 12)}\`${record.commit.uncommitted_changes ? ' with uncommitted changes' : ''}.
+  const five = (what, { median, all } = {}, unit) => [what, `${median} ${unit}`, all?.join(', ')];
+  fillPage('bench', 'bench', `
+${table(['what', 'median of five', 'all five'], [
+    five('ready, first start (makes keys, certificate, database)', figures.ready_first_start_ms, 'ms'),
+    five('ready, later start', figures.ready_ms, 'ms'),
+    five('resident memory, idle', figures.idle_rss_mib, 'MiB')])}
 
-| what | median of five | all five |
-| --- | ---: | --- |
-${rows([['ready, first start (makes keys, certificate, database)', `${figures.ready_first_start_ms?.median} ms`, figures.ready_first_start_ms?.all.join(', ')],
-    ['ready, later start', `${figures.ready_ms?.median} ms`, figures.ready_ms?.all.join(', ')],
-    ['resident memory, idle', `${figures.idle_rss_mib?.median} MiB`, figures.idle_rss_mib?.all.join(', ')]])}
-
-| streams | resident | per stream | CPU of one core | per stream |
-| ---: | ---: | ---: | ---: | ---: |
-${rows((figures.streams ?? []).map((s) => [s.streams, `${s.rss_mib} MiB`, `${s.per_stream_mib} MiB`, `${s.cpu_percent_of_one_core} %`, `${s.cpu_percent_per_stream} %`]))}
-
-| clients blocked on the playlist | part after its last frame, median | p99 | parts |
-| ---: | ---: | ---: | ---: |
-${rows((figures.part_delivery ?? []).map((p) => [p.clients, `${p.median_ms} ms`, `${p.p99_ms} ms`, p.readings]))}
-`;
-  const old = readFileSync(page, 'utf8');
-  writeFileSync(page, old.replace(/(<!-- bench begins -->)[\s\S]*(<!-- bench ends -->)/, `$1\n${text}\n$2`));
+${table(['streams', 'resident', 'per stream', 'CPU of one core', 'per stream'],
+    (figures.streams ?? []).map((s) => [s.streams, `${s.rss_mib} MiB`, `${s.per_stream_mib} MiB`, `${s.cpu_percent_of_one_core} %`, `${s.cpu_percent_per_stream} %`]))}
+`);
 }

@@ -1,0 +1,96 @@
+// Servers that people use today, started beside ours on free loopback ports and stopped again.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { cpuSecondsOf, memoryOf } from './meter.mjs';
+import { freePorts, sleep, start, until } from './process.mjs';
+import { runDir } from './paths.mjs';
+
+class Peer {
+  constructor(name) {
+    this.name = name;
+    this.folder = path.join(runDir(), name);
+    mkdirSync(this.folder, { recursive: true });
+  }
+
+  /** The first process and its children. */
+  get pids() {
+    const first = this.process.child.pid;
+    const parent = (pid) => { try { return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[1]); } catch { return 0; } };
+    return [first, ...readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => parent(pid) === first)];
+  }
+
+  memory() { return memoryOf(...this.pids); }
+
+  cpuSeconds() { return cpuSecondsOf(...this.pids); }
+
+  async stop() { return this.process.stop('SIGTERM', 10_000); }
+}
+
+/** MediaMTX, whose executable `MEDIAMTX_BIN` names; `null` without one. */
+export async function mediamtx({ env = {} } = {}) {
+  const binary = process.env.MEDIAMTX_BIN;
+  if (!binary) return null;
+  const peer = new Peer('mediamtx');
+  const [rtmp, hls] = await freePorts(2);
+  const file = path.join(peer.folder, 'mediamtx.yml');
+  // What is not measured is off; the part duration is ours.
+  writeFileSync(file, `logLevel: warn
+rtsp: no
+webrtc: no
+srt: no
+rtmpAddress: 127.0.0.1:${rtmp}
+hlsAddress: 127.0.0.1:${hls}
+hlsVariant: lowLatency
+hlsAlwaysRemux: yes
+hlsPartDuration: 333ms
+hlsSegmentDuration: 2s
+paths:
+  all_others:
+`);
+  peer.process = start('mediamtx', binary, [file], { env });
+  peer.version = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim();
+  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}`, playlist: `http://127.0.0.1:${hls}/live/${name}/index.m3u8` });
+  await until('MediaMTX to listen', 10_000, () => fetch(`http://127.0.0.1:${hls}/`).then(() => true, () => false));
+  return peer;
+}
+
+/** nginx with one worker: files of a folder over HTTP, and RTMP where its module is installed. */
+export async function nginx() {
+  const peer = new Peer('nginx');
+  const [http, rtmp] = await freePorts(2);
+  const root = path.join(peer.folder, 'files');
+  mkdirSync(root, { recursive: true });
+  const module = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
+  const file = path.join(peer.folder, 'nginx.conf');
+  writeFileSync(file, `load_module ${module};
+daemon off;
+${process.getuid() === 0 ? 'user root;' : ''}
+worker_processes 1;
+pid ${peer.folder}/nginx.pid;
+error_log stderr warn;
+events { worker_connections 8192; }
+rtmp { server { listen 127.0.0.1:${rtmp}; chunk_size 65536; application live { live on; } } }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000;
+  types { video/iso.segment m4s; }
+  client_body_temp_path ${peer.folder}/body;
+  proxy_temp_path ${peer.folder}/proxy;
+  fastcgi_temp_path ${peer.folder}/fastcgi;
+  uwsgi_temp_path ${peer.folder}/uwsgi;
+  scgi_temp_path ${peer.folder}/scgi;
+  server { listen 127.0.0.1:${http}; root ${root}; }
+}
+`);
+  peer.process = start('nginx', 'nginx', ['-c', file, '-e', 'stderr']);
+  peer.version = execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim().replace(/^nginx version: /, '');
+  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}` });
+  peer.serve = (name, bytes) => { writeFileSync(path.join(root, name), bytes); return `http://127.0.0.1:${http}/${name}`; };
+  await until('nginx to listen', 10_000, () => fetch(`http://127.0.0.1:${http}/`).then(() => true, () => false));
+  await sleep(200);
+  return peer;
+}

@@ -1,0 +1,158 @@
+// Issue figures beside peers: parts at blocked players, encoders, segments as files, memory of a player that waits. Ours
+// and each peer are measured in the same run on the same cores. Writes docs/results/peers.json and its tables in
+// docs/performance.md.
+
+import { execFileSync } from 'node:child_process';
+import { parseMedia, parseMultivariant } from '../lib/hls.mjs';
+import { publishMany, timeParts } from '../lib/load.mjs';
+import { pin } from '../lib/meter.mjs';
+import { fillPage, table } from '../lib/page.mjs';
+import { telstarBinary } from '../lib/paths.mjs';
+import { mediamtx, nginx } from '../lib/peers.mjs';
+import { sleep } from '../lib/process.mjs';
+import { Results, median, round } from '../lib/results.mjs';
+import { Telstar } from '../lib/server.mjs';
+
+const ROUNDS = 5;
+const SECONDS = Number(process.env.BENCH_PART_SECONDS ?? 20);
+const PUBLISHERS = [1, 20, 100];
+const SETTLE_MS = Number(process.env.BENCH_SETTLE_SECONDS ?? 20) * 1000;
+const CPU_WINDOW_MS = 10_000;
+const WRK_SECONDS = 4;
+const WRK_CONNECTIONS = 32;
+/** The server has one core, the load the other. */
+const SERVER_CORE = '0';
+const LOAD_CORE = '1';
+const PART_P99_MAX_MS = 20;
+const NGINX_SHARE_MIN = 0.9;
+const mib = (kib) => round(kib / 1024, 1);
+
+const results = new Results('peers', 'Parts, encoders and segments beside MediaMTX and nginx in one run.');
+await results.during(async () => {
+  if (/\/debug\//.test(telstarBinary())) throw new Error('a debug build says nothing about speed: cargo build --release');
+  results.figure('parts', await parts());
+  results.figure('publishers', await publishers());
+  results.figure('segments', await segments());
+});
+writePage(results.figures);
+process.exit();
+
+async function telstar(name) {
+  const limits = { TELSTAR_RTMP_CONNECTIONS_PER_ADDRESS_MAX: '500', TELSTAR_LIMITS_HTTP_CONNECTIONS_PER_ADDRESS_MAX: '10000' };
+  const server = await Telstar.launch({ name, env: limits });
+  return Object.assign(server, { version: 'Telstar' });
+}
+
+/** Delays of parts at 1, 100 and 3,000 players, and what each waiting player costs. */
+async function parts() {
+  const rows = [];
+  for (const launch of [() => telstar('parts'), mediamtx]) {
+    const server = await launch();
+    if (!server) { console.log('MEDIAMTX_BIN is not set: MediaMTX is left out'); continue; }
+    for (const { players, mode, oneCore } of [{ players: 1, mode: 'fetch' }, { players: 1, mode: 'hint' }, { players: 100, mode: 'fetch' },
+      { players: 100, mode: 'hint' }, { players: 3000, mode: 'list', oneCore: true }]) {
+      const room = await server.room(`parts-${mode}-${players}`);
+      if (oneCore) pin(SERVER_CORE, ...(server.pids ?? [server.pid]));
+      const before = server.memory().rss_kib;
+      const beside = async () => {
+        await sleep((SECONDS * 1000) / 2 + 8000);
+        const cpu = server.cpuSeconds();
+        await sleep(5000);
+        return { cpu_percent: round(20 * (server.cpuSeconds() - cpu), 1), kib_per_player: round((server.memory().rss_kib - before) / players, 1) };
+      };
+      const row = await timeParts(`${server.name}-${mode}-${players}`, { rtmp: room.rtmp, playlist: room.playlist, players, mode, seconds: SECONDS },
+        { cores: oneCore && LOAD_CORE, during: beside });
+      rows.push({ server: server.version, ...row });
+      console.log(JSON.stringify(rows.at(-1)));
+      if (server.version === 'Telstar') {
+        results.check(`${players} players (${mode}): nobody fails`, row.errors === 0, { errors: row.errors, first: row.first_error });
+        const max = oneCore ? 334 : PART_P99_MAX_MS;
+        results.check(`${players} players (${mode}): p99 below ${max} ms`, row.p99_ms < max, { p50_ms: row.p50_ms, p99_ms: row.p99_ms });
+      }
+    }
+    await server.stop();
+  }
+  return rows;
+}
+
+/** CPU and memory for each encoder. */
+async function publishers() {
+  const rows = [];
+  for (const count of PUBLISHERS) {
+    for (const launch of [() => telstar(`publishers-${count}`), mediamtx, nginx]) {
+      const server = await launch();
+      if (!server) continue;
+      await sleep(1000);
+      const idle = server.memory().rss_kib;
+      const rooms = [];
+      for (let i = 0; i < count; i += 1) rooms.push(await server.room(`stream-${i}`));
+      const load = await publishMany(`load-${server.name}-${count}`, rooms.map((room) => room.rtmp));
+      await sleep(SETTLE_MS);
+      if (load.ended) throw new Error(`${server.name} sent an encoder away: ${load.tail.join('\n')}`);
+      const cpu = server.cpuSeconds();
+      await sleep(CPU_WINDOW_MS);
+      const percent = (100_000 * (server.cpuSeconds() - cpu)) / CPU_WINDOW_MS;
+      const { rss_kib } = server.memory();
+      rows.push({ server: server.version, publishers: count, rss_mib: mib(rss_kib), mib_per_publisher: mib((rss_kib - idle) / count),
+        cpu_percent_of_one_core: round(percent, 1), cpu_percent_per_publisher: round(percent / count, 2) });
+      console.log(JSON.stringify(rows.at(-1)));
+      if (server.version === 'Telstar') results.check(`${count} encoders: none is sent away`, !load.ended);
+      await load.stop('SIGKILL');
+      await server.stop();
+    }
+  }
+  return rows;
+}
+
+/** Requests a second for one whole segment, ours from memory and nginx from a file of the same bytes, taking turns. */
+async function segments() {
+  const ours = await telstar('segments');
+  const peer = await nginx();
+  const room = await ours.room('segments');
+  const load = await publishMany('load-segments', [room.rtmp], { kbps: 4000 });
+  await ours.untilLive(room.name);
+  await sleep(8000);
+  pin(SERVER_CORE, ours.pid, ...peer.pids);
+  const { variants } = parseMultivariant(await (await fetch(room.playlist)).text(), room.playlist);
+  const rounds = [];
+  for (let i = 0; i < ROUNDS; i += 1) {
+    const { segments: listed } = parseMedia(await (await fetch(variants[0].url)).text(), variants[0].url);
+    const { url } = listed.at(-1);
+    const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
+    const file = peer.serve(`segment-${i}.m4s`, bytes);
+    rounds.push({ bytes: bytes.length, ours: wrk(url, ours), nginx: wrk(file, peer) });
+    console.log(JSON.stringify(rounds.at(-1)));
+  }
+  await load.stop('SIGKILL');
+  await ours.stop();
+  await peer.stop();
+  const of = (who) => median(rounds.map((round) => round[who].requests_per_sec));
+  const share = round(of('ours') / of('nginx'), 3);
+  results.check(`segments at ${NGINX_SHARE_MIN} of nginx's rate or more`, share >= NGINX_SHARE_MIN, { share });
+  return { nginx: peer.version, connections: WRK_CONNECTIONS, share, rounds };
+}
+
+function wrk(url, server) {
+  const cpu = server.cpuSeconds();
+  const text = execFileSync('taskset', ['-c', LOAD_CORE, 'wrk', '-t1', `-c${WRK_CONNECTIONS}`, `-d${WRK_SECONDS}s`, url], { encoding: 'utf8' });
+  const rate = Number(text.match(/Requests\/sec:\s+([\d.]+)/)[1]);
+  const errors = text.match(/Non-2xx or 3xx responses: (\d+)/)?.[1] ?? '0';
+  if (errors !== '0') throw new Error(`${url}: ${errors} answers were no success`);
+  return { requests_per_sec: round(rate), cpu_percent_of_one_core: round((100 * (server.cpuSeconds() - cpu)) / WRK_SECONDS, 1) };
+}
+
+function writePage(figures) {
+  const { share, rounds, nginx: version, connections } = figures.segments ?? { rounds: [] };
+  const rate = (who) => rounds.map((one) => one[who].requests_per_sec);
+  fillPage('peers', 'peers', `
+Segments: ours at ${share} of the rate of ${version} (medians of five, ${connections} connections, ${round((median(rounds.map((one) => one.bytes)) ?? 0) / 1024)} KiB a segment, server on one core).
+
+${table(['server', 'requests a second', 'all five'], [['Telstar', median(rate('ours')), rate('ours').join(', ')], [version, median(rate('nginx')), rate('nginx').join(', ')]])}
+
+${table(['server', 'players', 'waiting for', 'p50', 'p99', 'CPU of one core', 'memory per player', 'failed'],
+    (figures.parts ?? []).map((p) => [p.server, p.players, p.mode, `${p.p50_ms} ms`, `${p.p99_ms} ms`, `${p.cpu_percent} %`, `${p.kib_per_player} KiB`, p.errors]))}
+
+${table(['server', 'encoders', 'resident', 'per encoder', 'CPU of one core', 'per encoder'],
+    (figures.publishers ?? []).map((p) => [p.server, p.publishers, `${p.rss_mib} MiB`, `${p.mib_per_publisher} MiB`, `${p.cpu_percent_of_one_core} %`, `${p.cpu_percent_per_publisher} %`]))}
+`);
+}
