@@ -160,3 +160,38 @@ fn unavailable(error: &dyn std::fmt::Display) -> PlayRefusal {
     tracing::error!(%error, "cannot decide about a player");
     PlayRefusal::Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use telstar_rtmp::Encoder;
+    use telstar_store::RoomChange;
+
+    use super::*;
+    use crate::api::tests::server;
+
+    #[tokio::test]
+    async fn whoever_watches_is_let_go_when_the_room_closes_and_keeps_on_with_a_token() {
+        let (running, _folder) = server().await;
+        let state = running.state();
+        let door = PlayDoor::new(state);
+        let player = Encoder { flash_ver: "test".to_owned() };
+        let request = PlayRequest { name: Some("demo".to_owned()), token: None, player };
+        let admitted = door.admit(IpAddr::from([192, 0, 2, 1]), &request).await;
+        let mut watching = admitted.ok().expect("the first room is open");
+        assert_eq!(door.recheck(&mut watching).await, Ok(()));
+
+        let name = RoomName::parse("demo").expect("a room name");
+        let change = RoomChange { title: None, open: Some(false), embed_origins: None };
+        let room = state.store.change_room(name, change, state.authority.now()).await.expect("changed");
+        let facts = RoomFacts::from(&room);
+        state.rooms.room_changed(room);
+        assert_eq!(door.recheck(&mut watching).await, Err(PlayRefusal::Ended));
+        let refused = door.admit(IpAddr::from([192, 0, 2, 1]), &request).await;
+        assert_eq!(refused.err(), Some(PlayRefusal::NotFound));
+
+        watching.token = Some(state.authority.create_playback_token(&facts, 60).expect("a token").secret);
+        assert_eq!(door.recheck(&mut watching).await, Ok(()));
+        watching.token = Some(Secret::new("forged".to_owned()));
+        assert_eq!(door.recheck(&mut watching).await, Err(PlayRefusal::Ended));
+    }
+}
