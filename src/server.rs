@@ -23,6 +23,7 @@ use crate::config::address::PublicUrl;
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
+use crate::dvr::{Dvr, DvrCounters};
 use crate::http::HttpServer;
 use crate::ingest::RtmpServer;
 use crate::listen::{self, ListenError};
@@ -96,13 +97,17 @@ impl Server {
         let started = data.start().await?;
         let links = Arc::new(Links::new(listeners.addresses()?, config.general.public_url.clone()));
         let run = data.begin_run().await?;
-        let media = Media::start(&config, Arc::clone(&data.store), run, &tasks)?;
+        let for_dvr = config.clone();
+        let (dvr, kept) = tasks.blocking(move || crate::app::open_dvr(&for_dvr)).await?;
+        let media = Media::start(&config, Arc::clone(&data.store), run, dvr, &tasks)?;
+        media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
         let state = AppState {
             config: Arc::new(config),
             store: data.store,
             authority: data.authority,
             doorkeeper: Arc::new(Doorkeeper::default()),
             rooms: media.rooms.clone(),
+            dvr: media.dvr.clone(),
             changes: Changes::new(tasks.clone()),
             metrics,
             tasks,
@@ -178,6 +183,9 @@ fn accept(listeners: Listeners, state: &AppState) {
 /// Numbers that live in other parts.
 fn observe(state: &AppState, media: &Media) {
     let metrics = &state.metrics;
+    if let Some(dvr) = &media.dvr {
+        observe_dvr(metrics, dvr);
+    }
     let rooms = state.rooms.clone();
     metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
         rooms.live_count() as i64
@@ -191,7 +199,7 @@ fn observe(state: &AppState, media: &Media) {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)
     });
     type Read = fn(&crate::shards::ShardCounters) -> &std::sync::atomic::AtomicU64;
-    let counters: [(&'static str, &'static str, Kind, Read); 9] = [
+    let counters: [(&'static str, &'static str, Kind, Read); 10] = [
         ("media_frames", "Frames taken from ingests", Kind::Counter, |counters| &counters.frames),
         ("media_frames_bytes", "Bytes of those frames", Kind::Counter, |counters| &counters.bytes),
         ("media_dropped_frames", "Frames that an output's full ring did not take", Kind::Counter, |counters| {
@@ -220,11 +228,40 @@ fn observe(state: &AppState, media: &Media) {
             Kind::Counter,
             |counters| &counters.evicted_bytes,
         ),
+        (
+            "hls_dvr_evicted_bytes",
+            "Bytes that left the DVR window early because its share of the disk was used up",
+            Kind::Counter,
+            |counters| &counters.evicted_kept_bytes,
+        ),
     ];
     for (name, help, kind, read) in counters {
         let shards = Arc::clone(&media.shards);
         metrics.observe(name, help, kind, move || {
             i64::try_from(read(shards.counters()).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
+        });
+    }
+}
+
+fn observe_dvr(metrics: &Metrics, dvr: &Dvr) {
+    let budget = dvr.budget().clone();
+    metrics.observe("hls_dvr_bytes", "Bytes of segments kept on disk", Kind::Gauge, move || {
+        i64::try_from(budget.used()).unwrap_or(i64::MAX)
+    });
+    type Read = fn(&DvrCounters) -> &std::sync::atomic::AtomicU64;
+    let counters: [(&'static str, &'static str, Read); 3] = [
+        ("hls_dvr_kept_segments", "Segments written for the DVR window", |counters| &counters.kept_segments),
+        (
+            "hls_dvr_lost_segments",
+            "Segments that the disk did not take in time or at all, where the DVR window ends",
+            |counters| &counters.lost_segments,
+        ),
+        ("hls_dvr_written_bytes", "Bytes written for the DVR window", |counters| &counters.written_bytes),
+    ];
+    for (name, help, read) in counters {
+        let of = Arc::clone(dvr.counters());
+        metrics.observe(name, help, Kind::Counter, move || {
+            i64::try_from(read(&of).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
         });
     }
 }
