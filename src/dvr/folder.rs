@@ -48,7 +48,7 @@ impl Folder {
     pub fn create(path: PathBuf, name: &str) -> io::Result<Folder> {
         remove(&path)?;
         files::create_private_folder(&path)?;
-        Folder::open(path, &Facts { name: name.to_owned(), ..Facts::default() })
+        Folder::open(path, &Facts::of_room(name))
     }
 
     /// What an earlier run had left, without what cannot be listed again. `None`: nothing of use.

@@ -141,6 +141,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Of a room that begins to list.
+    pub fn of_room(name: &str) -> Facts {
+        Facts { name: name.to_owned(), ..Facts::default() }
+    }
+
     /// Reads records in order. `None`: not an index of this layout.
     pub fn of(records: Vec<Record>) -> Option<Facts> {
         let mut records = records.into_iter();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use telstar_media::{Codec, Frame, MediaKind, TrackInfo};
 use telstar_units::{Epoch, TrackId, WallTime};

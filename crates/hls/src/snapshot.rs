@@ -128,6 +128,12 @@ impl RenditionView {
         segment.parts.get(id.part as usize)
     }
 
+    /// Whether a part can be fetched, from memory or from where it is kept.
+    pub fn has_part(&self, id: PartId) -> bool {
+        let segment = self.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch);
+        segment.is_some_and(|segment| (id.part as usize) < segment.part_count())
+    }
+
     /// An init segment.
     pub fn init(&self, epoch: Epoch, number: u32) -> Option<&Bytes> {
         let init = self.inits.iter().find(|init| init.epoch == epoch && init.number == number)?;

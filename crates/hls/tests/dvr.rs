@@ -102,6 +102,8 @@ fn parts_stay_fetchable_when_their_bytes_are_on_disk() {
 fn a_segment_that_is_not_kept_ends_the_window_behind_it() {
     let source = Source { secs: 120.0, ..Source::default() };
     let mut room = room(last(600), 1 << 30, &source);
+    // What a failing disk takes away it takes away early.
+    room.checker.retention = false;
     let frames = source.frames();
     let at = |ms: i64| frames.iter().position(|arrival| arrival.at_ms >= ms).expect("long enough");
     room.play(&frames[..at(60_000)]);
@@ -130,6 +132,7 @@ fn the_disks_share_bounds_the_window() {
     let source = Source { secs: 200.0, ..Source::default() };
     let limit = 2_000_000;
     let mut room = room(last(3_600), limit, &source);
+    room.checker.retention = false;
     room.play(&source.frames());
     let on_disk: usize = room.disk.files.values().map(Vec::len).sum();
     assert!(on_disk as u64 <= limit + 200_000, "{on_disk} bytes");
@@ -152,6 +155,7 @@ fn an_event_lists_everything_until_the_disk_is_full_and_then_says_that_it_does_n
     assert!(ended.is_event && ended.ended && ended.media_sequence == UNIX_SECS);
 
     let mut room = self::room(DvrWindow::Event, 2_000_000, &source);
+    room.checker.retention = false;
     let mut was_event = false;
     for arrival in &source.frames() {
         room.advance_to(arrival.at_ms);
@@ -268,7 +272,7 @@ fn check_deltas(source: &Source, window_secs: u64, pause: bool, lag: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
 
     #[test]
     fn applying_a_delta_update_to_an_earlier_playlist_gives_the_whole_playlist(

@@ -196,6 +196,7 @@ impl ListedSegment {
 
 #[derive(Default)]
 struct History {
+    retention: bool,
     last: Option<Playlist>,
     /// Everything that was ever listed, by number.
     segments: BTreeMap<u64, ListedSegment>,
@@ -256,10 +257,7 @@ impl Checker {
             check_header(&playlist);
             check_parts(&playlist, self.expect, snapshot.state);
             check_media(&playlist, view, history, self.expect, &self.newest_frame);
-            if !self.retention {
-                history.removed_parts.clear();
-                history.removed_segments.clear();
-            }
+            history.retention = self.retention;
             history.follow(now, &playlist, view, snapshot.state, self.expect);
             check_directives(snapshot, kind, &playlist, view);
             playlists.push((kind, playlist));
@@ -439,10 +437,14 @@ impl History {
             }
         }
         self.longest_secs = self.longest_secs.max(playlist.listed_secs());
+        if !self.retention {
+            self.removed_parts.clear();
+            self.removed_segments.clear();
+        }
         for (id, removed) in &self.removed_parts {
             let held_for = Duration::from_secs(3 * playlist.target_duration);
             let gone = now.duration_since(*removed) > held_for;
-            assert!(gone || view.part(*id).is_some(), "L8: {id:?} is fetchable for three target durations");
+            assert!(gone || view.has_part(*id), "L8: {id:?} is fetchable for three target durations");
         }
         for (uri, removed, secs) in &self.removed_segments {
             let (epoch, msn) = segment_id(uri);
