@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use telstar_hls::Budget;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -183,9 +184,7 @@ fn accept(listeners: Listeners, state: &AppState) {
 /// Numbers that live in other parts.
 fn observe(state: &AppState, media: &Media) {
     let metrics = &state.metrics;
-    if let Some(dvr) = &media.dvr {
-        observe_dvr(metrics, dvr);
-    }
+    observe_dvr(metrics, media.dvr.as_deref());
     let rooms = state.rooms.clone();
     metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
         rooms.live_count() as i64
@@ -243,8 +242,10 @@ fn observe(state: &AppState, media: &Media) {
     }
 }
 
-fn observe_dvr(metrics: &Metrics, dvr: &Dvr) {
-    let budget = dvr.budget().clone();
+/// Zero without a DVR window: the series are the same for every server.
+fn observe_dvr(metrics: &Metrics, dvr: Option<&Dvr>) {
+    let budget = dvr.map_or_else(|| Budget::new(0), |dvr| dvr.budget().clone());
+    let counters_of: Arc<DvrCounters> = dvr.map(|dvr| Arc::clone(dvr.counters())).unwrap_or_default();
     metrics.observe("hls_dvr_bytes", "Bytes of segments kept on disk", Kind::Gauge, move || {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)
     });
@@ -259,7 +260,7 @@ fn observe_dvr(metrics: &Metrics, dvr: &Dvr) {
         ("hls_dvr_written_bytes", "Bytes written for the DVR window", |counters| &counters.written_bytes),
     ];
     for (name, help, read) in counters {
-        let of = Arc::clone(dvr.counters());
+        let of = Arc::clone(&counters_of);
         metrics.observe(name, help, Kind::Counter, move || {
             i64::try_from(read(&of).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
         });

@@ -85,7 +85,15 @@ impl Folder {
             segments.map(|segment| (segment.epoch, segment.msn, !segment.gap)).collect()
         };
         let (video, audio) = (of(Kind::Video), of(Kind::Audio));
-        Ok(Folder { path, index, index_len: bytes.len() as u64, records: records.len(), inits: Vec::new(), video, audio })
+        Ok(Folder {
+            path,
+            index,
+            index_len: bytes.len() as u64,
+            records: records.len(),
+            inits: Vec::new(),
+            video,
+            audio,
+        })
     }
 
     /// Appends one record, or nothing at all.

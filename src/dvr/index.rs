@@ -383,7 +383,15 @@ mod tests {
         let bytes = lines.concat();
         for len in 0..=bytes.len() {
             let (read, valid) = parse(&bytes[..len]);
-            let whole = lines.iter().scan(0, |at, line| Some({ *at += line.len(); *at })).filter(|end| *end <= len);
+            let whole = lines
+                .iter()
+                .scan(0, |at, line| {
+                    Some({
+                        *at += line.len();
+                        *at
+                    })
+                })
+                .filter(|end| *end <= len);
             let ends: Vec<usize> = whole.collect();
             assert_eq!((read.as_slice(), valid), (&records[..ends.len()], ends.last().copied().unwrap_or(0)));
         }

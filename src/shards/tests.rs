@@ -22,8 +22,13 @@ const AUDIO: TrackId = TrackId(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn shards() -> Shards {
-    let settings =
-        HlsSettings { packager: HlsConfig::default(), budget: Budget::new(64 << 20), first_discontinuity_sequence: 32, dvr: None, reconnect_window: Duration::ZERO };
+    let settings = HlsSettings {
+        packager: HlsConfig::default(),
+        budget: Budget::new(64 << 20),
+        first_discontinuity_sequence: 32,
+        dvr: None,
+        reconnect_window: Duration::ZERO,
+    };
     Shards::start(2, settings).expect("threads can be made")
 }
 

@@ -28,13 +28,32 @@ const WAKE: Token = Token(0);
 /// What a shard is told to do.
 #[derive(Debug)]
 pub(super) enum Command {
-    Attach { room: RoomKey, participant: ParticipantId, ring: Arc<IngestRing>, output: RoomOutput },
-    Restore { room: RoomKey, output: RoomOutput, listing: Box<KeptListing> },
-    Restart { room: RoomKey },
-    Finish { room: RoomKey },
-    Forget { room: RoomKey },
+    Attach {
+        room: RoomKey,
+        participant: ParticipantId,
+        ring: Arc<IngestRing>,
+        output: RoomOutput,
+    },
+    Restore {
+        room: RoomKey,
+        output: RoomOutput,
+        listing: Box<KeptListing>,
+    },
+    Restart {
+        room: RoomKey,
+    },
+    Finish {
+        room: RoomKey,
+    },
+    Forget {
+        room: RoomKey,
+    },
     /// A segment was kept, or will not be.
-    Kept { room: RoomKey, id: SegmentId, is_kept: bool },
+    Kept {
+        room: RoomKey,
+        id: SegmentId,
+        is_kept: bool,
+    },
 }
 
 /// The way back to a shard for whoever keeps a room's segments.

@@ -48,12 +48,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub fn new(
-        finished: Arc<[Arc<Segment>]>,
-        unlisted: usize,
-        open: Option<Arc<Segment>>,
-        facts: Facts,
-    ) -> Listing {
+    pub fn new(finished: Arc<[Arc<Segment>]>, unlisted: usize, open: Option<Arc<Segment>>, facts: Facts) -> Listing {
         Listing {
             finished,
             unlisted,

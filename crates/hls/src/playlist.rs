@@ -78,7 +78,6 @@ pub(crate) fn init_before(listing: &Listing, skip: usize) -> Option<(telstar_uni
     Some((last.epoch, last.init))
 }
 
-
 /// What every playlist of the listing begins with.
 pub(crate) fn write_top(text: &mut String, listing: &Listing, skips: bool) {
     line!(text, "#EXTM3U");

@@ -208,7 +208,10 @@ fn a_restarted_server_lists_the_old_window_and_goes_on_behind_a_discontinuity() 
     second.play(&source.frames());
     let playlist = second.checker.playlist(MediaKind::Video);
     let begins = playlist.segments.iter().position(|segment| segment.msn == next_msn).expect("it goes on");
-    assert!(playlist.segments[begins].discontinuity && playlist.segments[begins].map.starts_with(&format!("{}/", UNIX_SECS + 90)));
+    assert!(
+        playlist.segments[begins].discontinuity
+            && playlist.segments[begins].map.starts_with(&format!("{}/", UNIX_SECS + 90))
+    );
     assert!(playlist.media_sequence == UNIX_SECS && listed_secs(&playlist) > 110.0);
     assert!(read_all(&second).len() > restored.len() + 40);
 }
@@ -257,8 +260,12 @@ fn check_deltas(source: &Source, window_secs: u64, pause: bool, lag: usize) {
                     assert_eq!(delta.discontinuity_sequence, full.discontinuity_sequence, "D8");
                     let until = delta.can_skip_until.expect("offered");
                     assert!(until >= 6.0 * delta.target_duration as f64, "L3");
-                    let left: f64 = delta.finished().filter_map(|segment| segment.whole.as_ref()).map(|(_, secs)| secs).sum();
-                    assert!(left >= until - delta.target_duration as f64, "nothing within the skip boundary is left out");
+                    let left: f64 =
+                        delta.finished().filter_map(|segment| segment.whole.as_ref()).map(|(_, secs)| secs).sum();
+                    assert!(
+                        left >= until - delta.target_duration as f64,
+                        "nothing within the skip boundary is left out"
+                    );
                     let mut expect = full.clone();
                     let first_kept = expect.segments.len() - delta.segments.len();
                     expect.segments[..first_kept].iter_mut().for_each(|segment| segment.parts.clear());

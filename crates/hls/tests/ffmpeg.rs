@@ -10,13 +10,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use support::checker::Expect;
-use support::room::{Room, UNIX_SECS};
-use support::source::{AUDIO, Arrival, Source, VIDEO};
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::tag::KnownTag;
 use quick_m3u8::tag::hls::Tag as HlsTag;
 use quick_m3u8::{HlsLine, Reader};
+use support::checker::Expect;
+use support::room::{Room, UNIX_SECS};
+use support::source::{AUDIO, Arrival, Source, VIDEO};
 use telstar_hls::request::{self, Media};
 use telstar_hls::{Content, State};
 use telstar_media::codec::{AacConfig, H264Config};

@@ -69,7 +69,8 @@ impl ShardRoom {
     /// Players are about to see numbers that the disk may never hold.
     pub(super) fn note_next(&self, before: Option<Numbers>) {
         let next = self.numbers.next.map(|next| next.msn);
-        if let (Some(dvr), Some(next)) = (self.dvr(), next.filter(|next| before.map(|before| before.msn) != Some(*next)))
+        if let (Some(dvr), Some(next)) =
+            (self.dvr(), next.filter(|next| before.map(|before| before.msn) != Some(*next)))
         {
             dvr.note_next(self.output.room, next);
         }

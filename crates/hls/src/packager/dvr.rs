@@ -110,10 +110,10 @@ impl Packager {
             discontinuity: false,
             entry: first.first_entry,
         };
-        let mut rendition =
-            Rendition::new(kind, newest.timescale, place, self.budget.clone(), Some(budget.clone()));
+        let mut rendition = Rendition::new(kind, newest.timescale, place, self.budget.clone(), Some(budget.clone()));
         rendition.part_target_ms = newest.part_target_ms;
-        let used = |init: &Init| segments.iter().any(|segment| (segment.epoch, segment.init) == (init.epoch, init.number));
+        let used =
+            |init: &Init| segments.iter().any(|segment| (segment.epoch, segment.init) == (init.epoch, init.number));
         let of_kind = inits.iter().filter(|kept| kept.kind == kind).map(|kept| &kept.init);
         of_kind.filter(|init| used(init)).for_each(|init| rendition.restore_init(init.clone()));
         rendition.announced_init = rendition.inits().last().map(|init| (init.epoch, init.number));
