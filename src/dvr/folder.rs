@@ -174,8 +174,9 @@ impl Folder {
         let Some(facts) = Facts::of(index::parse(&bytes).0) else {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         };
-        let inits = std::mem::take(&mut self.inits);
-        *self = Folder { inits, ..Folder::open(self.path.clone(), &facts)? };
+        // What is there stays known: segments of a listing that is over have files, but no record any more.
+        let Folder { index, index_len, records, .. } = Folder::open(self.path.clone(), &facts)?;
+        (self.index, self.index_len, self.records) = (index, index_len, records);
         Ok(())
     }
 }

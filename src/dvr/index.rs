@@ -217,6 +217,7 @@ impl Facts {
             segments: self.segments.iter().filter_map(|segment| Some((segment.kind.into(), segment.kept()?))).collect(),
             next_msn: self.next_msn,
             ended: self.ended,
+            shortened: self.listed_from.values().any(|(_, slid)| *slid),
         }
     }
 }
@@ -421,6 +422,25 @@ mod tests {
         assert_eq!(left, [14]);
         let listing = facts.listing(|_| Some(vec![1]));
         assert_eq!((listing.next_msn, listing.segments[0].1.len(), listing.inits.len()), (17, 7_900, 1));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_up_to_where_they_make_sense(bytes: Vec<u8>, at in 0_usize..600) {
+            let mut index: Vec<u8> = records().iter().flat_map(line).collect();
+            let at = at.min(index.len());
+            index.splice(at..at, bytes.iter().copied());
+            for bytes in [&bytes, &index] {
+                let (read, valid) = parse(bytes);
+                proptest::prop_assert!(valid <= bytes.len());
+                let again: Vec<u8> = read.iter().flat_map(line).collect();
+                proptest::prop_assert_eq!(&again, &bytes[..valid]);
+                if let Some(mut facts) = Facts::of(read) {
+                    facts.forget_unlisted();
+                    facts.listing(|_| Some(Vec::new()));
+                }
+            }
+        }
     }
 
     #[test]

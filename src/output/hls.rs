@@ -32,9 +32,10 @@ use telstar_hls::request::{
 use telstar_hls::{Content, PartId, Snapshot, rendition_name};
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::access::Viewing;
+use self::body::Opened;
 use self::holding::Holding;
 use self::send::Payload;
 use crate::api::error::{Code, Problem};
@@ -44,13 +45,18 @@ use crate::state::AppState;
 
 /// A request is held for at most so many target durations, then answered 503 (RFC 8216bis §6.2.5.2).
 const HOLD_TARGET_DURATIONS: u32 = 3;
+/// Files of the DVR window that are open at once, a response each. Each costs a descriptor and 256 KiB while it is read.
+/// Beyond it a request is answered 503; what nobody takes is closed after half a minute. Higher serves more viewers who
+/// went back at once; lower spares descriptors, of which most systems give a process a few thousand at least. A guess.
+const OPEN_FILES_MAX: usize = 1_024;
 /// The target duration that cache lifetimes of errors count in while there is no playlist.
 const TARGET_DURATION_SECS_WITHOUT_PLAYLIST: u64 = 1;
 
 /// The routes of HLS. `viewer_keys` is the hash that WebSocket connections use too, so that a browser's player and its
 /// socket count as one viewer.
 pub fn router(viewer_keys: RandomState) -> Router<AppState> {
-    let output = Arc::new(Output { holding: Arc::default(), viewer_keys });
+    let files = Arc::new(Semaphore::new(OPEN_FILES_MAX));
+    let output = Arc::new(Output { holding: Arc::default(), files, viewer_keys });
     Router::new()
         .route("/live/{room}/index.m3u8", get(multivariant).options(preflight))
         .route("/live/{room}/{rendition}/index.m3u8", get(playlist).options(preflight))
@@ -83,6 +89,8 @@ async fn preflight() -> impl IntoResponse {
 
 struct Output {
     holding: Arc<Holding>,
+    /// Places for open files.
+    files: Arc<Semaphore>,
     viewer_keys: RandomState,
 }
 
@@ -167,9 +175,13 @@ impl Player {
             Source::Media(Content::Kept { head, id, range }) => {
                 let gone = || Problem::not_found("file");
                 let dvr = self.state.dvr.as_ref().ok_or_else(gone)?;
+                let place = Arc::clone(&self.output.files).try_acquire_owned().map_err(|_| {
+                    self.state.metrics.hls_refused_requests.add(1);
+                    Problem::new(Code::Unavailable, "Too many viewers are behind the live edge.")
+                })?;
                 // It may have left the window since it was found.
                 let file = tokio::fs::File::open(dvr.path(self.room().facts().id, id)).await.map_err(|_| gone())?;
-                Ok(Payload::kept(kind, head, file, range))
+                Ok(Payload::kept(kind, head, Opened { file, _place: place }, range))
             }
         }
     }

@@ -251,14 +251,24 @@ impl Shelf {
         self.longest_playlist_secs = self.listed_secs;
     }
 
+    /// Takes everything that is kept out of memory: nothing comes behind it, and it may stay for hours.
+    pub fn free_kept(&mut self) {
+        for index in self.settled..self.finished.len() {
+            if self.finished.get(index).is_some_and(|finished| finished.keep == Keep::Kept) {
+                self.free(index);
+            }
+        }
+    }
+
     /// Takes a kept segment out of memory.
     fn free(&mut self, index: usize) {
         let Some(finished) = self.finished.get_mut(index) else { return };
         let bytes = finished.segment.memory_len();
-        if !finished.segment.gap {
-            finished.segment = Arc::new(finished.segment.without_bytes());
-            self.view = None;
+        if bytes == 0 {
+            return;
         }
+        finished.segment = Arc::new(finished.segment.without_bytes());
+        self.view = None;
         self.release(bytes);
     }
 

@@ -79,6 +79,8 @@ fn memory_holds_the_live_edge_and_the_window_is_on_disk() {
     room.drain();
     assert_eq!(room.state, State::Ended);
     room.assert_complete(&frames, 48_000);
+    assert_eq!(room.budget.used(), 0, "what has ended and is on disk takes no memory");
+    assert!(!read_all(&room).is_empty());
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use tokio::fs::File;
-use tokio::io::AsyncRead;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::metrics::Counter;
 
@@ -67,16 +67,23 @@ impl http_body::Body for Chunks {
 /// A body that reads a file as it is sent, behind some bytes from memory.
 pub struct FileBody {
     head: Bytes,
-    file: File,
+    file: Opened,
     /// Bytes of the file that are left.
     rest: u64,
     piece: BytesMut,
     sent_bytes: Arc<Counter>,
 }
 
+/// A file that is open for one response.
+pub struct Opened {
+    pub file: File,
+    /// One of the server's open files.
+    pub _place: OwnedSemaphorePermit,
+}
+
 impl FileBody {
     /// `head`, and `rest` bytes from where the file stands.
-    pub fn new(head: Bytes, file: File, rest: u64, sent_bytes: Arc<Counter>) -> FileBody {
+    pub fn new(head: Bytes, file: Opened, rest: u64, sent_bytes: Arc<Counter>) -> FileBody {
         FileBody { head, file, rest, piece: BytesMut::new(), sent_bytes }
     }
 }
@@ -97,7 +104,7 @@ impl http_body::Body for FileBody {
         }
         this.piece.resize(PIECE_BYTES.min(usize::try_from(this.rest).unwrap_or(PIECE_BYTES)), 0);
         let mut read = ReadBuf::new(&mut this.piece);
-        if let Err(error) = ready!(Pin::new(&mut this.file).poll_read(context, &mut read)) {
+        if let Err(error) = ready!(Pin::new(&mut this.file.file).poll_read(context, &mut read)) {
             return Poll::Ready(Some(Err(error)));
         }
         let len = read.filled().len();
@@ -143,12 +150,15 @@ mod tests {
         let bytes: Vec<u8> = (0..3 * PIECE_BYTES + 5).map(|at| at as u8).collect();
         std::fs::write(&path, &bytes).expect("written");
         let sent = Arc::new(Counter::default());
-        let file = File::open(&path).await.expect("there");
-        let body = FileBody::new(Bytes::from_static(b"head"), file, bytes.len() as u64, Arc::clone(&sent));
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let open = async || Opened {
+            file: File::open(&path).await.expect("there"),
+            _place: Arc::clone(&places).try_acquire_owned().expect("the one before was closed"),
+        };
+        let body = FileBody::new(Bytes::from_static(b"head"), open().await, bytes.len() as u64, Arc::clone(&sent));
         let read = body.collect().await.expect("read").to_bytes();
         assert_eq!((&read[..4], &read[4..], sent.get()), (&b"head"[..], bytes.as_slice(), bytes.len() as u64 + 4));
-        let file = File::open(&path).await.expect("there");
-        let body = FileBody::new(Bytes::new(), file, bytes.len() as u64 + 1, sent);
+        let body = FileBody::new(Bytes::new(), open().await, bytes.len() as u64 + 1, sent);
         assert!(body.collect().await.is_err());
     }
 }

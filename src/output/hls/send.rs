@@ -11,10 +11,9 @@ use bytes::Bytes;
 use telstar_hls::Rendered;
 use telstar_hls::request::CacheClass;
 use telstar_media::MediaKind;
-use tokio::fs::File;
 use tokio::io::AsyncSeekExt;
 
-use super::body::{Chunks, FileBody};
+use super::body::{Chunks, FileBody, Opened};
 use crate::metrics::Metrics;
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -40,7 +39,7 @@ pub struct Payload {
 enum Source {
     Memory(Vec<Bytes>),
     /// These bytes, and a range of a file behind them.
-    File(Bytes, File, Range<u64>),
+    File(Bytes, Opened, Range<u64>),
 }
 
 impl Payload {
@@ -69,7 +68,7 @@ impl Payload {
     }
 
     /// The same from disk: `head`, and a range of a file behind it.
-    pub fn kept(kind: MediaKind, head: Bytes, file: File, range: Range<u64>) -> Payload {
+    pub fn kept(kind: MediaKind, head: Bytes, file: Opened, range: Range<u64>) -> Payload {
         Payload::of_media(kind, Source::File(head, file, range))
     }
 
@@ -136,7 +135,7 @@ impl Source {
                 let start = within.start + range.start.saturating_sub(head_len);
                 let rest = range.end.saturating_sub(head_len.max(range.start));
                 // A seek of a regular file only sets a number. If it fails, so does the first read, in the body.
-                let _ = file.seek(SeekFrom::Start(start)).await;
+                let _ = file.file.seek(SeekFrom::Start(start)).await;
                 Body::new(FileBody::new(head, file, rest, sent_bytes))
             }
         }

@@ -47,6 +47,8 @@ pub struct KeptListing {
     pub next_msn: u64,
     /// The stream had ended.
     pub ended: bool,
+    /// Something had left the list.
+    pub shortened: bool,
 }
 
 impl Packager {
@@ -64,7 +66,8 @@ impl Packager {
             rendition.shelf.note_kept(id.epoch, id.msn, is_kept);
         }
         self.counters.lost_segments += u64::from(!is_kept);
-        self.dirty |= !is_kept;
+        // What is kept is let go of as the window slides, or now if it does not any more.
+        self.dirty |= !is_kept || self.state == State::Ended;
         self.publish(now);
     }
 
@@ -88,7 +91,7 @@ impl Packager {
         let next_msn = self.next.msn;
         self.parked.iter_mut().for_each(|rendition| fill(rendition, next_msn));
         self.continues = true;
-        self.is_event = self.config.dvr_window == DvrWindow::Event;
+        self.is_event = self.config.dvr_window == DvrWindow::Event && !listing.shortened;
         self.set_state(if listing.ended { State::Ended } else { State::Reconnecting });
         self.forget_at = listing.ended.then(|| now + self.retention());
         self.publish(now);

@@ -10,6 +10,7 @@ use crate::config::{DvrWindow, PART_WINDOW_TARGET_DURATIONS};
 use crate::prelude::Prelude;
 use crate::rendition::Rendition;
 use crate::shelf::Window;
+use crate::snapshot::State;
 use crate::video::VideoLane;
 
 impl Packager {
@@ -66,6 +67,9 @@ impl Packager {
         };
         let window = Window { listed_secs, memory_secs, part_secs: target_secs * PART_WINDOW_TARGET_DURATIONS };
         self.renditions_mut().for_each(|rendition| rendition.slide(now, window));
+        if self.state == State::Ended {
+            self.renditions_mut().for_each(|rendition| rendition.shelf.free_kept());
+        }
         let held = self.renditions().map(|rendition| rendition.shelf.bytes_held()).sum();
         let owed = self.share.owes(held);
         if owed > 0 {
