@@ -107,7 +107,7 @@ impl AudioLane {
             let wall = self.clock.at(self.moment(dts));
             self.rendition.begin_segment(dts, wall, true);
         }
-        self.rendition.push(Sample { dts, pts: dts, sync: true, is_entry: false, payload: frame.payload.clone() });
+        self.rendition.push(Sample { dts, pts: dts, sync: true, payload: frame.payload.clone() });
         self.last_dts = Some(dts);
         let end = dts + length;
         self.end = Some(end);

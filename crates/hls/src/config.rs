@@ -72,9 +72,9 @@ pub(crate) const SKIP_TARGET_DURATIONS: u64 = 6;
 /// would leave out less than half of a playlist that is short already.
 pub(crate) const SKIP_WINDOW_TARGET_DURATIONS: u64 = 2 * SKIP_TARGET_DURATIONS;
 
-/// The least time between two pictures of the I-frame playlist within one segment. Apple's authoring specification 6.10
-/// asks for one a second; a tenth less takes an encoder's millisecond clock into account, and more only costs requests of
-/// a player that runs through them.
+/// The least time that a picture of the I-frame playlist is shown, unless its segment is shorter. One a second is dense
+/// enough for Apple's authoring specification; a tenth less takes an encoder's millisecond clock into account, and more
+/// pictures only cost requests of a player that runs through them.
 pub(crate) const ENTRY_SPACING_MIN: Duration = Duration::from_millis(900);
 
 /// Entries of the I-frame playlist begin at so many times the first media sequence number. There are at most 1.2 of them

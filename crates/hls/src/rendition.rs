@@ -56,8 +56,6 @@ pub(crate) struct Rendition {
     open: Option<OpenSegment>,
     /// The init segment that was handed over to be kept last.
     pub announced_init: Option<(Epoch, u32)>,
-    /// When the last entry of the I-frame playlist begins.
-    last_entry: Option<i64>,
     pub shelf: Shelf,
     inits: Vec<Init>,
     meter: Meter,
@@ -108,7 +106,6 @@ impl Rendition {
             part: OpenPart::new(kind, timescale),
             open: None,
             announced_init: None,
-            last_entry: None,
             shelf: Shelf::new(memory, disk),
             inits: Vec::new(),
             meter: Meter::default(),
@@ -138,7 +135,6 @@ impl Rendition {
         assert!(place.msn >= self.place.msn, "media sequence numbers never go back");
         self.place = Place { entry: self.place.entry, ..place };
         self.timescale = timescale;
-        self.last_entry = None;
         self.part = OpenPart::new(self.kind, timescale);
         self.hint_next_segment = false;
     }
@@ -196,16 +192,8 @@ impl Rendition {
         segment
     }
 
-    pub fn push(&mut self, mut sample: Sample) {
-        let open = self.open.as_ref().expect("a sample belongs to a segment");
-        // Pictures of a segment that does not begin with one have no place in the I-frame playlist: it says how long each
-        // is shown, from the segment's beginning on.
-        if self.kind == MediaKind::Video && sample.sync && open.segment.starts_independent {
-            let spacing = ticks(ENTRY_SPACING_MIN, self.timescale);
-            let is_first = sample.dts == open.start;
-            sample.is_entry = is_first || self.last_entry.is_none_or(|last| sample.dts - last >= spacing);
-            self.last_entry = if sample.is_entry { Some(sample.dts) } else { self.last_entry };
-        }
+    pub fn push(&mut self, sample: Sample) {
+        assert!(self.open.is_some(), "a sample belongs to a segment");
         self.part.push(sample);
     }
 
@@ -262,7 +250,9 @@ impl Rendition {
             let secs = self.timescale.seconds((end - start).max(0));
             segment.duration_secs = Some(secs);
             segment.gap = segment.parts.is_empty();
-            segment.find_pictures(end);
+            if self.kind == MediaKind::Video {
+                segment.find_pictures(end, ticks(ENTRY_SPACING_MIN, self.timescale));
+            }
             self.place.entry += segment.entries();
             self.measure(&segment);
             self.shelf.push(segment);

@@ -23,7 +23,7 @@ pub struct Part {
     keys: Box<[PartKey]>,
 }
 
-/// A keyframe of a part that the I-frame playlist will name.
+/// A keyframe of a part, which the I-frame playlist may name.
 #[derive(Clone, Copy, Debug)]
 struct PartKey {
     /// Where its payload begins in the part.
@@ -212,12 +212,19 @@ impl Segment {
         Some(self.content(kind, head, picture.offset..picture.offset + u64::from(picture.size)))
     }
 
-    /// Finds its entries of the I-frame playlist; it ends at `end`.
-    pub(crate) fn find_pictures(&mut self, end: i64) {
-        let mut keys = Vec::new();
+    /// Finds its entries of the I-frame playlist, none of which is shown for less than `spacing_min` unless the segment is
+    /// that short. It ends at `end`. Without a keyframe at its beginning it has none: each entry says how long it is shown,
+    /// from the beginning on.
+    pub(crate) fn find_pictures(&mut self, end: i64, spacing_min: i64) {
+        let mut keys: Vec<(u64, &PartKey)> = Vec::new();
         let mut at = 0;
-        for part in &self.parts {
-            keys.extend(part.keys.iter().map(|key| (at, key)));
+        for part in self.parts.iter().filter(|_| self.starts_independent) {
+            for key in &part.keys {
+                let is_apart = |(_, last): &(u64, &PartKey)| key.dts - last.dts >= spacing_min && end - key.dts >= spacing_min;
+                if keys.last().is_none_or(is_apart) {
+                    keys.push((at, key));
+                }
+            }
             at += part.len();
         }
         let ends = keys.iter().skip(1).map(|(_, key)| key.dts).chain([end]);
@@ -244,8 +251,6 @@ pub(crate) struct Sample {
     pub dts: i64,
     pub pts: i64,
     pub sync: bool,
-    /// The I-frame playlist will name it.
-    pub is_entry: bool,
     pub payload: Bytes,
 }
 
@@ -319,7 +324,7 @@ impl OpenPart {
         let mut keys = Vec::new();
         for sample in samples {
             let size = u32::try_from(sample.payload.len()).expect("frames are limited to far below 4 GiB");
-            if sample.is_entry {
+            if sample.sync && self.kind == MediaKind::Video {
                 keys.push(PartKey {
                     offset: at,
                     size,

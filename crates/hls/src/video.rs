@@ -107,7 +107,7 @@ impl VideoLane {
             let wall = self.clock.at(Moment::new(out, self.timescale()));
             self.rendition.begin_segment(out, wall, frame.key);
         }
-        self.rendition.push(Sample { dts: out, pts, sync: frame.key, is_entry: false, payload: frame.payload.clone() });
+        self.rendition.push(Sample { dts: out, pts, sync: frame.key, payload: frame.payload.clone() });
         self.last = Some(Written { source: dts, out });
         outcome.changed |= self.close_early(out);
         outcome
