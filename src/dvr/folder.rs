@@ -117,7 +117,7 @@ impl Folder {
     fn write_inits(&mut self) -> io::Result<()> {
         while let Some(init) = self.inits.first() {
             let record = InitRecord::of(init);
-            write(&self.path, &record.file_name(), &[init.init.bytes.clone()])?;
+            write(&self.path, &record.file_name(), std::slice::from_ref(&init.init.bytes))?;
             self.append(&Record::Init(record))?;
             self.inits.remove(0);
         }

@@ -237,7 +237,7 @@ async fn multivariant(player: Player) -> Result<Response, Problem> {
 
 async fn playlist(player: Player) -> Result<Response, Problem> {
     let kind = kind_of(&player.params);
-    respond_with(player, kind, |snapshot, kind, directives| answer(snapshot, kind, directives)).await
+    respond_with(player, kind, answer).await
 }
 
 async fn pictures(player: Player) -> Result<Response, Problem> {

@@ -136,6 +136,10 @@ pub(crate) const CONTINUE_FRAMES_MIN: usize = 9;
 /// A continued playlist waits no longer than this for a track that was announced.
 pub(crate) const CONTINUE_WAIT: Duration = Duration::from_secs(2);
 
+/// How much longer than a target duration a continued playlist waits for the first keyframe of a picture that was
+/// announced. Beyond it sound goes on alone, and the pictures that were listed are lost. A guess.
+pub(crate) const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
+
 /// After ENDLIST everything stays fetchable for this many target durations, then the room is empty again.
 pub(crate) const ENDED_TARGET_DURATIONS: u32 = 10;
 

@@ -220,7 +220,8 @@ impl Segment {
         let mut at = 0;
         for part in self.parts.iter().filter(|_| self.starts_independent) {
             for key in &part.keys {
-                let is_apart = |(_, last): &(u64, &PartKey)| key.dts - last.dts >= spacing_min && end - key.dts >= spacing_min;
+                let is_apart =
+                    |(_, last): &(u64, &PartKey)| key.dts - last.dts >= spacing_min && end - key.dts >= spacing_min;
                 if keys.last().is_none_or(is_apart) {
                     keys.push((at, key));
                 }

@@ -76,7 +76,8 @@ impl Packager {
             self.evict(owed);
         }
         self.slide_disk();
-        let shortened = self.renditions_mut().fold(false, |any, rendition| rendition.shelf.take_shortened() || any);
+        let mut shortened = false;
+        self.renditions_mut().for_each(|rendition| shortened |= rendition.shelf.take_shortened());
         self.is_event &= !shortened;
     }
 

@@ -1,6 +1,6 @@
 //! Beginning a stretch of the timeline: keeping the first frames back, fixing what the first playlist fixes, making lanes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use telstar_media::{CodecConfig, Frame, MediaKind, TrackInfo};
 use telstar_units::Timescale;
@@ -25,7 +25,8 @@ impl Packager {
             return;
         }
         let (has_video, has_audio) = (epoch.video.is_some(), epoch.audio.is_some());
-        let goal = Goal { first: !self.continues, has_video, has_audio };
+        let gop_max = Duration::from_secs(self.target_duration_secs.filter(|_| self.continues).unwrap_or(0));
+        let goal = Goal { first: !self.continues, has_video, has_audio, gop_max };
         let moment = Moment::new(frame.dts, timescale);
         epoch.clock.get_or_insert(WallClock {
             wall: epoch.anchor.plus_micros(now.saturating_duration_since(epoch.anchored).as_micros() as i64),

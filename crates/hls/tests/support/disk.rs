@@ -68,6 +68,12 @@ impl Disk {
     pub fn listing(&self, next_msn: u64) -> KeptListing {
         let is_listed = |kind: &MediaKind, msn| msn >= self.listed_from.get(kind).copied().unwrap_or(0);
         let listed = self.segments.iter().filter(|(kind, segment)| is_listed(kind, segment.msn));
-        KeptListing { inits: self.inits.clone(), segments: listed.cloned().collect(), next_msn, ended: false, shortened: false }
+        KeptListing {
+            inits: self.inits.clone(),
+            segments: listed.cloned().collect(),
+            next_msn,
+            ended: false,
+            shortened: false,
+        }
     }
 }
