@@ -8,11 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use telstar_hls::{Budget, HlsConfig};
+use telstar_hls::{Budget, DvrWindow, HlsConfig};
 use telstar_signaling::room::{RoomConfig, SecondPublisher};
-use telstar_store::Store;
+use telstar_store::{Store, StoreError};
+use telstar_units::RoomName;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, PlaylistType};
+use crate::dvr::{Dvr, DvrSettings, KeptRoom};
 use crate::rooms::Rooms;
 use crate::shards::{HlsSettings, Shards};
 use crate::tasks::Tasks;
@@ -34,8 +36,30 @@ fn packager_config(hls: &config::Hls) -> HlsConfig {
         part: Duration::from_millis(hls.part_ms.into()),
         segment_min: Duration::from_millis(hls.segment_min_ms.into()),
         first_playlist_wait: Duration::from_secs(hls.first_playlist_secs.into()),
+        dvr_window: match hls.playlist_type {
+            PlaylistType::Event => DvrWindow::Event,
+            PlaylistType::Live if hls.dvr_window_secs == 0 => DvrWindow::Off,
+            PlaylistType::Live => DvrWindow::Last(Duration::from_secs(hls.dvr_window_secs.into())),
+        },
         ..HlsConfig::default()
     }
+}
+
+/// Opens the DVR window on disk, if the configuration wants one, with what earlier runs had kept. Touches the disk.
+pub fn open_dvr(config: &Config) -> io::Result<(Option<Arc<Dvr>>, Vec<KeptRoom>)> {
+    let data = &config.general.data;
+    if packager_config(&config.hls).dvr_window == DvrWindow::Off {
+        Dvr::clear(data)?;
+        return Ok((None, Vec::new()));
+    }
+    let mib = |mib: u32| u64::from(mib) * 1024 * 1024;
+    let settings = DvrSettings {
+        data: data.clone(),
+        bytes_max: mib(config.hls.dvr_disk_max_mib),
+        free_bytes_min: mib(config.hls.dvr_disk_free_mib),
+    };
+    let (dvr, kept) = Dvr::start(&settings)?;
+    Ok((Some(Arc::new(dvr)), kept))
 }
 
 /// The rooms and the threads that carry their media.
@@ -47,17 +71,27 @@ pub struct Media {
     pub shards: Arc<Shards>,
     /// The memory of all parts together.
     pub budget: Budget,
+    /// The DVR window on disk.
+    pub dvr: Option<Arc<Dvr>>,
 }
 
 impl Media {
     /// Starts the media threads and the rooms' task of this server's `run`, see [`Store::begin_run`].
-    pub fn start(config: &Config, store: Arc<dyn Store>, run: u64, tasks: &Tasks) -> io::Result<Media> {
+    pub fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        run: u64,
+        dvr: Option<Arc<Dvr>>,
+        tasks: &Tasks,
+    ) -> io::Result<Media> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Budget::new(u64::from(config.hls.memory_budget_mib) * 1024 * 1024);
         let settings = HlsSettings {
             packager: packager_config(&config.hls),
             budget: budget.clone(),
             first_discontinuity_sequence: run * DISCONTINUITIES_PER_RUN,
+            dvr: dvr.clone(),
+            reconnect_window: Duration::from_secs(config.hls.reconnect_window_secs.into()),
         };
         let shards = Arc::new(Shards::start(shard_count(cores), settings)?);
         let room = RoomConfig {
@@ -68,14 +102,37 @@ impl Media {
             },
         };
         let rooms = Rooms::start(store, Arc::clone(&shards), room, tasks);
-        Ok(Media { rooms, shards, budget })
+        Ok(Media { rooms, shards, budget, dvr })
+    }
+
+    /// Lists what earlier runs had kept, of the rooms that still exist.
+    pub async fn restore(&self, kept: Vec<KeptRoom>) -> Result<(), StoreError> {
+        for KeptRoom { room, name, listing } in kept {
+            let entry = match RoomName::parse(&name) {
+                Ok(name) => self.rooms.get(&name).await?,
+                Err(_) => None,
+            };
+            match entry.filter(|entry| entry.facts().id == room) {
+                Some(entry) => self.rooms.restore(&entry, listing),
+                // The room was deleted, and perhaps another has its name.
+                None => self.dvr.iter().for_each(|dvr| dvr.remove(room)),
+            }
+        }
+        Ok(())
     }
 
     /// Ends every stream: encoders go, the last parts and ENDLIST come out. Takes at most `deadline`.
     pub async fn finish(&self, tasks: &Tasks, deadline: Duration) {
+        if let Some(dvr) = &self.dvr {
+            dvr.begin_shutdown();
+        }
         // Too late is said in the log by the threads themselves.
         let _ = tokio::time::timeout(deadline, self.rooms.close_all()).await;
-        let shards = Arc::clone(&self.shards);
-        tasks.blocking(move || shards.shutdown(deadline)).await;
+        let (shards, dvr) = (Arc::clone(&self.shards), self.dvr.clone());
+        let end = move || {
+            shards.shutdown(deadline);
+            dvr.iter().for_each(|dvr| dvr.shutdown(deadline));
+        };
+        tasks.blocking(end).await;
     }
 }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod door;
+pub mod dvr;
 pub mod files;
 pub mod gateway;
 pub mod http;

@@ -143,7 +143,7 @@ metrics! {
     rtmp_sent_bytes: Counter,
     /// Requests for HLS playlists that wait for a part.
     hls_waiting_requests_count: Gauge,
-    /// Requests for HLS that were answered 503 because too many waited or the part did not come.
+    /// Requests for HLS that were answered 503 because too many waited, too many files were open or the part did not come.
     hls_refused_requests: Counter,
     /// Bytes of HLS playlists and media that were sent.
     hls_sent_bytes: Counter,

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use telstar_hls::KeptListing;
 use telstar_signaling::room::{KickReason, RoomConfig};
 use telstar_store::{Room, Store, StoreError, StreamKeyId};
 use telstar_units::RoomName;
@@ -144,6 +145,11 @@ impl Rooms {
         let publish = actor::Message::Publish { entry, request, answer };
         self.inner.mailbox.try_send(publish).map_err(|_| PublishRefusal::Busy)?;
         decided.await.unwrap_or(Err(PublishRefusal::Busy))
+    }
+
+    /// Lists what an earlier run of the server had kept of a room.
+    pub fn restore(&self, entry: &RoomEntry, listing: KeptListing) {
+        self.inner.shards.restore(entry.key, entry.output(), listing);
     }
 
     /// Changes of all rooms, from now on.

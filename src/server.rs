@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use telstar_hls::Budget;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -23,6 +24,7 @@ use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
+use crate::dvr::{Dvr, DvrCounters};
 use crate::http::HttpServer;
 use crate::listen::{self, ListenError};
 use crate::metrics::{Kind, Metrics};
@@ -101,13 +103,17 @@ impl Server {
         let started = data.start().await?;
         let links = Arc::new(Links::new(listeners.addresses()?, config.general.public_url.clone()));
         let run = data.begin_run().await?;
-        let media = Media::start(&config, Arc::clone(&data.store), run, &tasks)?;
+        let for_dvr = config.clone();
+        let (dvr, kept) = tasks.blocking(move || crate::app::open_dvr(&for_dvr)).await?;
+        let media = Media::start(&config, Arc::clone(&data.store), run, dvr, &tasks)?;
+        media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
         let state = AppState {
             config: Arc::new(config),
             store: data.store,
             authority: data.authority,
             doorkeeper: Arc::new(Doorkeeper::default()),
             rooms: media.rooms.clone(),
+            dvr: media.dvr.clone(),
             changes: Changes::new(tasks.clone()),
             metrics,
             tasks,
@@ -205,6 +211,7 @@ fn accept(listeners: Listeners, state: &AppState, leaving: Leaving) {
 /// Numbers that live in other parts.
 fn observe(state: &AppState, media: &Media) {
     let metrics = &state.metrics;
+    observe_dvr(metrics, media.dvr.as_deref());
     let rooms = state.rooms.clone();
     metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
         rooms.live_count() as i64
@@ -218,7 +225,7 @@ fn observe(state: &AppState, media: &Media) {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)
     });
     type Read = fn(&crate::shards::ShardCounters) -> &std::sync::atomic::AtomicU64;
-    let counters: [(&'static str, &'static str, Kind, Read); 9] = [
+    let counters: [(&'static str, &'static str, Kind, Read); 10] = [
         ("media_frames", "Frames taken from ingests", Kind::Counter, |counters| &counters.frames),
         ("media_frames_bytes", "Bytes of those frames", Kind::Counter, |counters| &counters.bytes),
         ("media_dropped_frames", "Frames that an output's full ring did not take", Kind::Counter, |counters| {
@@ -247,11 +254,42 @@ fn observe(state: &AppState, media: &Media) {
             Kind::Counter,
             |counters| &counters.evicted_bytes,
         ),
+        (
+            "hls_dvr_evicted_bytes",
+            "Bytes that left the DVR window early because its share of the disk was used up",
+            Kind::Counter,
+            |counters| &counters.evicted_kept_bytes,
+        ),
     ];
     for (name, help, kind, read) in counters {
         let shards = Arc::clone(&media.shards);
         metrics.observe(name, help, kind, move || {
             i64::try_from(read(shards.counters()).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
+        });
+    }
+}
+
+/// Zero without a DVR window: the series are the same for every server.
+fn observe_dvr(metrics: &Metrics, dvr: Option<&Dvr>) {
+    let budget = dvr.map_or_else(|| Budget::new(0), |dvr| dvr.budget().clone());
+    let counters_of: Arc<DvrCounters> = dvr.map(|dvr| Arc::clone(dvr.counters())).unwrap_or_default();
+    metrics.observe("hls_dvr_bytes", "Bytes of segments kept on disk", Kind::Gauge, move || {
+        i64::try_from(budget.used()).unwrap_or(i64::MAX)
+    });
+    type Read = fn(&DvrCounters) -> &std::sync::atomic::AtomicU64;
+    let counters: [(&'static str, &'static str, Read); 3] = [
+        ("hls_dvr_kept_segments", "Segments written for the DVR window", |counters| &counters.kept_segments),
+        (
+            "hls_dvr_lost_segments",
+            "Segments that the disk did not take in time or at all, where the DVR window ends",
+            |counters| &counters.lost_segments,
+        ),
+        ("hls_dvr_written_bytes", "Bytes written for the DVR window", |counters| &counters.written_bytes),
+    ];
+    for (name, help, read) in counters {
+        let of = Arc::clone(&counters_of);
+        metrics.observe(name, help, Kind::Counter, move || {
+            i64::try_from(read(&of).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
         });
     }
 }

@@ -10,6 +10,7 @@ use crate::api::changes::Changes;
 use crate::auth::Authority;
 use crate::config::Config;
 use crate::door::Doorkeeper;
+use crate::dvr::Dvr;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
@@ -27,6 +28,8 @@ pub struct AppState {
     pub doorkeeper: Arc<Doorkeeper>,
     /// What is live.
     pub rooms: Rooms,
+    /// The DVR window on disk, if there is one.
+    pub dvr: Option<Arc<Dvr>>,
     /// Through which durable records are changed.
     pub changes: Changes,
     /// What is counted.

@@ -1,6 +1,17 @@
 //! The section `[hls]`: how live video is cut and how much of it is kept.
 
 use super::section::section;
+use super::value::word;
+
+word! {
+    /// What a playlist keeps of a stream that goes on.
+    PlaylistType {
+        /// A window that slides.
+        Live = "live",
+        /// All of it.
+        Event = "event",
+    }
+}
 
 section! {
     /// Low-latency HLS, what viewers watch.
@@ -20,5 +31,16 @@ section! {
         reconnect_window_secs: u32 = 30 => 0..=3_600,
         /// Requests that may wait for a part at once, over all rooms. Beyond it a request is answered 503.
         waiting_requests_max: u32 = 20_000 => 1..=1_000_000,
+        /// What playlists keep. `live` lists a window that slides. `event` lists everything since the stream began, on
+        /// disk, until `dvr_disk_max_mib` is reached: from then on it slides as well and says so.
+        playlist_type: PlaylistType = PlaylistType::Live,
+        /// How far back viewers may go, on disk. 0 is off: then a few segments in memory are all there is. A stream of 6
+        /// Mbit/s takes 2.7 GB an hour, and up to twice that, because what left the window stays fetchable for a while.
+        dvr_window_secs: u32 = 0 => 0..=604_800,
+        /// Disk for what all rooms keep, in the data folder. When it is full the oldest segments of the largest room go
+        /// first.
+        dvr_disk_max_mib: u32 = 20_480 => 64..=16_777_216,
+        /// Space on that disk that stays free for the rest of the machine. Below it nothing more is kept.
+        dvr_disk_free_mib: u32 = 1_024 => 0..=16_777_216,
     }
 }

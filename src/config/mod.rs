@@ -20,7 +20,7 @@ pub mod value;
 
 pub use document::commented_file;
 pub use general::General;
-pub use hls::Hls;
+pub use hls::{Hls, PlaylistType};
 pub use limits::Limits;
 pub(crate) use load::flag_of;
 pub use load::{CONFIG_VARIABLE, ConfigError, ConfigErrors, Layers, Origin, check_file, variable_of};

@@ -6,9 +6,11 @@
 //!
 //! - `access`: which room, and whether the caller may watch it;
 //! - `holding`: how many requests may wait, in all and per address;
-//! - `send`: responses: bodies without copies, ranges, gzip, cache headers.
+//! - `send`: responses: bodies without copies, ranges, gzip, cache headers;
+//! - `body`: those bodies, from memory and from files.
 
 mod access;
+mod body;
 mod holding;
 mod send;
 
@@ -23,13 +25,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, Media, answer, part, segment};
-use telstar_hls::{PartId, Snapshot, rendition_name};
+use bytes::Bytes;
+use telstar_hls::request::{
+    Answer, CacheClass, DirectiveError, Directives, Media, answer, answer_pictures, has_ended, part, picture, segment,
+};
+use telstar_hls::{Content, PartId, Snapshot, rendition_name};
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::access::Viewing;
+use self::body::Opened;
 use self::holding::Holding;
 use self::send::Payload;
 use crate::api::error::{Code, Problem};
@@ -39,16 +45,22 @@ use crate::state::AppState;
 
 /// A request is held for at most so many target durations, then answered 503 (RFC 8216bis §6.2.5.2).
 const HOLD_TARGET_DURATIONS: u32 = 3;
+/// Files of the DVR window that are open at once, a response each. Each costs a descriptor and 256 KiB while it is read.
+/// Beyond it a request is answered 503; what nobody takes is closed after half a minute. Higher serves more viewers who
+/// went back at once; lower spares descriptors, of which most systems give a process a few thousand at least. A guess.
+const OPEN_FILES_MAX: usize = 1_024;
 /// The target duration that cache lifetimes of errors count in while there is no playlist.
 const TARGET_DURATION_SECS_WITHOUT_PLAYLIST: u64 = 1;
 
 /// The routes of HLS. `viewer_keys` is the hash that WebSocket connections use too, so that a browser's player and its
 /// socket count as one viewer.
 pub fn router(viewer_keys: RandomState) -> Router<AppState> {
-    let output = Arc::new(Output { holding: Arc::default(), viewer_keys });
+    let files = Arc::new(Semaphore::new(OPEN_FILES_MAX));
+    let output = Arc::new(Output { holding: Arc::default(), files, viewer_keys });
     Router::new()
         .route("/live/{room}/index.m3u8", get(multivariant).options(preflight))
         .route("/live/{room}/{rendition}/index.m3u8", get(playlist).options(preflight))
+        .route("/live/{room}/{rendition}/iframes.m3u8", get(pictures).options(preflight))
         .route("/live/{room}/{rendition}/{epoch}/{file}", get(media).options(preflight))
         .layer(Extension(output))
         .layer(middleware::from_fn(cross_origin))
@@ -77,6 +89,8 @@ async fn preflight() -> impl IntoResponse {
 
 struct Output {
     holding: Arc<Holding>,
+    /// Places for open files.
+    files: Arc<Semaphore>,
     viewer_keys: RandomState,
 }
 
@@ -153,6 +167,32 @@ impl Player {
         }
     }
 
+    /// The bytes of what was found, or the way to them.
+    async fn open(&self, source: Source, kind: MediaKind) -> Result<Payload, Problem> {
+        match source {
+            Source::Init(bytes) => Ok(Payload::init(bytes)),
+            Source::Media(Content::Memory(chunks)) => Ok(Payload::media(kind, chunks)),
+            Source::Media(Content::Kept { head, id, range }) => {
+                let gone = || Problem::not_found("file");
+                let dvr = self.state.dvr.as_ref().ok_or_else(gone)?;
+                let place = Arc::clone(&self.output.files).try_acquire_owned().map_err(|_| {
+                    self.state.metrics.hls_refused_requests.add(1);
+                    Problem::new(Code::Unavailable, "Too many viewers are behind the live edge.")
+                })?;
+                // It may have left the window since it was found.
+                let file = tokio::fs::File::open(dvr.path(self.room().facts().id, id)).await.map_err(|_| gone())?;
+                Ok(Payload::kept(kind, head, Opened { file, _place: place }, range))
+            }
+        }
+    }
+
+    /// RFC 8216bis §6.2.5: with ENDLIST, directives are ignored.
+    fn has_ended(&self, kind: MediaKind) -> bool {
+        let live = self.room().live();
+        let snapshot = live.borrow().clone();
+        snapshot.is_some_and(|snapshot| has_ended(&snapshot, kind))
+    }
+
     fn target_duration_secs(&self) -> u64 {
         let live = self.room().live();
         let snapshot = live.borrow().clone();
@@ -192,15 +232,35 @@ async fn multivariant(player: Player) -> Result<Response, Problem> {
     player.note_viewer();
     let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
     let cache = player.cache_control(CacheClass::Playlist, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
 }
 
 async fn playlist(player: Player) -> Result<Response, Problem> {
-    let directives = Directives::parse(&player.query);
+    let kind = kind_of(&player.params);
+    respond_with(player, kind, answer).await
+}
+
+async fn pictures(player: Player) -> Result<Response, Problem> {
+    let kind = kind_of(&player.params).and_then(|kind| match kind {
+        MediaKind::Video => Ok(kind),
+        MediaKind::Audio => Err(Problem::not_found("stream")),
+    });
+    respond_with(player, kind, |snapshot, _, directives| answer_pictures(snapshot, directives)).await
+}
+
+async fn respond_with(
+    player: Player,
+    kind: Result<MediaKind, Problem>,
+    answer: impl Fn(&Snapshot, MediaKind, &Directives) -> Answer,
+) -> Result<Response, Problem> {
+    let directives = match (Directives::parse(&player.query), &kind) {
+        (Err(_), Ok(kind)) if player.has_ended(*kind) => Ok(Directives::default()),
+        (directives, _) => directives,
+    };
     let blocking = !matches!(&directives, Ok(directives) if !directives.is_blocking());
     let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
     let found = async {
-        let kind = kind_of(&player.params)?;
+        let kind = kind?;
         let directives = directives.map_err(bad_directives)?;
         let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
             Answer::Ready(rendered) => Found::There(rendered),
@@ -215,19 +275,21 @@ async fn playlist(player: Player) -> Result<Response, Problem> {
     let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
     let class = if blocking { CacheClass::BlockingPlaylist } else { CacheClass::Playlist };
     let cache = player.cache_control(class, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
 }
 
 async fn media(player: Player) -> Result<Response, Problem> {
     let found = async {
         let kind = kind_of(&player.params)?;
         let file = File::parse(param(&player.params, "epoch"), param(&player.params, "file"));
+        let file = file.filter(|file| kind == MediaKind::Video || !matches!(file, File::Picture(..)));
         let file = file.ok_or_else(|| Problem::not_found("file"))?;
-        player.hold(|snapshot| file.find(snapshot, kind)).await
+        let (source, snapshot) = player.hold(|snapshot| file.find(snapshot, kind)).await?;
+        Ok((player.open(source, kind).await?, snapshot))
     };
     let (payload, snapshot) = found.await.map_err(|problem| player.refuse(problem, CacheClass::MediaError))?;
     let cache = player.cache_control(CacheClass::Media, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics))
+    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
 }
 
 fn bad_directives(error: DirectiveError) -> Problem {
@@ -250,10 +312,19 @@ enum File {
     Init(Epoch, u32),
     Segment(Epoch, u64),
     Part(PartId),
+    /// An entry of the I-frame playlist.
+    Picture(Epoch, u64, u32),
+}
+
+/// What was found at an address.
+enum Source {
+    Init(Bytes),
+    Media(Content),
 }
 
 impl File {
-    /// Reads `{epoch}` and `init-{n}.mp4`, `{msn}.m4s` or `{msn}.{part}.m4s`; numbers only as we write them.
+    /// Reads `{epoch}` and `init-{n}.mp4`, `{msn}.m4s`, `{msn}.{part}.m4s` or `{msn}.i{n}.m4s`; numbers only as we write
+    /// them.
     fn parse(epoch: &str, file: &str) -> Option<File> {
         let epoch = Epoch(number(epoch)?);
         if let Some(init) = file.strip_prefix("init-") {
@@ -262,27 +333,30 @@ impl File {
         let stem = file.strip_suffix(".m4s")?;
         Some(match stem.split_once('.') {
             None => File::Segment(epoch, number(stem)?),
-            Some((msn, part)) => File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? }),
+            Some((msn, part)) => match part.strip_prefix('i') {
+                Some(index) => File::Picture(epoch, number(msn)?, number(index)?.try_into().ok()?),
+                None => File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? }),
+            },
         })
     }
 
-    fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Payload> {
-        let not_found = || Found::No(Problem::not_found("file"));
-        match self {
+    fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Source> {
+        let content = match self {
             File::Init(epoch, init) => {
                 let bytes = snapshot.rendition(kind).and_then(|view| view.init(epoch, init));
-                bytes.map_or_else(not_found, |bytes| Found::There(Payload::init(bytes.clone())))
+                return match bytes {
+                    Some(bytes) => Found::There(Source::Init(bytes.clone())),
+                    None => Found::No(Problem::not_found("file")),
+                };
             }
-            File::Segment(epoch, msn) => match segment(snapshot, kind, epoch, msn) {
-                Media::Ready(segment) => Found::There(Payload::media(segment.chunks().cloned().collect())),
-                Media::Wait => Found::NotYet,
-                Media::NotFound => not_found(),
-            },
-            File::Part(id) => match part(snapshot, kind, id) {
-                Media::Ready(part) => Found::There(Payload::media(part.chunks().to_vec())),
-                Media::Wait => Found::NotYet,
-                Media::NotFound => not_found(),
-            },
+            File::Segment(epoch, msn) => segment(snapshot, kind, epoch, msn),
+            File::Part(id) => part(snapshot, kind, id),
+            File::Picture(epoch, msn, index) => picture(snapshot, epoch, msn, index),
+        };
+        match content {
+            Media::Ready(content) => Found::There(Source::Media(content)),
+            Media::Wait => Found::NotYet,
+            Media::NotFound => Found::No(Problem::not_found("file")),
         }
     }
 }
@@ -304,6 +378,9 @@ mod tests {
             ("init-3.mp4", Some(File::Init(epoch, 3))),
             ("12.m4s", Some(File::Segment(epoch, 12))),
             ("12.0.m4s", Some(File::Part(PartId { epoch, msn: 12, part: 0 }))),
+            ("12.i1.m4s", Some(File::Picture(epoch, 12, 1))),
+            ("12.i01.m4s", None),
+            ("12.i.m4s", None),
             ("12.007.m4s", None),
             ("+1.m4s", None),
             ("-1.m4s", None),

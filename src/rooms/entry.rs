@@ -25,6 +25,8 @@ pub struct RoomEntry {
 impl RoomEntry {
     pub(super) fn new(key: RoomKey, room: Room, status_changed: Arc<Notify>) -> RoomEntry {
         let output = RoomOutput {
+            room: room.id,
+            name: room.name.clone(),
             live: watch::Sender::new(None),
             status: watch::Sender::new(ShardStatus::default()),
             status_changed,

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use telstar_hls::Snapshot;
-use telstar_units::ParticipantId;
+use telstar_hls::{KeptListing, Snapshot};
+use telstar_store::RoomId;
+use telstar_units::{ParticipantId, RoomName};
 use tokio::sync::{Notify, watch};
 
 pub use meter::TrackStats;
@@ -70,6 +71,10 @@ pub enum ShardWarning {
 /// Where a shard puts what it makes of a room.
 #[derive(Clone, Debug)]
 pub struct RoomOutput {
+    /// The room's number in the store, by which its DVR window is kept.
+    pub room: RoomId,
+    /// Its name, for whoever reads that window back.
+    pub name: RoomName,
     /// The playlists and parts; `None` before the first.
     pub live: watch::Sender<Option<Arc<Snapshot>>>,
     /// The latest status.
@@ -99,6 +104,8 @@ pub struct ShardCounters {
     pub panics: AtomicU64,
     /// Bytes of parts that went early because the memory budget was full.
     pub evicted_bytes: AtomicU64,
+    /// Bytes that left the DVR window early because the disk's share was used up.
+    pub evicted_kept_bytes: AtomicU64,
 }
 
 /// All media threads.
@@ -137,6 +144,12 @@ impl Shards {
         let ring = Arc::new(ViewerRing::new(bytes_max, shard.waker()));
         let watch = Command::Watch { room, ring: Arc::clone(&ring), output: output.clone() };
         shard.command(watch).then_some(ring)
+    }
+
+    /// Lists what an earlier run of the server had kept of a room.
+    pub fn restore(&self, room: RoomKey, output: &RoomOutput, listing: KeptListing) {
+        let restore = Command::Restore { room, output: output.clone(), listing: Box::new(listing) };
+        self.of(room).command(restore);
     }
 
     /// Ends a room's stream: the last parts, ENDLIST. What was listed stays fetchable for as long as players need it.

@@ -4,11 +4,12 @@
 //! and so is what follows a jump of its clock.
 
 mod ingest;
+mod keeping;
 mod status;
 mod viewers;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use telstar_hls::{Budget, Effect, HlsConfig, Numbers, Packager, State, Warning};
 use telstar_media::hub::{
@@ -19,7 +20,9 @@ use telstar_units::{Epoch, LayerId, ParticipantId, TrackId, WallTime};
 
 use super::meter::TrackMeter;
 use super::ring::INGEST_BATCHES_MAX;
+use super::thread::KeptSink;
 use super::{IngestItem, IngestRing, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning};
+use crate::dvr::Dvr;
 use ingest::{Ingest, Track};
 use status::{Dropped, STATUS_INTERVAL};
 use viewers::Viewer;
@@ -42,6 +45,10 @@ pub struct HlsSettings {
     pub budget: Budget,
     /// Where each room's discontinuities begin to be counted in this run of the server.
     pub first_discontinuity_sequence: u64,
+    /// Who keeps segments beyond memory.
+    pub dvr: Option<Arc<Dvr>>,
+    /// How long what an earlier run had kept waits for its encoder before it ends.
+    pub reconnect_window: Duration,
 }
 
 /// Behind which numbers the room's next stream goes on. Copied out of a room that is let go, even a broken one: they are
@@ -65,6 +72,11 @@ pub(super) struct ShardRoom {
     status: ShardStatus,
     next_status: Option<Instant>,
     items: Vec<Item>,
+    /// Tells the shard what the disk has kept.
+    sink: KeptSink,
+    /// Until when what an earlier run had kept waits for its encoder.
+    restored_until: Option<Instant>,
+    evicted_kept_seen: u64,
 }
 
 impl ShardRoom {
@@ -73,6 +85,7 @@ impl ShardRoom {
         output: RoomOutput,
         counters: Arc<ShardCounters>,
         numbers: RoomNumbers,
+        sink: KeptSink,
     ) -> ShardRoom {
         ShardRoom {
             settings,
@@ -87,6 +100,9 @@ impl ShardRoom {
             status: ShardStatus::default(),
             next_status: None,
             items: Vec::new(),
+            sink,
+            restored_until: None,
+            evicted_kept_seen: 0,
         }
     }
 
@@ -102,6 +118,7 @@ impl ShardRoom {
     /// A new connection takes the room over, in an epoch of its own.
     pub(super) fn attach(&mut self, now: Instant, participant: ParticipantId, ring: Arc<IngestRing>) {
         self.detach(now);
+        self.restored_until = None;
         self.ingest = Some(Ingest::new(now, ring));
         self.status = ShardStatus { participant: Some(participant), ..ShardStatus::default() };
         self.start_epoch(now, Vec::new());
@@ -113,16 +130,27 @@ impl ShardRoom {
         let wall = wall_now();
         let epoch = Epoch::next(self.numbers.last_epoch, wall.unix_secs());
         self.numbers.last_epoch = Some(epoch);
-        let settings = &self.settings;
-        let next = self.numbers.next;
-        let make = || {
-            let (msn, sequence) = next.map_or((0, 0), |next| (next.msn, next.discontinuity_sequence));
-            let msn = msn.max(wall.unix_secs());
-            let sequence = sequence.max(settings.first_discontinuity_sequence);
-            Packager::new(settings.packager.clone(), settings.budget.clone(), msn, sequence)
-        };
-        self.packager.get_or_insert_with(make).start_epoch(now, epoch, wall, tracks);
+        let packager = self.packager.take();
+        let made = packager.is_none();
+        let mut packager = packager.unwrap_or_else(|| self.make_packager(wall));
+        if made && let Some(dvr) = &self.settings.dvr {
+            dvr.begin(self.output.room, self.output.name.clone());
+        }
+        packager.start_epoch(now, epoch, wall, tracks);
+        self.packager = Some(packager);
         self.apply_packager(now);
+    }
+
+    fn make_packager(&self, wall: WallTime) -> Packager {
+        let settings = &self.settings;
+        let (msn, sequence) = self.numbers.next.map_or((0, 0), |next| (next.msn, next.discontinuity_sequence));
+        let msn = msn.max(wall.unix_secs());
+        let sequence = sequence.max(settings.first_discontinuity_sequence);
+        let packager = Packager::new(settings.packager.clone(), settings.budget.clone(), msn, sequence);
+        match &settings.dvr {
+            Some(dvr) => packager.with_disk(dvr.budget().clone()),
+            None => packager,
+        }
     }
 
     /// Takes what came in, up to `batches_max` batches. True: more is waiting.
@@ -130,6 +158,9 @@ impl ShardRoom {
         let more = self.take_batches(now, batches_max);
         if self.ingest.as_ref().is_some_and(|ingest| ingest.ring.is_over()) {
             self.detach(now);
+        }
+        if self.restored_until.is_some_and(|until| until <= now) {
+            self.finish(now);
         }
         if let Some(packager) = &mut self.packager {
             packager.handle_timeout(now);
@@ -155,7 +186,7 @@ impl ShardRoom {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let packager = self.packager.as_ref().and_then(Packager::poll_timeout);
-        [packager, self.next_status].into_iter().flatten().min()
+        [packager, self.next_status, self.restored_until].into_iter().flatten().min()
     }
 
     /// The listing ends and the connection stays: what it brings is a stream of its own.
@@ -172,14 +203,19 @@ impl ShardRoom {
     pub(super) fn finish(&mut self, now: Instant) {
         self.detach(now);
         self.end_for_viewers();
+        self.restored_until = None;
         if let Some(packager) = &mut self.packager {
             packager.finish(now);
         }
         self.apply_packager(now);
+        if let Some(dvr) = &self.settings.dvr {
+            dvr.ended(self.output.room);
+        }
     }
 
     /// Lets go of everything, without a word to the players: the room does not exist any more.
     pub(super) fn release(self) {
+        self.let_go_of_disk();
         if let Some(ingest) = &self.ingest {
             ingest.ring.detach();
         }
@@ -345,7 +381,9 @@ impl ShardRoom {
                     let playable = self.ingest.is_some() && snapshot.state == State::Live;
                     changed |= playable != self.status.playable;
                     self.status.playable = playable;
+                    let before = self.numbers.next;
                     self.numbers.next = self.packager.as_ref().map(Packager::next_numbers);
+                    self.note_next(before);
                     self.output.live.send_replace(Some(snapshot));
                 }
                 Effect::Warning(warning) => self.handle_warning(now, warning),
@@ -354,6 +392,10 @@ impl ShardRoom {
                         ingest.keyframe_interval_secs = None;
                     }
                 }
+                Effect::KeepInit(init) => self.keep_init(init),
+                Effect::Keep { kind, segment, listed_from } => self.keep(kind, segment, listed_from),
+                Effect::Discard { kind, below } => self.discard(kind, below),
+                Effect::ListingOver => self.listing_over(),
             }
         }
         self.count_drops();

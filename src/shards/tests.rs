@@ -22,14 +22,20 @@ const AUDIO: TrackId = TrackId(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn shards() -> Shards {
-    let settings =
-        HlsSettings { packager: HlsConfig::default(), budget: Budget::new(64 << 20), first_discontinuity_sequence: 32 };
+    let settings = HlsSettings {
+        packager: HlsConfig::default(),
+        budget: Budget::new(64 << 20),
+        first_discontinuity_sequence: 32,
+        dvr: None,
+        reconnect_window: Duration::ZERO,
+    };
     Shards::start(2, settings).expect("threads can be made")
 }
 
 pub(super) fn output() -> RoomOutput {
     let (live, status) = (watch::Sender::new(None), watch::Sender::new(ShardStatus::default()));
-    RoomOutput { live, status, status_changed: Arc::new(Notify::new()) }
+    let name = RoomName::parse("demo").expect("a room name");
+    RoomOutput { room: RoomId(1), name, live, status, status_changed: Arc::new(Notify::new()) }
 }
 
 pub(super) fn track(id: TrackId, codec: Codec, hz: u32, keyframes: KeyframeMode) -> TrackInfo {

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
+use telstar_hls::{KeptListing, SegmentId};
 use telstar_units::ParticipantId;
 
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
@@ -27,11 +28,52 @@ const WAKE: Token = Token(0);
 /// What a shard is told to do.
 #[derive(Debug)]
 pub(super) enum Command {
-    Attach { room: RoomKey, participant: ParticipantId, ring: Arc<IngestRing>, output: RoomOutput },
-    Watch { room: RoomKey, ring: Arc<ViewerRing>, output: RoomOutput },
-    Restart { room: RoomKey },
-    Finish { room: RoomKey },
-    Forget { room: RoomKey },
+    Attach {
+        room: RoomKey,
+        participant: ParticipantId,
+        ring: Arc<IngestRing>,
+        output: RoomOutput,
+    },
+    Watch {
+        room: RoomKey,
+        ring: Arc<ViewerRing>,
+        output: RoomOutput,
+    },
+    Restore {
+        room: RoomKey,
+        output: RoomOutput,
+        listing: Box<KeptListing>,
+    },
+    Restart {
+        room: RoomKey,
+    },
+    Finish {
+        room: RoomKey,
+    },
+    Forget {
+        room: RoomKey,
+    },
+    /// A segment was kept, or will not be.
+    Kept {
+        room: RoomKey,
+        id: SegmentId,
+        is_kept: bool,
+    },
+}
+
+/// The way back to a shard for whoever keeps a room's segments.
+#[derive(Clone, Debug)]
+pub(super) struct KeptSink {
+    commands: Arc<Commands>,
+    waker: Arc<ShardWaker>,
+    room: RoomKey,
+}
+
+impl KeptSink {
+    pub(super) fn tell(&self, id: SegmentId, is_kept: bool) {
+        self.commands.push(Command::Kept { room: self.room, id, is_kept });
+        self.waker.wake();
+    }
 }
 
 /// Wakes a shard; several calls before it runs cost one system call.
@@ -65,8 +107,8 @@ impl ShardWaker {
 struct Commands(Mutex<VecDeque<Command>>);
 
 impl Commands {
-    /// False: too many wait. Only who comes is refused: the others end what an attach began and must not be lost, and as
-    /// there are at most three for each attach they are bounded by it.
+    /// False: too many wait. Only who comes is refused. The others must not be lost, and are bounded: at most three end
+    /// what an attach began, one lists each room at the start, and one answers each segment that was handed to the disk.
     fn push(&self, command: Command) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = waiting.len() < COMMANDS_MAX || !matches!(command, Command::Attach { .. } | Command::Watch { .. });
@@ -197,6 +239,8 @@ impl Shard {
                     self.attach(now, room, participant, ring, output)
                 }
                 Command::Watch { room, ring, output } => self.watch(room, ring, output),
+                Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
+                Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
                 Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
                 Command::Finish { room } => self.in_cell(room, |room| room.finish(now)),
                 Command::Forget { room } => {
@@ -237,9 +281,16 @@ impl Shard {
         }
     }
 
+    fn restore(&mut self, now: Instant, key: RoomKey, output: RoomOutput, listing: KeptListing) {
+        self.make_room(key, output);
+        self.in_cell(key, |room| room.restore(now, listing));
+    }
+
     fn make_room(&mut self, key: RoomKey, output: RoomOutput) {
-        let numbers = self.numbers.remove(&key).unwrap_or_default();
-        let make = || ShardRoom::new(self.settings.clone(), output, Arc::clone(&self.counters), numbers);
+        let numbers = self.numbers.remove(&key);
+        let sink = KeptSink { commands: Arc::clone(&self.commands), waker: Arc::clone(&self.waker), room: key };
+        let (settings, counters) = (self.settings.clone(), Arc::clone(&self.counters));
+        let make = || ShardRoom::new(settings, output, counters, numbers.unwrap_or_default(), sink);
         self.rooms.entry(key).or_insert_with(make);
     }
 
@@ -287,6 +338,7 @@ impl Shard {
             // It would hold a share of the memory budget and a place in every turn.
             if let Some(room) = self.rooms.remove(&key) {
                 self.numbers.insert(key, room.numbers());
+                room.let_go_of_disk();
             }
         }
         busy

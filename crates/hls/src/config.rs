@@ -14,7 +14,21 @@ pub struct HlsConfig {
     /// How long the first playlist waits for a whole group of pictures before it settles for what it has seen.
     pub first_playlist_wait: Duration,
     /// Target durations that stay listed. RFC 8216bis §6.2.2 asks for at least three; one more absorbs a slow reload.
+    /// With a disk it is what stays in memory.
     pub window_target_durations: u32,
+    /// What stays listed when somebody keeps segments, see [`crate::Packager::with_disk`].
+    pub dvr_window: DvrWindow,
+}
+
+/// What stays listed behind the live edge, if there is a disk to keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DvrWindow {
+    /// Nothing: memory is all there is.
+    Off,
+    /// So much media from the end.
+    Last(Duration),
+    /// All of it, as EXT-X-PLAYLIST-TYPE:EVENT (RFC 8216bis §4.4.3.5).
+    Event,
 }
 
 impl Default for HlsConfig {
@@ -24,6 +38,7 @@ impl Default for HlsConfig {
             segment_min: Duration::from_secs(2),
             first_playlist_wait: Duration::from_secs(10),
             window_target_durations: 4,
+            dvr_window: DvrWindow::Off,
         }
     }
 }
@@ -49,6 +64,22 @@ pub(crate) const PART_HOLD_BACK_TARGETS: u64 = 3;
 
 /// Target durations that a player without parts stays behind the end. RFC 8216bis §4.4.3.8.
 pub(crate) const HOLD_BACK_TARGET_DURATIONS: u64 = 3;
+
+/// CAN-SKIP-UNTIL in target durations. RFC 8216bis §4.4.3.8 asks for at least six.
+pub(crate) const SKIP_TARGET_DURATIONS: u64 = 6;
+
+/// Delta updates are offered for windows of at least so many target durations, twice the skip boundary: below that they
+/// would leave out less than half of a playlist that is short already.
+pub(crate) const SKIP_WINDOW_TARGET_DURATIONS: u64 = 2 * SKIP_TARGET_DURATIONS;
+
+/// The least time that a picture of the I-frame playlist is shown, unless its segment is shorter. One a second is dense
+/// enough for Apple's authoring specification; a tenth less takes an encoder's millisecond clock into account, and more
+/// pictures only cost requests of a player that runs through them.
+pub(crate) const ENTRY_SPACING_MIN: Duration = Duration::from_millis(900);
+
+/// Entries of the I-frame playlist begin at so many times the first media sequence number. There are at most 1.2 of them
+/// a second, so that what a restart begins with, the Unix time again, is beyond all that were used.
+pub(crate) const FIRST_ENTRY_PER_MSN: u64 = 2;
 
 /// The least target duration in seconds, whatever the group of pictures.
 pub(crate) const TARGET_DURATION_SECS_MIN: u64 = 2;
@@ -104,6 +135,10 @@ pub(crate) const CONTINUE_FRAMES_MIN: usize = 9;
 
 /// A continued playlist waits no longer than this for a track that was announced.
 pub(crate) const CONTINUE_WAIT: Duration = Duration::from_secs(2);
+
+/// How much longer than a target duration a continued playlist waits for the first keyframe of a picture that was
+/// announced. Beyond it sound goes on alone, and the pictures that were listed are lost. A guess.
+pub(crate) const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
 
 /// After ENDLIST everything stays fetchable for this many target durations, then the room is empty again.
 pub(crate) const ENDED_TARGET_DURATIONS: u32 = 10;

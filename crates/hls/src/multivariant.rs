@@ -9,7 +9,7 @@ use m3u8_rs::{
 use telstar_media::codec::{Colour, VideoRange};
 use telstar_media::{CodecConfig, MediaKind};
 
-use crate::playlist::rendition_name;
+use crate::playlist::{PICTURES_PLAYLIST, rendition_name};
 use crate::rendered::Rendered;
 
 const AUDIO_GROUP: &str = "audio";
@@ -24,19 +24,26 @@ pub(crate) struct Variant {
     pub frame_rate: Option<f64>,
     pub bandwidth_bps: u64,
     pub average_bandwidth_bps: u64,
+    /// Peak and average bandwidth of the I-frame playlist, once there is one.
+    pub pictures: Option<(u64, u64)>,
     pub independent: bool,
 }
 
 /// A codec as the playlist names it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct CodecFacts {
-    rfc6381: Option<String>,
-    size: Option<(u32, u32)>,
-    channels: Option<u8>,
-    range: Option<VideoRange>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecFacts {
+    /// Its entry in CODECS.
+    pub rfc6381: Option<String>,
+    /// Width and height.
+    pub size: Option<(u32, u32)>,
+    /// CHANNELS.
+    pub channels: Option<u8>,
+    /// VIDEO-RANGE, where the bytes say one.
+    pub range: Option<VideoRange>,
 }
 
 impl CodecFacts {
+    /// Of a codec's configuration.
     pub fn of(config: &CodecConfig) -> CodecFacts {
         CodecFacts {
             rfc6381: config.rfc6381(),
@@ -57,11 +64,7 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         bandwidth: variant.bandwidth_bps,
         average_bandwidth: Some(variant.average_bandwidth_bps),
         codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
-        resolution: variant
-            .video
-            .as_ref()
-            .and_then(|video| video.size)
-            .map(|(width, height)| Resolution { width: width.into(), height: height.into() }),
+        resolution: variant.video.as_ref().and_then(resolution),
         frame_rate: variant.frame_rate,
         audio: separate_audio.map(|_| AUDIO_GROUP.into()),
         closed_captions: variant.video.is_some().then_some(ClosedCaptionGroupId::None),
@@ -80,9 +83,18 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         channels: audio.channels.map(|channels| channels.to_string()),
         ..AlternativeMedia::default()
     });
+    let pictures = variant.video.as_ref().zip(variant.pictures).map(|(video, (peak_bps, average_bps))| VariantStream {
+        is_i_frame: true,
+        uri: format!("{}/{PICTURES_PLAYLIST}", rendition_name(MediaKind::Video)),
+        bandwidth: peak_bps,
+        average_bandwidth: Some(average_bps),
+        codecs: video.rfc6381.clone(),
+        resolution: resolution(video),
+        ..VariantStream::default()
+    });
     let playlist = MasterPlaylist {
         version: Some(VERSION),
-        variants: vec![stream],
+        variants: std::iter::once(stream).chain(pictures).collect(),
         independent_segments: variant.independent,
         alternatives: alternatives.into_iter().collect(),
         ..MasterPlaylist::default()
@@ -98,6 +110,10 @@ fn video_range(variant: &Variant) -> Option<HashMap<String, QuotedOrUnquoted>> {
     Some(HashMap::from([("VIDEO-RANGE".into(), QuotedOrUnquoted::Unquoted(range.name().into()))]))
 }
 
+fn resolution(video: &CodecFacts) -> Option<Resolution> {
+    video.size.map(|(width, height)| Resolution { width: width.into(), height: height.into() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +125,9 @@ mod tests {
     fn check(video: Option<CodecFacts>, audio: Option<CodecFacts>, expect: &str) {
         let frame_rate = video.is_some().then_some(29.97);
         let (bandwidth_bps, average_bandwidth_bps) = (2_500_000, 2_000_000);
-        let variant = Variant { video, audio, frame_rate, bandwidth_bps, average_bandwidth_bps, independent: true };
+        let pictures = video.is_some().then_some((400_000, 300_000));
+        let variant =
+            Variant { video, audio, frame_rate, bandwidth_bps, average_bandwidth_bps, pictures, independent: true };
         assert_eq!(render(&variant).text(), expect);
     }
 
@@ -145,14 +163,18 @@ mod tests {
              #EXT-X-MEDIA:TYPE=AUDIO,URI=\"audio/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"und\",NAME=\"Audio\",\
              DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
              #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"avc1.64001f,mp4a.40.2\",\
-             RESOLUTION=1280x720,FRAME-RATE=29.97,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n",
+             RESOLUTION=1280x720,FRAME-RATE=29.97,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n\
+             #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,AVERAGE-BANDWIDTH=300000,CODECS=\"avc1.64001f\",\
+             RESOLUTION=1280x720,URI=\"video/iframes.m3u8\"\n",
         );
         check(
             video(),
             None,
             "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
              #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"avc1.64001f\",\
-             RESOLUTION=1280x720,FRAME-RATE=29.97,CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n",
+             RESOLUTION=1280x720,FRAME-RATE=29.97,CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n\
+             #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,AVERAGE-BANDWIDTH=300000,CODECS=\"avc1.64001f\",\
+             RESOLUTION=1280x720,URI=\"video/iframes.m3u8\"\n",
         );
         check(
             None,

@@ -2,23 +2,25 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use telstar_media::{Codec, Frame, MediaKind, TrackInfo};
 use telstar_units::{Epoch, TrackId, WallTime};
 
 use crate::audio::AudioLane;
 use crate::budget::{Budget, Share};
-use crate::config::{ENDED_TARGET_DURATIONS, HlsConfig};
+use crate::config::HlsConfig;
 use crate::lane::WallClock;
 use crate::multivariant::Variant;
 use crate::prelude::Prelude;
 use crate::rendered::Rendered;
 use crate::rendition::{Place, Rendition};
+use crate::segment::Segment;
 use crate::snapshot::{Snapshot, State};
 use crate::video::VideoLane;
 
 mod change;
+mod dvr;
 mod ends;
 mod picture;
 mod publish;
@@ -27,6 +29,8 @@ mod stretch;
 mod tracks;
 
 use self::change::SoundChange;
+use self::dvr::Disk;
+pub use self::dvr::{KeptInit, KeptListing};
 use self::sound::{Held, SoundWatch};
 
 /// What the shell has to do. Every call that takes `now` is followed by taking effects until there is none.
@@ -38,6 +42,27 @@ pub enum Effect {
     Warning(Warning),
     /// Keyframes come often enough again.
     KeyframeIntervalMended,
+    /// Keep this init segment: segments that need it follow.
+    KeepInit(KeptInit),
+    /// Keep the bytes of this finished segment (of a gap: that there is one), and say so with
+    /// [`Packager::handle_kept`]; also when they will not be kept.
+    Keep {
+        /// Whose.
+        kind: MediaKind,
+        /// It.
+        segment: Arc<Segment>,
+        /// The number of the first one that is listed now.
+        listed_from: u64,
+    },
+    /// What was kept of this rendition below a number is not needed any more.
+    Discard {
+        /// Whose.
+        kind: MediaKind,
+        /// Media sequence number.
+        below: u64,
+    },
+    /// The listing is over: what was kept until here is for those who play it, not to be listed again.
+    ListingOver,
 }
 
 /// Something about the source that its owner should know.
@@ -82,8 +107,10 @@ pub struct Counters {
     pub frames_dropped: u64,
     /// Bytes dropped early because of the budget.
     pub evicted_bytes: u64,
-    /// Parts made.
-    pub parts: u64,
+    /// Segments that left the DVR window early because they were not kept.
+    pub lost_segments: u64,
+    /// Bytes that left the DVR window early because the disk's share was used up.
+    pub evicted_kept_bytes: u64,
 }
 
 /// Packages one room's main picture.
@@ -126,6 +153,12 @@ pub struct Packager {
     video_stalled: bool,
     video: Option<VideoLane>,
     audio: Option<AudioLane>,
+    /// Renditions of an earlier run that no source has taken up yet.
+    parked: Vec<Rendition>,
+    /// Who keeps segments beyond memory.
+    disk: Option<Disk>,
+    /// Nothing that was listed has left the list.
+    is_event: bool,
     frame_rate: Option<f64>,
     variant: Option<(Variant, Arc<Rendered>)>,
     warned_interval_secs: Option<f64>,
@@ -175,6 +208,7 @@ impl Packager {
                 msn: first_msn,
                 discontinuity_sequence: first_discontinuity_sequence,
                 discontinuity: false,
+                entry: dvr::first_entry(first_msn),
             },
             continues: false,
             target_duration_secs: None,
@@ -186,6 +220,9 @@ impl Packager {
             video_stalled: false,
             video: None,
             audio: None,
+            parked: Vec::new(),
+            disk: None,
+            is_event: false,
             frame_rate: None,
             variant: None,
             warned_interval_secs: None,
@@ -264,8 +301,7 @@ impl Packager {
         self.epoch = None;
         if self.continues {
             self.set_state(State::Ended);
-            let target = Duration::from_secs(self.target_duration_secs.unwrap_or(0));
-            self.forget_at = Some(now + target * ENDED_TARGET_DURATIONS);
+            self.forget_at = Some(now + self.retention());
         } else {
             self.set_state(State::Offline);
         }
@@ -284,7 +320,10 @@ impl Packager {
         if self.forget_at.is_some_and(|at| at <= now) {
             self.forget_at = None;
             self.forget_listing(now);
+            let kinds: Vec<MediaKind> = self.renditions().map(|rendition| rendition.kind).collect();
             (self.video, self.audio) = (None, None);
+            self.parked.clear();
+            self.discard_missing(&kinds);
             self.set_state(State::Offline);
         }
         self.expire(now);
@@ -293,7 +332,7 @@ impl Packager {
 
     /// When [`Packager::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiries = self.renditions().filter_map(Rendition::next_expiry);
+        let expiries = self.renditions().filter_map(|rendition| rendition.shelf.next_expiry());
         self.held_due().into_iter().chain(self.sound_due()).chain(self.forget_at).chain(expiries).min()
     }
 
@@ -304,7 +343,8 @@ impl Packager {
 
     /// Nothing is going on and nothing is held: a packager that begins behind [`Packager::next_numbers`] does as well.
     pub fn is_idle(&self) -> bool {
-        let holds_nothing = self.renditions().all(|rendition| rendition.bytes_held() == 0);
+        let is_empty = |rendition: &Rendition| rendition.shelf.bytes_held() + rendition.shelf.bytes_kept() == 0;
+        let holds_nothing = self.renditions().all(is_empty);
         self.state == State::Offline && self.epoch.is_none() && self.forget_at.is_none() && holds_nothing
     }
 
@@ -323,12 +363,12 @@ impl Packager {
 
     fn renditions(&self) -> impl Iterator<Item = &Rendition> {
         let video = self.video.as_ref().map(|lane| &lane.rendition);
-        video.into_iter().chain(self.audio.as_ref().map(|lane| &lane.rendition))
+        video.into_iter().chain(self.audio.as_ref().map(|lane| &lane.rendition)).chain(&self.parked)
     }
 
     fn renditions_mut(&mut self) -> impl Iterator<Item = &mut Rendition> {
         let video = self.video.as_mut().map(|lane| &mut lane.rendition);
-        video.into_iter().chain(self.audio.as_mut().map(|lane| &mut lane.rendition))
+        video.into_iter().chain(self.audio.as_mut().map(|lane| &mut lane.rendition)).chain(&mut self.parked)
     }
 
     fn is_running(&self) -> bool {
@@ -346,7 +386,10 @@ impl Packager {
 
     /// The listing is over: the next one has its own target duration.
     fn forget_listing(&mut self, now: Instant) {
-        self.renditions_mut().for_each(|rendition| rendition.unlist_all(now));
+        self.renditions_mut().for_each(|rendition| rendition.shelf.unlist_all(now));
+        if self.continues && self.disk.is_some() {
+            self.effects.push_back(Effect::ListingOver);
+        }
         if self.continues {
             self.next.discontinuity_sequence += 1;
         }

@@ -1,33 +1,29 @@
 //! The live media playlist, RFC 8216bis §4.4.3 to §4.4.5, written by hand because no library models parts.
 //!
-//! A rendition's segments go in, text comes out. It decides what is listed as parts, nothing else.
+//! A listing goes in, text comes out. It decides what is listed as parts, nothing else.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use telstar_media::MediaKind;
 
 use crate::config::{HOLD_BACK_TARGET_DURATIONS, PART_HOLD_BACK_TARGETS};
+use crate::listing::{Facts, Listing};
 use crate::rendered::Rendered;
 use crate::segment::Segment;
 
 /// EXT-X-MAP outside of I-frame playlists needs version 6; parts and gaps need none (RFC 8216bis §8).
-const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 6;
+/// EXT-X-SKIP needs version 9 (RFC 8216bis §8), and 10 only where it stands for date ranges, of which there are none.
+pub(crate) const VERSION_WITH_SKIP: u32 = 9;
+/// The file name of the I-frame playlist.
+pub(crate) const PICTURES_PLAYLIST: &str = "iframes.m3u8";
 
-/// What stands in the header and the footer.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    pub target_duration_secs: u64,
-    pub part_target_ms: u64,
-    /// The largest part target of all renditions, which sets the hold-back of all (RFC 8216bis §4.4.3.8).
-    pub part_target_max_ms: u64,
-    pub parts_from_msn: u64,
-    /// Where the next part will be found, while one is expected.
-    pub hint: Option<PartId>,
-    /// The other rendition and its last part.
-    pub report: Option<(MediaKind, PartId)>,
-    pub ended: bool,
+macro_rules! line {
+    ($text:expr, $($argument:tt)*) => {
+        writeln!($text, $($argument)*).expect("writing to a string does not fail")
+    };
 }
+pub(crate) use line;
 
 /// Names a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,49 +44,67 @@ pub fn rendition_name(kind: MediaKind) -> &'static str {
     }
 }
 
-/// Writes the playlist of `finished` segments and the `open` one.
-pub(crate) fn render<'a>(
-    finished: impl Iterator<Item = &'a Arc<Segment>> + Clone,
-    open: Option<&'a Segment>,
-    facts: &Facts,
-) -> Rendered {
+/// Writes the playlist, without its first `skip` segments and their tags. What EXT-X-MAP said of them goes on to apply: a
+/// client that takes a delta update has read it.
+pub(crate) fn render(listing: &Listing, skip: usize) -> Rendered {
+    let facts = &listing.facts;
     let mut text = String::with_capacity(4_096);
-    let segments = || finished.clone().map(Arc::as_ref).chain(open);
-    write_header(&mut text, segments(), facts);
-    let mut init = None;
-    for segment in segments() {
+    write_top(&mut text, listing, skip > 0);
+    let part_hold_back = secs(facts.part_target_max_ms * PART_HOLD_BACK_TARGETS);
+    write_server_control(&mut text, listing, &format!(",PART-HOLD-BACK={part_hold_back}"));
+    line!(text, "#EXT-X-PART-INF:PART-TARGET={}", secs(facts.part_target_ms));
+    let first = listing.segments().next();
+    line!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn));
+    write_state(&mut text, listing);
+    if skip > 0 {
+        line!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skip}");
+    }
+    let mut init = init_before(listing, skip);
+    for segment in listing.segments().skip(skip) {
         write_segment(
             &mut text,
             segment,
-            init != Some((segment.epoch, segment.init)),
+            init.replace((segment.epoch, segment.init)) != Some((segment.epoch, segment.init)),
             (segment.msn >= facts.parts_from_msn).then_some(facts.part_target_ms),
         );
-        init = Some((segment.epoch, segment.init));
     }
     write_footer(&mut text, facts);
     Rendered::new(text)
 }
 
-macro_rules! line {
-    ($text:expr, $($argument:tt)*) => {
-        writeln!($text, $($argument)*).expect("writing to a string does not fail")
-    };
+/// The init segment that applies where `skip` segments are left out.
+pub(crate) fn init_before(listing: &Listing, skip: usize) -> Option<(telstar_units::Epoch, u32)> {
+    let last = listing.finished().get(skip.checked_sub(1)?)?;
+    Some((last.epoch, last.init))
 }
 
-fn write_header<'a>(text: &mut String, mut segments: impl Iterator<Item = &'a Segment> + Clone, facts: &Facts) {
-    let hold_back = facts.target_duration_secs * HOLD_BACK_TARGET_DURATIONS;
-    let part_hold_back = secs(facts.part_target_max_ms * PART_HOLD_BACK_TARGETS);
-    let first = segments.clone().next();
+/// What every playlist of the listing begins with.
+pub(crate) fn write_top(text: &mut String, listing: &Listing, skips: bool) {
     line!(text, "#EXTM3U");
-    line!(text, "#EXT-X-VERSION:{VERSION}");
-    line!(text, "#EXT-X-TARGETDURATION:{}", facts.target_duration_secs);
-    line!(text, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_hold_back},HOLD-BACK={hold_back}.0");
-    line!(text, "#EXT-X-PART-INF:PART-TARGET={}", secs(facts.part_target_ms));
-    line!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn));
+    line!(text, "#EXT-X-VERSION:{}", if skips { VERSION_WITH_SKIP } else { VERSION });
+    line!(text, "#EXT-X-TARGETDURATION:{}", listing.facts.target_duration_secs);
+    if listing.facts.is_event {
+        line!(text, "#EXT-X-PLAYLIST-TYPE:EVENT");
+    }
+}
+
+/// `parts` is what only a playlist with parts says.
+pub(crate) fn write_server_control(text: &mut String, listing: &Listing, parts: &str) {
+    let hold_back = listing.facts.target_duration_secs * HOLD_BACK_TARGET_DURATIONS;
+    let skip = match listing.facts.skips {
+        true => format!(",CAN-SKIP-UNTIL={}.0", listing.skip_until_secs()),
+        false => String::new(),
+    };
+    line!(text, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES{parts},HOLD-BACK={hold_back}.0{skip}");
+}
+
+/// What stands between EXT-X-MEDIA-SEQUENCE and the segments.
+pub(crate) fn write_state(text: &mut String, listing: &Listing) {
     // RFC 8216bis §6.2.2: it grows when the tag leaves the playlist, not while the tag is the first thing listed.
+    let first = listing.segments().next();
     let before = first.map_or(0, |segment| segment.discontinuity_sequence - u64::from(segment.discontinuity));
     line!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{before}");
-    if segments.all(|segment| segment.starts_independent) {
+    if listing.facts.all_independent {
         line!(text, "#EXT-X-INDEPENDENT-SEGMENTS");
     }
 }

@@ -4,13 +4,15 @@
 //! for a whole segment, or as long as the configuration allows. A continued playlist has its target duration already and
 //! waits for a frame rate only.
 
+use std::time::Duration;
+
 use telstar_media::{Frame, MediaKind};
 use telstar_units::Timescale;
 
 use crate::cadence::Interval;
 use crate::config::{
-    CONTINUE_FRAMES_MIN, CONTINUE_WAIT, HlsConfig, PRELUDE_BYTES_MAX, PRELUDE_FRAMES_MAX, SEGMENT_TOLERANCE,
-    TARGET_DURATION_SECS_MIN,
+    CONTINUE_FRAMES_MIN, CONTINUE_WAIT, HlsConfig, KEYFRAME_GRACE, PRELUDE_BYTES_MAX, PRELUDE_FRAMES_MAX,
+    SEGMENT_TOLERANCE, TARGET_DURATION_SECS_MIN,
 };
 use crate::lane::Moment;
 
@@ -47,6 +49,8 @@ pub(crate) struct Goal {
     pub first: bool,
     pub has_video: bool,
     pub has_audio: bool,
+    /// The longest that a continued playlist's groups of pictures last: its target duration.
+    pub gop_max: Duration,
 }
 
 impl Prelude {
@@ -126,7 +130,8 @@ impl Prelude {
             true => config.first_playlist_wait + SEGMENT_TOLERANCE,
             false => CONTINUE_WAIT.min(config.first_playlist_wait),
         };
-        let waited = |span: &Span| span.end.secs_since(span.first) >= longest.as_secs_f64();
+        let reached = |span: &Span, longest: Duration| span.end.secs_since(span.first) >= longest.as_secs_f64();
+        let waited = |span: &Span| reached(span, longest);
         let audio_is_there = self.audio.is_some();
         match (&self.video, &self.audio) {
             (Some(video), _) => {
@@ -138,7 +143,8 @@ impl Prelude {
                 };
                 enough || waited(&video.span)
             }
-            (None, Some(audio)) if goal.has_video => waited(audio),
+            // A source that goes on in the middle of a group of pictures has nothing to show before the next keyframe.
+            (None, Some(audio)) if goal.has_video => reached(audio, longest.max(goal.gop_max + KEYFRAME_GRACE)),
             (None, Some(audio)) => !goal.first || audio.end.secs_since(audio.first) >= config.segment_min.as_secs_f64(),
             (None, None) => false,
         }

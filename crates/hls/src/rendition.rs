@@ -3,16 +3,19 @@
 //! Samples go in with decode times of one track; numbered segments come out. It knows nothing of keyframes, of the other
 //! rendition or of why a segment ends: the lanes decide that.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::MediaKind;
 use telstar_units::{Epoch, Timescale, WallTime};
 
 use crate::budget::Budget;
-use crate::segment::{OpenPart, Sample, Segment};
+use crate::config::ENTRY_SPACING_MIN;
+use crate::lane::ticks;
+use crate::multivariant::CodecFacts;
+use crate::segment::{KeyPicture, OpenPart, Sample, Segment};
+use crate::shelf::{Shelf, Window};
 
 /// An init segment under its number.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct Init {
     pub number: u32,
     /// `ftyp` and `moov`.
     pub bytes: Bytes,
+    /// What the multivariant playlist says of it.
+    pub facts: CodecFacts,
 }
 
 /// Where a rendition begins or goes on: both renditions are given the same.
@@ -32,6 +37,8 @@ pub(crate) struct Place {
     pub msn: u64,
     pub discontinuity_sequence: u64,
     pub discontinuity: bool,
+    /// The number of the next entry in the I-frame playlist.
+    pub entry: u64,
 }
 
 #[derive(Debug)]
@@ -47,14 +54,12 @@ pub(crate) struct Rendition {
     place: Place,
     part: OpenPart,
     open: Option<OpenSegment>,
-    /// Finished segments, oldest first; the first `expiries.len()` of them are not listed any more.
-    finished: VecDeque<Arc<Segment>>,
-    expiries: VecDeque<Instant>,
-    longest_playlist_secs: f64,
+    /// The init segment that was handed over to be kept last.
+    pub announced_init: Option<(Epoch, u32)>,
+    pub shelf: Shelf,
     inits: Vec<Init>,
-    budget: Budget,
-    bytes_held: u64,
     meter: Meter,
+    picture_meter: Meter,
 }
 
 #[derive(Debug)]
@@ -90,7 +95,7 @@ impl Meter {
 }
 
 impl Rendition {
-    pub fn new(kind: MediaKind, timescale: Timescale, place: Place, budget: Budget) -> Rendition {
+    pub fn new(kind: MediaKind, timescale: Timescale, place: Place, memory: Budget, disk: Option<Budget>) -> Rendition {
         Rendition {
             kind,
             timescale,
@@ -100,21 +105,35 @@ impl Rendition {
             place,
             part: OpenPart::new(kind, timescale),
             open: None,
-            finished: VecDeque::new(),
-            expiries: VecDeque::new(),
-            longest_playlist_secs: 0.0,
+            announced_init: None,
+            shelf: Shelf::new(memory, disk),
             inits: Vec::new(),
-            budget,
-            bytes_held: 0,
             meter: Meter::default(),
+            picture_meter: Meter::default(),
         }
+    }
+
+    /// A segment that an earlier run of the server had kept. It is the next one by its numbers.
+    pub fn restore(&mut self, segment: Segment) {
+        self.place.msn = segment.msn + 1;
+        self.place.epoch = segment.epoch;
+        self.place.discontinuity_sequence = segment.discontinuity_sequence;
+        self.place.entry = segment.first_entry + segment.entries();
+        self.parts_from_msn = self.place.msn;
+        self.measure(&segment);
+        self.shelf.restore(segment);
+    }
+
+    /// See [`Rendition::add_init`].
+    pub fn restore_init(&mut self, init: Init) {
+        self.inits.push(init);
     }
 
     /// Goes on at `place` with a track of its own clock. The segment before must be finished.
     pub fn resume(&mut self, place: Place, timescale: Timescale) {
         assert!(self.open.is_none() && self.part.is_empty(), "a rendition is flushed before it goes on elsewhere");
         assert!(place.msn >= self.place.msn, "media sequence numbers never go back");
-        self.place = place;
+        self.place = Place { entry: self.place.entry, ..place };
         self.timescale = timescale;
         self.part = OpenPart::new(self.kind, timescale);
         self.hint_next_segment = false;
@@ -126,8 +145,8 @@ impl Rendition {
     }
 
     /// From the next segment on, samples need `bytes`.
-    pub fn add_init(&mut self, number: u32, bytes: Bytes) {
-        self.inits.push(Init { epoch: self.place.epoch, number, bytes });
+    pub fn add_init(&mut self, init: Init) {
+        self.inits.push(Init { epoch: self.place.epoch, ..init });
     }
 
     /// From the next segment on, parts last at most so long. Older ones are not listed any more.
@@ -141,13 +160,6 @@ impl Rendition {
     /// The next segment begins behind a discontinuity.
     pub fn discontinuity_next(&mut self) {
         self.place.discontinuity = true;
-    }
-
-    /// Forgets the listed segments, but not their bytes: a finished stream is followed by a new one.
-    pub fn unlist_all(&mut self, now: Instant) {
-        while self.expiries.len() < self.finished.len() {
-            self.unlist_oldest(now);
-        }
     }
 
     pub fn begin_segment(&mut self, start: i64, wall: WallTime, starts_independent: bool) {
@@ -170,6 +182,10 @@ impl Rendition {
             gap,
             parts: Vec::new(),
             duration_secs: None,
+            timescale: self.timescale,
+            first_entry: place.entry,
+            pictures: Vec::new(),
+            kept: None,
         };
         place.msn += 1;
         self.hint_next_segment = false;
@@ -204,6 +220,7 @@ impl Rendition {
                 msn: segment.msn,
                 discontinuity_sequence: segment.discontinuity_sequence - u64::from(segment.discontinuity),
                 discontinuity: segment.discontinuity,
+                entry: self.place.entry,
             },
         }
     }
@@ -220,8 +237,7 @@ impl Rendition {
 
     pub fn close_part(&mut self, end: i64) {
         if let Some(part) = self.part.close(end) {
-            self.budget.charge(part.len());
-            self.bytes_held += part.len();
+            self.shelf.charge(part.len());
             let open = self.open.as_mut().expect("the part's samples were pushed into a segment");
             open.segment.parts.push(Arc::new(part));
         }
@@ -234,8 +250,12 @@ impl Rendition {
             let secs = self.timescale.seconds((end - start).max(0));
             segment.duration_secs = Some(secs);
             segment.gap = segment.parts.is_empty();
-            self.meter.add(segment.len(), secs);
-            self.finished.push_back(Arc::new(segment));
+            if self.kind == MediaKind::Video {
+                segment.find_pictures(end, ticks(ENTRY_SPACING_MIN, self.timescale));
+            }
+            self.place.entry += segment.entries();
+            self.measure(&segment);
+            self.shelf.push(segment);
         }
         self.hint_next_segment = false;
     }
@@ -244,109 +264,82 @@ impl Rendition {
     pub fn push_gap(&mut self, secs: f64, wall: WallTime) {
         let mut segment = self.make_segment(wall, true, true);
         segment.duration_secs = Some(secs);
-        self.finished.push_back(Arc::new(segment));
+        self.place.entry += segment.entries();
+        self.shelf.push(segment);
     }
 
-    pub fn bytes_held(&self) -> u64 {
-        self.bytes_held
+    fn measure(&mut self, segment: &Segment) {
+        self.meter.add(segment.len(), segment.duration_secs.unwrap_or(0.0));
+        for KeyPicture { size, duration, .. } in &segment.pictures {
+            self.picture_meter.add(u64::from(*size), segment.timescale.seconds((*duration).into()));
+        }
     }
 
     pub fn meter(&self) -> Meter {
         self.meter
     }
 
+    /// Of the I-frame playlist.
+    pub fn picture_meter(&self) -> Meter {
+        self.picture_meter
+    }
+
     pub fn inits(&self) -> &[Init] {
         &self.inits
     }
 
-    /// All finished segments that are fetchable, oldest first, and how many of them are not listed.
-    pub fn finished(&self) -> (&VecDeque<Arc<Segment>>, usize) {
-        (&self.finished, self.expiries.len())
+    /// What its newest samples are.
+    pub fn facts(&self) -> Option<&CodecFacts> {
+        self.inits.last().map(|init| &init.facts)
     }
 
-    fn listed_secs(&self) -> f64 {
-        self.finished.iter().skip(self.expiries.len()).filter_map(|segment| segment.duration_secs).sum()
+    /// The segments that are listed, the open one last.
+    pub fn listed(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.shelf.listed().chain(self.open_segment())
     }
 
-    /// Takes segments off the list that leave at least `window_secs` behind them, and parts that are further from the end
-    /// than `part_window_secs` (RFC 8216bis §4.4.4.9).
-    pub fn slide(&mut self, now: Instant, window_secs: f64, part_window_secs: f64) {
+    /// Every listed segment begins with an independent frame.
+    pub fn all_independent(&self) -> bool {
+        self.shelf.all_independent() && self.open_segment().is_none_or(|open| open.starts_independent)
+    }
+
+    /// Takes what has left the window off the list, see [`Shelf::slide`].
+    pub fn slide(&mut self, now: Instant, window: Window) {
         let open = self.open_segment().into_iter().flat_map(|open| &open.parts);
-        let mut after_secs: f64 = open.map(|part| part.duration_secs()).sum();
-        for segment in self.finished.iter().rev() {
-            if after_secs > part_window_secs {
-                self.parts_from_msn = self.parts_from_msn.max(segment.msn + 1);
-                break;
-            }
-            after_secs += segment.duration_secs.unwrap_or(0.0);
+        let open_secs = open.map(|part| part.duration_secs()).sum();
+        if let Some(parts_from) = self.shelf.slide(now, open_secs, window) {
+            self.parts_from_msn = self.parts_from_msn.max(parts_from);
         }
-        let mut listed_secs = self.listed_secs();
-        self.longest_playlist_secs = self.longest_playlist_secs.max(listed_secs);
-        while let Some(oldest) = self.finished.get(self.expiries.len()) {
-            listed_secs -= oldest.duration_secs.unwrap_or(0.0);
-            if listed_secs < window_secs {
-                break;
-            }
-            self.unlist_oldest(now);
-        }
-    }
-
-    /// RFC 8216bis §6.2.2: a segment stays available after its removal for its own duration and that of the longest
-    /// playlist that listed it. That is more than the three target durations that its parts need (§4.4.4.9).
-    fn unlist_oldest(&mut self, now: Instant) {
-        if let Some(oldest) = self.finished.get(self.expiries.len()) {
-            let secs = oldest.duration_secs.unwrap_or(0.0) + self.longest_playlist_secs;
-            let expiry = now + Duration::from_secs_f64(secs);
-            // Removed in order: never before one that was removed earlier.
-            let expiry = self.expiries.back().map_or(expiry, |&last| last.max(expiry));
-            self.expiries.push_back(expiry);
-        }
-    }
-
-    /// When the oldest unlisted segment may go.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.expiries.front().copied()
     }
 
     /// Drops what has expired. Returns whether anything went.
     pub fn expire(&mut self, now: Instant) -> bool {
-        let before = self.finished.len();
-        while self.next_expiry().is_some_and(|expiry| expiry <= now) {
-            self.drop_oldest();
+        let gone = self.shelf.expire(now);
+        if gone {
+            self.drop_inits();
         }
-        self.finished.len() < before
+        gone
     }
 
-    /// Drops segments until `bytes` are given back: unlisted ones first, then listed ones, but never the newest.
-    /// Returns the bytes.
+    /// Gives back `bytes` of memory, see [`Shelf::evict`].
     pub fn evict(&mut self, bytes: u64) -> u64 {
-        let before = self.bytes_held;
-        while before - self.bytes_held < bytes && self.finished.len() > 1 {
-            self.drop_oldest();
-        }
-        before - self.bytes_held
+        let (freed, parts_from) = self.shelf.evict(bytes);
+        self.parts_from_msn = self.parts_from_msn.max(parts_from.unwrap_or(0));
+        self.drop_inits();
+        freed
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(segment) = self.finished.pop_front() {
-            self.expiries.pop_front();
-            self.release(segment.len());
-        }
-        let oldest_used = self.finished.front().map(|segment| segment.init);
-        let oldest_used = oldest_used.or(self.open_segment().map(|segment| segment.init));
+    /// Gives back `bytes` of disk, see [`Shelf::evict_kept`].
+    pub fn evict_kept(&mut self, bytes: u64) -> u64 {
+        let freed = self.shelf.evict_kept(bytes);
+        self.drop_inits();
+        freed
+    }
+
+    fn drop_inits(&mut self) {
+        let oldest_used = self.shelf.oldest().or(self.open_segment()).map(|segment| segment.init);
         let newest = self.inits.last().map(|init| init.number);
         self.inits
             .retain(|init| Some(init.number) == newest || oldest_used.is_some_and(|oldest| init.number >= oldest));
-    }
-
-    fn release(&mut self, bytes: u64) {
-        self.bytes_held -= bytes;
-        self.budget.give_back(bytes);
-    }
-}
-
-impl Drop for Rendition {
-    fn drop(&mut self) {
-        self.release(self.bytes_held);
     }
 }

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
 
+use crate::pictures;
 use crate::playlist::PartId;
 use crate::rendered::Rendered;
-use crate::segment::{Part, Segment};
+use crate::segment::Content;
 use crate::snapshot::{RenditionView, Snapshot};
 
 /// Segments that a request may be ahead of the playlist. RFC 8216bis §6.2.5.2.
@@ -27,7 +29,7 @@ pub struct Directives {
     pub skip: Option<Skip>,
 }
 
-/// `_HLS_skip`. It may be answered with a whole playlist, which is what happens.
+/// `_HLS_skip`. There are no date ranges, so both are answered alike; with a whole playlist where none may be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
     /// `YES`: older segments.
@@ -117,17 +119,38 @@ pub enum Answer {
     NotFound,
 }
 
+/// Whether the playlists of a kind have ended. RFC 8216bis §6.2.5: directives are then ignored, whatever they say.
+pub fn has_ended(snapshot: &Snapshot, kind: MediaKind) -> bool {
+    snapshot.rendition(kind).is_some_and(|view| view.ended && view.listing.is_some())
+}
+
 /// Answers a request for a media playlist.
 pub fn answer(snapshot: &Snapshot, kind: MediaKind, directives: &Directives) -> Answer {
     let Some(view) = snapshot.rendition(kind) else { return Answer::NotFound };
-    let Some(playlist) = &view.playlist else { return Answer::NotFound };
-    let ready = || Answer::Ready(playlist.clone());
+    let Some(listing) = &view.listing else { return Answer::NotFound };
+    let ready = || Answer::Ready(directives.skip.map_or_else(|| listing.full(), |_| listing.delta()).clone());
     // RFC 8216bis §6.2.5.2: an ended playlist is answered at once, whatever is asked.
     let Some(msn) = directives.msn.filter(|_| !view.ended) else { return ready() };
     match view.progress(msn, directives.part) {
         Progress::There => ready(),
         Progress::Coming => Answer::Wait,
         Progress::TooFarAhead => Answer::BadRequest(DirectiveError::TooFarAhead),
+    }
+}
+
+/// Answers a request for the I-frame playlist. `_HLS_msn` counts its entries; it has no parts, so that `_HLS_part` adds
+/// nothing.
+pub fn answer_pictures(snapshot: &Snapshot, directives: &Directives) -> Answer {
+    let Some(view) = snapshot.rendition(MediaKind::Video) else { return Answer::NotFound };
+    let Some(listing) = view.picture_listing() else { return Answer::NotFound };
+    let ready =
+        || Answer::Ready(directives.skip.map_or_else(|| listing.pictures(), |_| listing.pictures_delta()).clone());
+    let Some(number) = directives.msn.filter(|_| !view.ended) else { return ready() };
+    let next = pictures::next_entry(listing).unwrap_or(0);
+    match number.checked_sub(next) {
+        None => ready(),
+        Some(ahead) if ahead < ADVANCE_SEGMENTS_MAX => Answer::Wait,
+        Some(_) => Answer::BadRequest(DirectiveError::TooFarAhead),
     }
 }
 
@@ -183,10 +206,12 @@ pub enum Media<T> {
 }
 
 /// Answers a request for a part.
-pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Arc<Part>> {
+pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Content> {
     let Some(view) = snapshot.rendition(kind) else { return Media::NotFound };
-    match view.part(id) {
-        Some(part) => Media::Ready(part.clone()),
+    let segment = view.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch);
+    let range = segment.and_then(|segment| Some((segment, segment.part_range(id.part)?)));
+    match range {
+        Some((segment, range)) => Media::Ready(segment.content(kind, Bytes::new(), range)),
         // RFC 8216bis §4.4.5.3: only the hinted part is held for; a hint that was dropped is not found.
         None if view.hint == Some(id) => Media::Wait,
         None => Media::NotFound,
@@ -194,9 +219,19 @@ pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Arc<Part>
 }
 
 /// Answers a request for a whole segment.
-pub fn segment(snapshot: &Snapshot, kind: MediaKind, epoch: Epoch, msn: u64) -> Media<Arc<Segment>> {
+pub fn segment(snapshot: &Snapshot, kind: MediaKind, epoch: Epoch, msn: u64) -> Media<Content> {
     match snapshot.rendition(kind).and_then(|view| view.segment(epoch, msn)) {
-        Some(segment) => Media::Ready(segment.clone()),
+        Some(segment) => Media::Ready(segment.content(kind, Bytes::new(), 0..segment.len())),
+        None => Media::NotFound,
+    }
+}
+
+/// Answers a request for an entry of the I-frame playlist.
+pub fn picture(snapshot: &Snapshot, epoch: Epoch, msn: u64, index: u32) -> Media<Content> {
+    let kind = MediaKind::Video;
+    let segment = snapshot.rendition(kind).and_then(|view| view.segment(epoch, msn));
+    match segment.and_then(|segment| segment.picture(kind, index as usize)) {
+        Some(content) => Media::Ready(content),
         None => Media::NotFound,
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
 
+use crate::listing::Listing;
 use crate::playlist::PartId;
 use crate::rendered::Rendered;
 use crate::rendition::Init;
@@ -61,9 +62,12 @@ impl Snapshot {
 /// One rendition of a snapshot.
 #[derive(Debug)]
 pub struct RenditionView {
-    pub(crate) playlist: Option<Arc<Rendered>>,
-    /// Fetchable segments in order of their consecutive numbers, the open one last.
-    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) kind: MediaKind,
+    pub(crate) listing: Option<Listing>,
+    /// Fetchable segments in order of their consecutive numbers.
+    pub(crate) finished: Arc<[Arc<Segment>]>,
+    /// The one that is growing.
+    pub(crate) open: Option<Arc<Segment>>,
     pub(crate) inits: Vec<Init>,
     pub(crate) hint: Option<PartId>,
     pub(crate) part_target_ms: u64,
@@ -73,7 +77,21 @@ pub struct RenditionView {
 impl RenditionView {
     /// The media playlist, while anything is listed. Bytes may be fetchable longer.
     pub fn playlist(&self) -> Option<&Arc<Rendered>> {
-        self.playlist.as_ref()
+        self.listing.as_ref().map(Listing::full)
+    }
+
+    /// The media playlist as a delta update (RFC 8216bis §6.2.5.1), or whole where there is nothing to leave out.
+    pub fn delta_playlist(&self) -> Option<&Arc<Rendered>> {
+        self.listing.as_ref().map(Listing::delta)
+    }
+
+    /// The I-frame playlist, while anything is listed. Sound has none.
+    pub fn picture_playlist(&self) -> Option<&Arc<Rendered>> {
+        self.picture_listing().map(Listing::pictures)
+    }
+
+    pub(crate) fn picture_listing(&self) -> Option<&Listing> {
+        self.listing.as_ref().filter(|listing| self.kind == MediaKind::Video && !listing.finished().is_empty())
     }
 
     /// The part that will come next, while one is announced.
@@ -83,18 +101,19 @@ impl RenditionView {
 
     /// The newest part, or the last one of the newest segment when the next has none yet.
     pub fn last_part(&self) -> Option<PartId> {
-        last_part(self.segments.iter().map(Arc::as_ref))
+        last_part(self.finished.iter().chain(&self.open).map(Arc::as_ref))
     }
 
     /// The newest finished segment's number.
     pub fn last_finished_msn(&self) -> Option<u64> {
-        self.segments.iter().rev().find(|segment| segment.duration_secs.is_some()).map(|segment| segment.msn)
+        self.finished.last().map(|segment| segment.msn)
     }
 
     /// The segment with this number, if it is held.
     pub(crate) fn by_msn(&self, msn: u64) -> Option<&Arc<Segment>> {
-        let first = self.segments.first()?.msn;
-        self.segments.get(usize::try_from(msn.checked_sub(first)?).ok()?)
+        let first = self.finished.first().or(self.open.as_ref())?.msn;
+        let index = usize::try_from(msn.checked_sub(first)?).ok()?;
+        self.finished.get(index).or(self.open.as_ref().filter(|_| index == self.finished.len()))
     }
 
     /// A finished segment with media in it.
@@ -103,10 +122,16 @@ impl RenditionView {
         (segment.epoch == epoch && segment.duration_secs.is_some() && !segment.gap).then_some(segment)
     }
 
-    /// A part, listed or held beyond its listing.
+    /// A part that is in memory, listed or held beyond its listing.
     pub fn part(&self, id: PartId) -> Option<&Arc<Part>> {
         let segment = self.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch)?;
         segment.parts.get(id.part as usize)
+    }
+
+    /// Whether a part can be fetched, from memory or from where it is kept.
+    pub fn has_part(&self, id: PartId) -> bool {
+        let segment = self.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch);
+        segment.is_some_and(|segment| (id.part as usize) < segment.part_count())
     }
 
     /// An init segment.
@@ -116,14 +141,14 @@ impl RenditionView {
     }
 
     /// All segments that are held, oldest first.
-    pub fn segments(&self) -> &[Arc<Segment>] {
-        &self.segments
+    pub fn segments(&self) -> Vec<Arc<Segment>> {
+        self.finished.iter().chain(&self.open).cloned().collect()
     }
 }
 
 /// RFC 8216bis §4.4.5.4: LAST-MSN and LAST-PART. An open segment counts once it has a part.
 pub(crate) fn last_part<'a>(segments: impl DoubleEndedIterator<Item = &'a Segment>) -> Option<PartId> {
-    let last = segments.rev().find(|segment| segment.duration_secs.is_some() || !segment.parts.is_empty())?;
-    let part = u32::try_from(last.parts.len()).unwrap_or(u32::MAX).saturating_sub(1);
+    let last = segments.rev().find(|segment| segment.duration_secs.is_some() || !segment.is_empty())?;
+    let part = u32::try_from(last.part_count()).unwrap_or(u32::MAX).saturating_sub(1);
     Some(PartId { epoch: last.epoch, msn: last.msn, part })
 }

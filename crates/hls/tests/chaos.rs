@@ -140,8 +140,9 @@ impl Run {
 
     fn check(&mut self, snapshot: &Snapshot) {
         if let (Some(video), Some(audio)) = (&snapshot.video, &snapshot.audio) {
+            let twins = audio.segments();
             for segment in video.segments() {
-                let Some(twin) = audio.segments().iter().find(|twin| twin.msn == segment.msn) else { continue };
+                let Some(twin) = twins.iter().find(|twin| twin.msn == segment.msn) else { continue };
                 let sequences = (segment.discontinuity_sequence, twin.discontinuity_sequence);
                 assert!(sequences.0 == sequences.1, "{sequences:?} of number {}", segment.msn);
             }
@@ -154,7 +155,8 @@ impl Run {
                 assert!(newest >= self.newest[index], "{kind:?} went back from {} to {newest}", self.newest[index]);
                 self.newest[index] = newest;
             }
-            let sequences = view.segments().windows(2).map(|pair| {
+            let segments = view.segments();
+            let sequences = segments.windows(2).map(|pair| {
                 let forward = pair[1].discontinuity_sequence.checked_sub(pair[0].discontinuity_sequence);
                 (forward, u64::from(pair[1].discontinuity))
             });

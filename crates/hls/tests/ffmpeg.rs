@@ -10,12 +10,18 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quick_m3u8::config::ParsingOptionsBuilder;
+use quick_m3u8::tag::KnownTag;
+use quick_m3u8::tag::hls::Tag as HlsTag;
+use quick_m3u8::{HlsLine, Reader};
 use support::checker::Expect;
 use support::room::{Room, UNIX_SECS};
 use support::source::{AUDIO, Arrival, Source, VIDEO};
-use telstar_hls::State;
+use telstar_hls::request::{self, Media};
+use telstar_hls::{Content, State};
 use telstar_media::codec::{AacConfig, H264Config};
 use telstar_media::{CodecConfig, Frame, MediaKind};
+use telstar_units::Epoch;
 
 const AUDIO_HZ: u32 = 44_100;
 
@@ -153,15 +159,19 @@ fn ffmpeg_reads_the_same_packets_at_the_same_times() {
     // The whole stream as a viewer would have fetched it: the init segment and every segment once.
     let mut files: BTreeMap<&str, BTreeMap<u64, Vec<u8>>> = BTreeMap::new();
     let mut inits: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    let mut pictures = BTreeMap::new();
     for arrival in &arrivals {
         room.advance_to(arrival.at_ms);
         room.play_one(arrival);
         collect(&room, &mut files, &mut inits);
+        collect_pictures(&room, &mut pictures);
     }
     room.packager.finish(room.now());
     room.drain();
     assert_eq!(room.state, State::Ended);
     collect(&room, &mut files, &mut inits);
+    collect_pictures(&room, &mut pictures);
+    check_pictures(&folder, &flv, &inits["video"], &pictures);
 
     for (name, track) in [("video", VIDEO), ("audio", AUDIO)] {
         let path = folder.join(format!("{name}.mp4"));
@@ -203,4 +213,59 @@ fn collect<'a>(
             files.entry(name).or_default().entry(segment.msn).or_insert_with(bytes);
         }
     }
+}
+
+/// The entries of the I-frame playlist by number: EXTINF and bytes.
+fn collect_pictures(room: &Room, pictures: &mut BTreeMap<u64, (f64, Vec<u8>)>) {
+    let Some(text) = room.snapshot.video.as_ref().and_then(|view| view.picture_playlist()) else { return };
+    let text = std::str::from_utf8(text.text()).expect("text");
+    let mut reader = Reader::from_str(text, ParsingOptionsBuilder::new().with_parsing_for_all_tags().build());
+    let (mut number, mut extinf, mut only_pictures) = (0, 0.0, false);
+    while let Some(line) = reader.read_line().expect("every line is valid") {
+        match line {
+            HlsLine::KnownTag(KnownTag::Hls(HlsTag::MediaSequence(tag))) => number = tag.media_sequence(),
+            HlsLine::KnownTag(KnownTag::Hls(HlsTag::IFramesOnly(_))) => only_pictures = true,
+            HlsLine::KnownTag(KnownTag::Hls(HlsTag::Inf(inf))) => extinf = inf.duration(),
+            HlsLine::KnownTag(KnownTag::Hls(HlsTag::Part(_) | HlsTag::PartInf(_) | HlsTag::PreloadHint(_))) => {
+                panic!("D9: no parts");
+            }
+            HlsLine::Uri(uri) => {
+                let (epoch, file) = uri.split_once('/').expect("epoch/file");
+                let (msn, index) = file.trim_end_matches(".m4s").split_once(".i").expect("a picture");
+                let (epoch, msn) = (Epoch(epoch.parse().expect("a number")), msn.parse().expect("a number"));
+                let found = request::picture(&room.snapshot, epoch, msn, index.parse().expect("a number"));
+                let Media::Ready(Content::Memory(chunks)) = found else { panic!("{uri} is listed") };
+                let known = pictures.entry(number).or_insert_with(|| (extinf, chunks.concat()));
+                assert_eq!(*known, (extinf, chunks.concat()), "what was listed never changes");
+                number += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(only_pictures);
+}
+
+/// Each entry with the init segment decodes to the very picture, and lasts until the next.
+fn check_pictures(folder: &Path, flv: &Path, init: &[u8], pictures: &BTreeMap<u64, (f64, Vec<u8>)>) {
+    let decoded = |path: &Path, more: &[&str]| -> Vec<String> {
+        let path = path.to_str().expect("a path of ours");
+        let arguments = [&["-v", "error"], more, &["-i", path, "-map", "0:v", "-vsync", "0", "-f", "framemd5", "-"]];
+        let text = String::from_utf8(run("ffmpeg", &arguments.concat()).expect("ffmpeg is there")).expect("text");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.rsplit(',').next().expect("a hash").trim().to_owned()).collect()
+    };
+    let expect = decoded(flv, &["-skip_frame", "nokey"]);
+    let numbers: Vec<u64> = pictures.keys().copied().collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "entries are numbered without a gap: {numbers:?}");
+    assert_eq!(pictures.len(), expect.len(), "every keyframe is an entry");
+    let path = folder.join("picture.mp4");
+    for ((number, (extinf, bytes)), expect) in pictures.iter().zip(&expect) {
+        std::fs::write(&path, [init, bytes].concat()).expect("a temporary file");
+        assert_eq!(decoded(&path, &[]), [expect.as_str()], "entry {number}");
+        let [read] = support::media::read_parts(bytes).try_into().expect("one chunk");
+        assert_eq!(read.samples.len(), 1);
+        assert!(read.samples[0].sync && (read.samples[0].duration as f64 / 90_000.0 - extinf).abs() < 1e-5);
+    }
+    let secs: f64 = pictures.values().map(|(extinf, _)| extinf).sum();
+    assert!((secs - 15.0).abs() < 0.05, "the entries last as long as the pictures: {secs}");
 }

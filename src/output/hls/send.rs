@@ -1,33 +1,45 @@
 //! Responses: bodies made of the packager's own bytes, one range of them, playlists with gzip, cache headers.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io::SeekFrom;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use telstar_hls::Rendered;
 use telstar_hls::request::CacheClass;
+use telstar_media::MediaKind;
+use tokio::io::AsyncSeekExt;
 
-use crate::metrics::{Counter, Metrics};
+use super::body::{Chunks, FileBody, Opened};
+use crate::metrics::Metrics;
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 const INIT_TYPE: &str = "video/mp4";
 const MEDIA_TYPE: &str = "video/iso.segment";
 
+/// How urgent a response is (RFC 9218 §4.1), as RFC 8216bis Appendix B.1 has it: playlists before media, and of media
+/// never the higher bitrate before the lower. It tells caches on the way; hyper itself sends streams in turn.
+const PLAYLIST_PRIORITY: &str = "u=1";
+const AUDIO_PRIORITY: &str = "u=2";
+const VIDEO_PRIORITY: &str = "u=3";
+
 /// What a request is answered with.
 pub struct Payload {
-    chunks: Vec<Bytes>,
+    source: Source,
     content_type: &'static str,
+    priority: &'static str,
     gzip: bool,
     /// Ranges of it may be asked for.
     ranges: bool,
+}
+
+enum Source {
+    Memory(Vec<Bytes>),
+    /// These bytes, and a range of a file behind them.
+    File(Bytes, Opened, Range<u64>),
 }
 
 impl Payload {
@@ -40,25 +52,43 @@ impl Payload {
             (Some(query), false) => rendered.with_query(query),
             (Some(query), true) => telstar_hls::gzip(&rendered.with_query(query)),
         };
-        Payload { chunks: vec![text], content_type: PLAYLIST_TYPE, gzip, ranges: false }
+        let (content_type, priority) = (PLAYLIST_TYPE, PLAYLIST_PRIORITY);
+        Payload { source: Source::Memory(vec![text]), content_type, priority, gzip, ranges: false }
     }
 
     /// An init segment.
     pub fn init(bytes: Bytes) -> Payload {
-        Payload { chunks: vec![bytes], content_type: INIT_TYPE, gzip: false, ranges: true }
+        let (content_type, priority) = (INIT_TYPE, AUDIO_PRIORITY);
+        Payload { source: Source::Memory(vec![bytes]), content_type, priority, gzip: false, ranges: true }
     }
 
-    /// A part or a segment.
-    pub fn media(chunks: Vec<Bytes>) -> Payload {
-        Payload { chunks, content_type: MEDIA_TYPE, gzip: false, ranges: true }
+    /// A part, a segment or a picture.
+    pub fn media(kind: MediaKind, chunks: Vec<Bytes>) -> Payload {
+        Payload::of_media(kind, Source::Memory(chunks))
+    }
+
+    /// The same from disk: `head`, and a range of a file behind it.
+    pub fn kept(kind: MediaKind, head: Bytes, file: Opened, range: Range<u64>) -> Payload {
+        Payload::of_media(kind, Source::File(head, file, range))
+    }
+
+    fn of_media(kind: MediaKind, source: Source) -> Payload {
+        let priority = match kind {
+            MediaKind::Video => VIDEO_PRIORITY,
+            MediaKind::Audio => AUDIO_PRIORITY,
+        };
+        Payload { source, content_type: MEDIA_TYPE, priority, gzip: false, ranges: true }
     }
 
     fn len(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
+        match &self.source {
+            Source::Memory(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Source::File(head, _, range) => head.len() as u64 + (range.end - range.start),
+        }
     }
 
     /// The response, or the range of it that was asked for (RFC 9110 §14).
-    pub fn respond(self, headers: &HeaderMap, cache_control: HeaderValue, metrics: &Metrics) -> Response {
+    pub async fn respond(self, headers: &HeaderMap, cache_control: HeaderValue, metrics: &Metrics) -> Response {
         let len = self.len();
         let wanted = headers.get(header::RANGE).filter(|_| self.ranges).and_then(|value| value.to_str().ok());
         let (status, range) = match wanted.map_or(Wanted::All, |value| wanted_of(value, len)) {
@@ -71,13 +101,13 @@ impl Payload {
             StatusCode::RANGE_NOT_SATISFIABLE => Some(format!("bytes */{len}")),
             _ => None,
         };
-        let (content_type, gzip, ranges) = (self.content_type, self.gzip, self.ranges);
-        let body = Chunks::new(self.chunks, range, Arc::clone(&metrics.hls_sent_bytes));
-        let mut response = Response::new(Body::new(body));
+        let (content_type, priority, gzip, ranges) = (self.content_type, self.priority, self.gzip, self.ranges);
+        let mut response = Response::new(self.source.body(range, metrics).await);
         *response.status_mut() = status;
         let out = response.headers_mut();
         out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         out.insert(header::CACHE_CONTROL, cache_control);
+        out.insert("priority", HeaderValue::from_static(priority));
         if ranges {
             out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         } else {
@@ -90,6 +120,25 @@ impl Payload {
             out.insert(header::CONTENT_RANGE, value);
         }
         response
+    }
+}
+
+impl Source {
+    async fn body(self, range: Range<u64>, metrics: &Metrics) -> Body {
+        let sent_bytes = Arc::clone(&metrics.hls_sent_bytes);
+        match self {
+            Source::Memory(chunks) => Body::new(Chunks::new(chunks, range, sent_bytes)),
+            Source::File(head, mut file, within) => {
+                let head_len = head.len() as u64;
+                let clipped = |at: u64| at.min(head_len) as usize;
+                let head = head.slice(clipped(range.start)..clipped(range.end));
+                let start = within.start + range.start.saturating_sub(head_len);
+                let rest = range.end.saturating_sub(head_len.max(range.start));
+                // A seek of a regular file only sets a number. If it fails, so does the first read, in the body.
+                let _ = file.file.seek(SeekFrom::Start(start)).await;
+                Body::new(FileBody::new(head, file, rest, sent_bytes))
+            }
+        }
     }
 }
 
@@ -142,53 +191,9 @@ fn wanted_of(value: &str, len: u64) -> Wanted {
     if range.start >= range.end { Wanted::Nothing } else { Wanted::Some(range) }
 }
 
-/// A body of known length that hands out the packager's own bytes.
-struct Chunks {
-    chunks: VecDeque<Bytes>,
-    remaining: u64,
-    sent_bytes: Arc<Counter>,
-}
-
-impl Chunks {
-    fn new(chunks: Vec<Bytes>, range: Range<u64>, sent_bytes: Arc<Counter>) -> Chunks {
-        let mut at = 0;
-        let clip = |chunk: Bytes| {
-            let (start, end) = (at, at + chunk.len() as u64);
-            at = end;
-            let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
-            (from < to).then(|| chunk.slice((from - start) as usize..(to - start) as usize))
-        };
-        let chunks = chunks.into_iter().filter_map(clip).collect();
-        Chunks { chunks, remaining: range.end - range.start, sent_bytes }
-    }
-}
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.chunks.pop_front();
-        if let Some(chunk) = &next {
-            self.remaining -= chunk.len() as u64;
-            self.sent_bytes.add(chunk.len() as u64);
-        }
-        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::BodyExt;
 
     #[test]
     fn one_range_is_served_and_anything_else_ignored() {
@@ -224,18 +229,6 @@ mod tests {
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
             assert_eq!(takes_gzip(&headers), expect, "{value}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_range_runs_over_chunks_and_its_length_is_known() {
-        let chunks = || vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg"), Bytes::from_static(b"h")];
-        for (range, expect) in [(0..8, "abcdefgh"), (2..5, "cde"), (3..7, "defg"), (7..8, "h"), (0..0, "")] {
-            let sent = Arc::new(Counter::default());
-            let body = Chunks::new(chunks(), range, Arc::clone(&sent));
-            assert_eq!(http_body::Body::size_hint(&body).exact(), Some(expect.len() as u64));
-            let bytes = body.collect().await.expect("infallible").to_bytes();
-            assert_eq!((bytes.as_ref(), sent.get()), (expect.as_bytes(), expect.len() as u64));
         }
     }
 }

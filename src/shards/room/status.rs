@@ -24,6 +24,7 @@ impl ShardRoom {
         ShardCounters::add(&self.counters.frames_dropped, by_hub);
         ShardCounters::add(&self.counters.packager_frames_dropped, by_packager);
         self.status.frames_dropped += by_hub + by_packager;
+        self.count_evicted_kept();
     }
 
     pub(super) fn measure(&mut self, now: Instant) {

@@ -13,7 +13,13 @@ const OTHER: RoomKey = RoomKey(2);
 
 fn shard() -> Shard {
     let budget = Budget::new(64 << 20);
-    let settings = HlsSettings { packager: HlsConfig::default(), budget, first_discontinuity_sequence: 32 };
+    let settings = HlsSettings {
+        packager: HlsConfig::default(),
+        budget,
+        first_discontinuity_sequence: 32,
+        dvr: None,
+        reconnect_window: Duration::ZERO,
+    };
     Shard::new(settings, Arc::default()).expect("a shard can be made")
 }
 

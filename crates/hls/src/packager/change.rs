@@ -105,7 +105,7 @@ impl Packager {
 
     /// Goes over to the sound of `held`. Returns whether it can be carried.
     pub(super) fn convert_sound(&mut self, held: &Held, forced: bool) -> bool {
-        let Some((number, init)) = self.make_init(&held.frame.config, held.timescale) else {
+        let Some(init) = self.make_init(&held.frame.config, held.timescale) else {
             // The sound is over; what waits, and what comes of this track, is counted as surplus.
             self.counters.frames_dropped += self.held.len() as u64;
             self.held.clear();
@@ -126,7 +126,7 @@ impl Packager {
         let limits = Limits::new(&self.config, held.timescale, target_duration_secs, part_target_ms);
         if let Some(audio) = &mut self.audio {
             audio.convert(held.track, held.timescale, limits, held.frame.config.clone());
-            audio.rendition.add_init(number, init);
+            audio.rendition.add_init(init);
             audio.rendition.set_part_target(part_target_ms);
         }
         true

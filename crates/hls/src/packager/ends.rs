@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
+use telstar_media::MediaKind;
+
 use super::change::SoundChange;
 use super::{Packager, Warning};
-use crate::config::PART_WINDOW_TARGET_DURATIONS;
+use crate::config::{DvrWindow, PART_WINDOW_TARGET_DURATIONS};
 use crate::prelude::Prelude;
 use crate::rendition::Rendition;
+use crate::shelf::Window;
+use crate::snapshot::State;
 use crate::video::VideoLane;
 
 impl Packager {
@@ -32,6 +36,9 @@ impl Packager {
             }
             self.next.msn = furthest.msn.max(self.next.msn);
         }
+        let pictures = self.renditions().filter(|rendition| rendition.kind == MediaKind::Video);
+        let entry = pictures.map(|rendition| rendition.place().entry).max();
+        self.next.entry = self.next.entry.max(entry.unwrap_or(0));
         let sequence = self.renditions().map(|rendition| rendition.place().discontinuity_sequence).max();
         self.next.discontinuity_sequence = self.next.discontinuity_sequence.max(sequence.unwrap_or(0));
         self.next.discontinuity = false;
@@ -51,14 +58,27 @@ impl Packager {
     /// Takes what left the window off the lists, and more if the server holds too much.
     pub(super) fn slide(&mut self, now: Instant) {
         let target_secs = self.target_duration_secs.unwrap_or(0) as f64;
-        let window_secs = target_secs * f64::from(self.config.window_target_durations);
-        let part_window_secs = target_secs * PART_WINDOW_TARGET_DURATIONS;
-        self.renditions_mut().for_each(|rendition| rendition.slide(now, window_secs, part_window_secs));
-        let held = self.renditions().map(Rendition::bytes_held).sum();
+        let memory_secs = target_secs * f64::from(self.config.window_target_durations);
+        let listed_secs = match self.config.dvr_window {
+            _ if self.disk.is_none() => Some(memory_secs),
+            DvrWindow::Off => Some(memory_secs),
+            DvrWindow::Last(window) => Some(window.as_secs_f64().max(memory_secs)),
+            DvrWindow::Event => None,
+        };
+        let window = Window { listed_secs, memory_secs, part_secs: target_secs * PART_WINDOW_TARGET_DURATIONS };
+        self.renditions_mut().for_each(|rendition| rendition.slide(now, window));
+        if self.state == State::Ended {
+            self.renditions_mut().for_each(|rendition| rendition.shelf.free_kept());
+        }
+        let held = self.renditions().map(|rendition| rendition.shelf.bytes_held()).sum();
         let owed = self.share.owes(held);
         if owed > 0 {
             self.evict(owed);
         }
+        self.slide_disk();
+        let mut shortened = false;
+        self.renditions_mut().for_each(|rendition| shortened |= rendition.shelf.take_shortened());
+        self.is_event &= !shortened;
     }
 
     fn evict(&mut self, owed: u64) {
@@ -69,5 +89,21 @@ impl Packager {
             self.warn(Warning::BudgetEvicted { bytes });
             self.dirty = true;
         }
+    }
+
+    /// The oldest of what is kept goes when the disk's share is used up.
+    fn slide_disk(&mut self) {
+        let kept: u64 = self.renditions().map(|rendition| rendition.shelf.bytes_kept()).sum();
+        let owed = self.disk.as_ref().map_or(0, |disk| disk.share.owes(kept));
+        if owed == 0 {
+            return;
+        }
+        // Both renditions lose the same share, so that their windows stay as long as each other.
+        let mut bytes = 0;
+        self.renditions_mut().for_each(|rendition| {
+            let part = rendition.shelf.bytes_kept() as f64 / kept as f64;
+            bytes += rendition.evict_kept((owed as f64 * part).ceil() as u64);
+        });
+        self.counters.evicted_kept_bytes += bytes;
     }
 }

@@ -54,8 +54,8 @@ impl Packager {
             video.config = frame.config.clone();
         }
         let has_init = init.is_some();
-        if let Some((number, init)) = init {
-            video.rendition.add_init(number, init);
+        if let Some(init) = init {
+            video.rendition.add_init(init);
         }
         let outcome = video.push(frame, dts, pts, has_init, sound_changes);
         self.dirty |= outcome.changed;

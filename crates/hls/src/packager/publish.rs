@@ -1,16 +1,17 @@
 //! Making snapshots: the only place where the packager's state becomes something viewers can fetch.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use telstar_media::MediaKind;
 
 use super::{Effect, Packager};
-use crate::multivariant::{self, CodecFacts, Variant};
-use crate::playlist::{self, Facts, PartId};
+use crate::config::{DvrWindow, SKIP_WINDOW_TARGET_DURATIONS};
+use crate::listing::{Facts, Listing};
+use crate::multivariant::{self, Variant};
+use crate::playlist::PartId;
 use crate::rendered::Rendered;
-use crate::rendition::{Meter, Rendition};
-use crate::segment::Segment;
+use crate::rendition::Rendition;
 use crate::snapshot::{RenditionView, Snapshot, State, last_part};
 
 /// Over the peak that was measured: what is promised must hold for the next segments too. RFC 8216bis §4.4.6.2 asks for an
@@ -26,6 +27,7 @@ impl Packager {
             return;
         }
         self.slide(now);
+        self.keep();
         self.dirty = false;
         let snapshot = self.snapshot();
         self.effects.push_back(Effect::Snapshot(Arc::new(snapshot)));
@@ -43,21 +45,18 @@ impl Packager {
     }
 
     fn rendition(&self, kind: MediaKind) -> Option<&Rendition> {
-        match kind {
-            MediaKind::Video => self.video.as_ref().map(|lane| &lane.rendition),
-            MediaKind::Audio => self.audio.as_ref().map(|lane| &lane.rendition),
-        }
+        self.renditions().find(|rendition| rendition.kind == kind)
     }
 
-    fn view(&self, kind: MediaKind) -> Option<RenditionView> {
+    fn view(&mut self, kind: MediaKind) -> Option<RenditionView> {
+        let (finished, unlisted) =
+            self.renditions_mut().find(|rendition| rendition.kind == kind).map(|rendition| rendition.shelf.view())?;
         let rendition = self.rendition(kind)?;
         let other = match kind {
             MediaKind::Video => MediaKind::Audio,
             MediaKind::Audio => MediaKind::Video,
         };
         let part_target_max_ms = self.renditions().map(|rendition| rendition.part_target_ms).max().unwrap_or(0);
-        let (finished, unlisted) = rendition.finished();
-        let open = rendition.open_segment();
         let hint = (self.state == State::Live).then(|| hint(rendition)).flatten();
         let ended = self.state == State::Ended;
         // Without a target duration nothing is listed yet, but what an earlier listing named stays fetchable.
@@ -69,12 +68,36 @@ impl Packager {
             hint,
             report: self.rendition(other).and_then(newest).map(|newest| (other, newest)),
             ended,
+            is_event: self.is_event,
+            skips: self.offers_skips(target_duration_secs),
+            all_independent: rendition.all_independent(),
         };
         let facts = newest(rendition).and(self.target_duration_secs).map(facts);
-        let playlist = facts.map(|facts| Arc::new(playlist::render(finished.range(unlisted..), open, &facts)));
-        let segments = finished.iter().cloned().chain(open.map(|open| Arc::new(open.clone()))).collect();
+        let open = rendition.open_segment().map(|open| Arc::new(open.clone()));
+        let listing = facts.map(|facts| Listing::new(finished.clone(), unlisted, open.clone(), facts));
         let inits = rendition.inits().to_vec();
-        Some(RenditionView { playlist, segments, inits, hint, part_target_ms: rendition.part_target_ms, ended })
+        Some(RenditionView {
+            kind,
+            listing,
+            finished,
+            open,
+            inits,
+            hint,
+            part_target_ms: rendition.part_target_ms,
+            ended,
+        })
+    }
+
+    /// Delta updates are worth it once the list is twice as long as what they must leave in. It is the configuration that
+    /// decides, not what is listed now, so that EXT-X-SERVER-CONTROL says the same for as long as the listing goes on.
+    fn offers_skips(&self, target_duration_secs: u64) -> bool {
+        let least = Duration::from_secs(target_duration_secs * SKIP_WINDOW_TARGET_DURATIONS);
+        self.disk.is_some()
+            && match self.config.dvr_window {
+                DvrWindow::Off => false,
+                DvrWindow::Last(window) => window >= least,
+                DvrWindow::Event => true,
+            }
     }
 
     /// The multivariant playlist, written anew when what it says has changed.
@@ -83,54 +106,51 @@ impl Packager {
             return None;
         }
         let mut variant = self.variant_now();
-        if let Some((published, rendered)) = &self.variant {
-            if published.bandwidth_bps >= variant.bandwidth_bps {
-                // The promise still holds: keep it, and its average with it.
-                variant.bandwidth_bps = published.bandwidth_bps;
-                variant.average_bandwidth_bps = published.average_bandwidth_bps;
+        let published = self.variant.as_ref().map(|(published, _)| published);
+        // A promise that still holds is kept, and its average with it.
+        match published.filter(|published| published.bandwidth_bps >= variant.bandwidth_bps) {
+            Some(Variant { bandwidth_bps, average_bandwidth_bps, .. }) => {
+                (variant.bandwidth_bps, variant.average_bandwidth_bps) = (*bandwidth_bps, *average_bandwidth_bps);
             }
-            if *published == variant {
-                return Some(rendered.clone());
-            }
+            None => variant.bandwidth_bps = with_headroom(variant.bandwidth_bps),
         }
-        variant.bandwidth_bps = rounded(variant.bandwidth_bps as f64 * BANDWIDTH_HEADROOM).max(variant.bandwidth_bps);
+        let promised = published.and_then(|published| published.pictures);
+        variant.pictures = variant.pictures.map(|(peak_bps, average_bps)| {
+            promised.filter(|(promised, _)| *promised >= peak_bps).unwrap_or((with_headroom(peak_bps), average_bps))
+        });
+        if let Some((_, rendered)) = self.variant.as_ref().filter(|(published, _)| *published == variant) {
+            return Some(rendered.clone());
+        }
         let rendered = Arc::new(multivariant::render(&variant));
         self.variant = Some((variant, rendered.clone()));
         Some(rendered)
     }
 
     fn variant_now(&self) -> Variant {
-        let meters = || self.renditions().filter(|rendition| is_listed(rendition)).map(Rendition::meter);
-        let peak_bps = meters().map(|meter| meter.peak_bps).sum::<f64>();
-        let average_bps = meters().map(|meter| Meter::average_bps(&meter)).sum::<f64>();
-        let independent =
-            self.video.as_ref().is_none_or(|video| listed(&video.rendition).all(|segment| segment.starts_independent));
+        let listed = || self.renditions().filter(|rendition| is_listed(rendition));
+        let of = |kind| listed().find(|rendition| rendition.kind == kind);
+        let peak_bps = listed().map(|rendition| rendition.meter().peak_bps).sum::<f64>();
+        let average_bps = listed().map(|rendition| rendition.meter().average_bps()).sum::<f64>();
+        let video = of(MediaKind::Video);
+        let pictures = video.map(Rendition::picture_meter).filter(|meter| meter.peak_bps > 0.0);
         Variant {
-            video: self
-                .video
-                .as_ref()
-                .filter(|lane| is_listed(&lane.rendition))
-                .map(|lane| CodecFacts::of(&lane.config)),
-            audio: self
-                .audio
-                .as_ref()
-                .filter(|lane| is_listed(&lane.rendition))
-                .map(|lane| CodecFacts::of(&lane.config)),
-            frame_rate: self.frame_rate.filter(|_| self.video.is_some()),
+            video: video.and_then(Rendition::facts).cloned(),
+            audio: of(MediaKind::Audio).and_then(Rendition::facts).cloned(),
+            frame_rate: self.frame_rate.filter(|_| self.rendition(MediaKind::Video).is_some()),
             bandwidth_bps: rounded(peak_bps),
             average_bandwidth_bps: rounded(average_bps),
-            independent,
+            pictures: pictures.map(|meter| (rounded(meter.peak_bps), rounded(meter.average_bps()))),
+            independent: self.rendition(MediaKind::Video).is_none_or(Rendition::all_independent),
         }
     }
 }
 
-fn rounded(bps: f64) -> u64 {
-    (bps.max(1.0) as u64).next_multiple_of(BANDWIDTH_STEP_BPS)
+fn with_headroom(bps: u64) -> u64 {
+    rounded(bps as f64 * BANDWIDTH_HEADROOM).max(bps)
 }
 
-fn listed(rendition: &Rendition) -> impl DoubleEndedIterator<Item = &Segment> {
-    let (finished, unlisted) = rendition.finished();
-    finished.range(unlisted..).map(Arc::as_ref).chain(rendition.open_segment())
+fn rounded(bps: f64) -> u64 {
+    (bps.max(1.0) as u64).next_multiple_of(BANDWIDTH_STEP_BPS)
 }
 
 fn is_listed(rendition: &Rendition) -> bool {
@@ -138,7 +158,7 @@ fn is_listed(rendition: &Rendition) -> bool {
 }
 
 fn newest(rendition: &Rendition) -> Option<PartId> {
-    last_part(listed(rendition))
+    last_part(rendition.listed())
 }
 
 /// Where the next part will be: in the open segment, or first in the next one.

@@ -1,18 +1,18 @@
 //! Beginning a stretch of the timeline: keeping the first frames back, fixing what the first playlist fixes, making lanes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use telstar_media::{CodecConfig, Frame, MediaKind, TrackInfo};
 use telstar_units::Timescale;
 
 use super::{Packager, Warning};
 use crate::audio::AudioLane;
 use crate::boxes::{InitError, init_segment};
-use crate::config::{PART_FILL_MIN, PART_TARGET_SLACK};
+use crate::config::{DvrWindow, PART_FILL_MIN, PART_TARGET_SLACK};
 use crate::lane::{Limits, Moment, WallClock};
+use crate::multivariant::CodecFacts;
 use crate::prelude::{Goal, Prelude};
-use crate::rendition::{Place, Rendition};
+use crate::rendition::{Init, Place, Rendition};
 use crate::snapshot::State;
 use crate::video::VideoLane;
 
@@ -25,7 +25,8 @@ impl Packager {
             return;
         }
         let (has_video, has_audio) = (epoch.video.is_some(), epoch.audio.is_some());
-        let goal = Goal { first: !self.continues, has_video, has_audio };
+        let gop_max = Duration::from_secs(self.target_duration_secs.filter(|_| self.continues).unwrap_or(0));
+        let goal = Goal { first: !self.continues, has_video, has_audio, gop_max };
         let moment = Moment::new(frame.dts, timescale);
         epoch.clock.get_or_insert(WallClock {
             wall: epoch.anchor.plus_micros(now.saturating_duration_since(epoch.anchored).as_micros() as i64),
@@ -47,10 +48,15 @@ impl Packager {
         if let Some(clock) = &mut epoch.clock {
             clock.media_micros += shift * 1_000_000;
         }
+        if !self.continues {
+            self.is_event = self.disk.is_some() && self.config.dvr_window == DvrWindow::Event;
+        }
         self.next.discontinuity |= self.continues;
         self.epoch = Some(epoch);
+        let before: Vec<MediaKind> = self.renditions().map(|rendition| rendition.kind).collect();
         self.begin_video_lane(target_duration_secs);
         self.begin_audio_lane(target_duration_secs);
+        self.discard_missing(&before);
         if self.video.is_none() && self.audio.is_none() {
             // Neither track can be carried; the frames are of no use.
             self.prelude = Prelude::default();
@@ -69,20 +75,20 @@ impl Packager {
     }
 
     fn begin_video_lane(&mut self, target_duration_secs: u64) {
-        let previous = self.video.take().map(|lane| lane.rendition);
+        let previous = self.take_rendition(MediaKind::Video);
         let (Some(frame), Some(interval)) = (self.prelude.first(MediaKind::Video), self.prelude.interval()) else {
             return;
         };
         let config = frame.config.clone();
         let Some((track, clock)) = self.track_and_clock(MediaKind::Video) else { return };
-        let Some((number, init)) = self.make_init(&config, track.timescale) else {
+        let Some(init) = self.make_init(&config, track.timescale) else {
             return self.leave_out(MediaKind::Video);
         };
         let interval_secs = interval.ticks / f64::from(track.timescale.hz());
         let old_target_ms = previous.as_ref().map(|rendition| rendition.part_target_ms);
         let part_target_ms = self.video_part_target_ms(interval_secs, old_target_ms);
         let mut rendition = self.continue_rendition(previous, MediaKind::Video, track.timescale);
-        rendition.add_init(number, init);
+        rendition.add_init(init);
         rendition.set_part_target(part_target_ms);
         rendition.set_decode_lead(self.epoch.as_ref().and_then(|epoch| epoch.reorder_delay).unwrap_or(0));
         self.frame_rate = Some((1_000.0 / interval_secs).round() / 1_000.0).filter(|rate| rate.is_finite());
@@ -107,7 +113,7 @@ impl Packager {
     }
 
     fn begin_audio_lane(&mut self, target_duration_secs: u64) {
-        let previous = self.audio.take().map(|lane| lane.rendition);
+        let previous = self.take_rendition(MediaKind::Audio);
         let Some(first) = self.prelude.first(MediaKind::Audio).cloned() else { return };
         let place = self.next;
         self.make_audio_lane(previous, &first, place, target_duration_secs);
@@ -121,14 +127,14 @@ impl Packager {
         target_duration_secs: u64,
     ) {
         let Some((track, clock)) = self.track_and_clock(MediaKind::Audio) else { return };
-        let Some((number, init)) = self.make_init(&first.config, track.timescale) else {
+        let Some(init) = self.make_init(&first.config, track.timescale) else {
             return self.leave_out(MediaKind::Audio);
         };
         let part_target_ms = self.audio_part_target_ms(first, track.timescale);
         let next = std::mem::replace(&mut self.next, place);
         let mut rendition = self.continue_rendition(previous, MediaKind::Audio, track.timescale);
         self.next = next;
-        rendition.add_init(number, init);
+        rendition.add_init(init);
         rendition.set_part_target(part_target_ms);
         let limits = Limits::new(&self.config, track.timescale, target_duration_secs, part_target_ms);
         let video_start = self.video.as_ref().and_then(|video| {
@@ -155,7 +161,10 @@ impl Packager {
                 rendition.resume(self.next, timescale);
                 rendition
             }
-            None => Rendition::new(kind, timescale, self.next, self.budget.clone()),
+            None => {
+                let disk = self.disk.as_ref().map(|disk| disk.budget.clone());
+                Rendition::new(kind, timescale, self.next, self.budget.clone(), disk)
+            }
         }
     }
 
@@ -164,11 +173,12 @@ impl Packager {
         Some((epoch.track(kind).clone()?, epoch.clock?))
     }
 
-    pub(super) fn make_init(&mut self, config: &CodecConfig, timescale: Timescale) -> Option<(u32, Bytes)> {
+    /// An init segment under a number of its own. Whoever takes it says of which epoch it is.
+    pub(super) fn make_init(&mut self, config: &CodecConfig, timescale: Timescale) -> Option<Init> {
         match init_segment(config, timescale) {
             Ok(bytes) => {
                 self.inits += 1;
-                Some((self.inits, bytes))
+                Some(Init { epoch: self.next.epoch, number: self.inits, bytes, facts: CodecFacts::of(config) })
             }
             Err(InitError::Codec(codec)) => {
                 self.warn(Warning::CodecUnsupported(codec));

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use quick_m3u8::config::ParsingOptionsBuilder;
-use quick_m3u8::tag::KnownTag;
 use quick_m3u8::tag::hls::{PreloadHintType, Tag};
+use quick_m3u8::tag::{HlsPlaylistType, KnownTag};
 use quick_m3u8::{HlsLine, Reader};
 use telstar_hls::request::{self, Answer, Directives, Media};
 use telstar_hls::{PartId, RenditionView, Snapshot, State, rendition_name};
@@ -69,6 +69,11 @@ pub struct Playlist {
     pub media_sequence: u64,
     pub discontinuity_sequence: u64,
     pub independent_segments: bool,
+    /// EXT-X-PLAYLIST-TYPE:EVENT.
+    pub is_event: bool,
+    pub can_skip_until: Option<f64>,
+    /// SKIPPED-SEGMENTS of a delta update.
+    pub skipped: u64,
     pub segments: Vec<ListedSegment>,
     pub hint: Option<String>,
     pub report: Option<(String, u64, u64)>,
@@ -83,6 +88,7 @@ impl Playlist {
         let mut next = ListedSegment::default();
         let mut extinf = None;
         let mut block_reload = false;
+        let mut version_read = 0;
         while let Some(line) = reader.read_line().expect("every line is valid") {
             match line {
                 HlsLine::Uri(uri) => {
@@ -93,7 +99,12 @@ impl Playlist {
                 }
                 HlsLine::KnownTag(KnownTag::Hls(tag)) => match tag {
                     Tag::M3u(_) => {}
-                    Tag::Version(version) => assert_eq!(version.version(), 6, "L12"),
+                    Tag::Version(version) => version_read = version.version(),
+                    Tag::PlaylistType(tag) => {
+                        assert_eq!(tag.playlist_type(), HlsPlaylistType::Event);
+                        playlist.is_event = true;
+                    }
+                    Tag::Skip(tag) => playlist.skipped = tag.skipped_segments(),
                     Tag::Targetduration(tag) => playlist.target_duration = tag.target_duration(),
                     Tag::MediaSequence(tag) => playlist.media_sequence = tag.media_sequence(),
                     Tag::DiscontinuitySequence(tag) => playlist.discontinuity_sequence = tag.discontinuity_sequence(),
@@ -103,7 +114,7 @@ impl Playlist {
                         block_reload = tag.can_block_reload();
                         playlist.part_hold_back = tag.part_hold_back().expect("L2: required with parts");
                         playlist.hold_back = tag.hold_back().expect("stated");
-                        assert_eq!(tag.can_skip_until(), None, "not offered yet");
+                        playlist.can_skip_until = tag.can_skip_until();
                     }
                     Tag::Discontinuity(_) => next.before_parts("DISCONTINUITY").discontinuity = true,
                     Tag::Map(map) => next.before_parts("MAP").map = map.uri().into(),
@@ -132,6 +143,7 @@ impl Playlist {
             }
         }
         assert!(block_reload, "L2");
+        assert_eq!(version_read, if playlist.skipped > 0 { 9 } else { 6 }, "L12");
         if !next.parts.is_empty() {
             playlist.push(next);
         }
@@ -139,10 +151,31 @@ impl Playlist {
     }
 
     fn push(&mut self, mut segment: ListedSegment) {
-        segment.msn = self.media_sequence + self.segments.len() as u64;
+        segment.msn = self.media_sequence + self.skipped + self.segments.len() as u64;
         let before = self.segments.last().map_or(self.discontinuity_sequence, |last| last.discontinuity_sequence);
         segment.discontinuity_sequence = before + u64::from(segment.discontinuity);
         self.segments.push(segment);
+    }
+
+    /// What a client has after this delta update, if it had `before`.
+    pub fn applied_to(mut self, before: &Playlist) -> Playlist {
+        let skipped = self.media_sequence..self.media_sequence + self.skipped;
+        let known = before.segments.iter().filter(|segment| skipped.contains(&segment.msn));
+        let mut segments: Vec<ListedSegment> = known.cloned().collect();
+        assert_eq!(segments.len() as u64, self.skipped, "the client knows what was left out");
+        // Far from the end parts are not listed any more.
+        segments.iter_mut().for_each(|segment| segment.parts.clear());
+        self.skipped = 0;
+        for mut segment in std::mem::take(&mut self.segments) {
+            let last = segments.last().expect("something was left out");
+            if segment.map.is_empty() {
+                segment.map = last.map.clone();
+            }
+            segment.discontinuity_sequence = last.discontinuity_sequence + u64::from(segment.discontinuity);
+            segments.push(segment);
+        }
+        self.segments = segments;
+        self
     }
 
     pub fn finished(&self) -> impl DoubleEndedIterator<Item = &ListedSegment> {
@@ -163,6 +196,7 @@ impl ListedSegment {
 
 #[derive(Default)]
 struct History {
+    retention: bool,
     last: Option<Playlist>,
     /// Everything that was ever listed, by number.
     segments: BTreeMap<u64, ListedSegment>,
@@ -223,10 +257,7 @@ impl Checker {
             check_header(&playlist);
             check_parts(&playlist, self.expect, snapshot.state);
             check_media(&playlist, view, history, self.expect, &self.newest_frame);
-            if !self.retention {
-                history.removed_parts.clear();
-                history.removed_segments.clear();
-            }
+            history.retention = self.retention;
             history.follow(now, &playlist, view, snapshot.state, self.expect);
             check_directives(snapshot, kind, &playlist, view);
             playlists.push((kind, playlist));
@@ -406,10 +437,14 @@ impl History {
             }
         }
         self.longest_secs = self.longest_secs.max(playlist.listed_secs());
+        if !self.retention {
+            self.removed_parts.clear();
+            self.removed_segments.clear();
+        }
         for (id, removed) in &self.removed_parts {
             let held_for = Duration::from_secs(3 * playlist.target_duration);
             let gone = now.duration_since(*removed) > held_for;
-            assert!(gone || view.part(*id).is_some(), "L8: {id:?} is fetchable for three target durations");
+            assert!(gone || view.has_part(*id), "L8: {id:?} is fetchable for three target durations");
         }
         for (uri, removed, secs) in &self.removed_segments {
             let (epoch, msn) = segment_id(uri);

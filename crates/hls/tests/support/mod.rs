@@ -6,6 +6,7 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 
 pub mod checker;
+pub mod disk;
 pub mod media;
 pub mod room;
 pub mod source;

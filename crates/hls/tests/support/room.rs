@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use telstar_hls::{Budget, Counters, Effect, HlsConfig, Packager, Snapshot, State, Warning};
+
+use super::disk::Disk;
 use telstar_media::MediaKind;
 use telstar_units::{Epoch, Timescale, WallTime, rescale};
 
@@ -24,6 +26,8 @@ pub struct Room {
     pub first_playlist_ms: Option<i64>,
     /// The newest snapshot.
     pub snapshot: std::sync::Arc<Snapshot>,
+    /// Who keeps segments, if there is a DVR window.
+    pub disk: Disk,
 }
 
 impl Room {
@@ -32,9 +36,13 @@ impl Room {
     }
 
     pub fn with_budget(expect: Expect, kinds: Vec<MediaKind>, bytes: u64) -> Room {
-        let budget = Budget::new(bytes);
+        Room::with(expect, kinds, HlsConfig::default(), Budget::new(bytes), Budget::new(1 << 40))
+    }
+
+    /// A room with these settings. `disk` counts only if they have a DVR window.
+    pub fn with(expect: Expect, kinds: Vec<MediaKind>, config: HlsConfig, budget: Budget, disk: Budget) -> Room {
         Room {
-            packager: Packager::new(HlsConfig::default(), budget.clone(), UNIX_SECS, UNIX_SECS),
+            packager: Packager::new(config, budget.clone(), UNIX_SECS, UNIX_SECS).with_disk(disk),
             checker: Checker::new(expect, kinds),
             zero: Instant::now(),
             now_ms: 0,
@@ -44,6 +52,7 @@ impl Room {
             state: State::Offline,
             first_playlist_ms: None,
             snapshot: std::sync::Arc::new(Snapshot::offline()),
+            disk: Disk::default(),
         }
     }
 
@@ -108,6 +117,11 @@ impl Room {
                 }
                 Effect::Warning(warning) => self.warnings.push(warning),
                 Effect::KeyframeIntervalMended => self.mended += 1,
+                Effect::KeepInit(_) | Effect::Keep { .. } | Effect::Discard { .. } | Effect::ListingOver => {
+                    if let Some((id, is_kept)) = self.disk.handle(effect) {
+                        self.packager.handle_kept(self.now(), id, is_kept);
+                    }
+                }
             }
         }
     }
