@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
-all=(watch players keyframes obs restart tabs secrets)
+all=(watch players keyframes obs restart tabs conformance secrets)
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.
