@@ -242,7 +242,7 @@ impl Attributes {
     }
 
     fn check_forms(&self, tag: &str, list: &str, complaints: &mut Vec<String>) {
-        let known = ATTRIBUTES.iter().find(|(name, _)| *name == tag).map_or(&[][..], |(_, attributes)| attributes);
+        let known = ATTRIBUTES.iter().find(|(name, _)| *name == tag).map_or(&[][..], |(_, attributes)| *attributes);
         for (name, form, required) in known {
             match self.0.get(*name) {
                 None if *required => complaints.push(format!("{tag} without {name}: {list}")),

@@ -209,6 +209,9 @@ fn run(
     let version_and_flags = trun.u32()?;
     let has = |bit: u32| version_and_flags & bit != 0;
     let count = trun.u32()?;
+    if count as usize > whole.len() {
+        return Err(format!("{count} samples in {} bytes", whole.len()));
+    }
     if !has(0x1) {
         return Err("trun without data-offset".into());
     }

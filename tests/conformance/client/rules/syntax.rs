@@ -6,6 +6,7 @@ use quick_m3u8::tag::hls::Tag;
 use quick_m3u8::{HlsLine, Reader};
 
 use super::Findings;
+use crate::client::line::ATTRIBUTES;
 use crate::client::playlist::Playlist;
 use crate::client::session::Session;
 
@@ -82,7 +83,10 @@ impl Second {
         while let Some(line) = reader.read_line().map_err(|error| format!("quick-m3u8: {error}"))? {
             match line {
                 HlsLine::Uri(uri) => read.segments.push((uri.to_string(), secs)),
-                HlsLine::UnknownTag(tag) => return Err(format!("quick-m3u8 does not know this tag: {}", tag.name())),
+                // A tag that the standard does not have is none of ours; one that it has is one that cannot be read.
+                HlsLine::UnknownTag(tag) if ATTRIBUTES.iter().any(|(name, _)| name.trim_start_matches("EXT") == tag.name()) => {
+                    return Err(format!("quick-m3u8 cannot read this tag: {}", tag.name()));
+                }
                 HlsLine::KnownTag(KnownTag::Hls(tag)) => match tag {
                     Tag::Targetduration(tag) => read.target_duration = Some(tag.target_duration()),
                     Tag::MediaSequence(tag) => read.media_sequence = tag.media_sequence(),
