@@ -43,9 +43,9 @@ fn every_line_of_the_checklist_is_judged_or_excused_with_a_reason() {
         for line in 1..=*lines {
             let id = format!("{group}{line}");
             let judged = RULES.iter().any(|rule| rule.id == id && !rule.section.is_empty());
-            let excused = NOT_JUDGED.iter().any(|(excused, reason)| {
-                excused.split([',', ' ']).next() == Some(id.as_str()) && !reason.is_empty()
-            });
+            let excused = NOT_JUDGED
+                .iter()
+                .any(|(excused, reason)| excused.split([',', ' ']).next() == Some(id.as_str()) && !reason.is_empty());
             assert!(judged || excused, "{id} is neither judged nor excused");
         }
     }

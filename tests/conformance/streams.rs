@@ -59,12 +59,10 @@ fn streams() -> Vec<Stream> {
     let long_groups = Source { gop_frames: 300, scene_cuts: vec![60, 120, 180], ..Source::default() };
     let streams = vec![
         Stream { is_private: true, ..Stream::new("sound and pictures with B-frames", with_b_frames()) },
-        Stream::new("25 pictures a second, 44.1 kHz", Source {
-            rate: Some(Rate::Constant(25.0)),
-            gop_frames: 50,
-            audio_hz: Some(44_100),
-            ..Source::default()
-        }),
+        Stream::new(
+            "25 pictures a second, 44.1 kHz",
+            Source { rate: Some(Rate::Constant(25.0)), gop_frames: 50, audio_hz: Some(44_100), ..Source::default() },
+        ),
         Stream::new("sound only", Source { rate: None, ..Source::default() }),
         Stream::new("pictures only", Source { audio_hz: None, ..with_b_frames() }),
         Stream { keyframes_in_time: false, ..Stream::new("long groups of pictures", long_groups) },

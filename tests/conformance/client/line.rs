@@ -16,7 +16,10 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `#EXT…`: the name behind the hash, and what stands behind the colon.
-    Tag { name: String, value: Option<String> },
+    Tag {
+        name: String,
+        value: Option<String>,
+    },
     Uri,
     Comment,
     Blank,
@@ -31,7 +34,8 @@ pub fn lines(text: &str, complaints: &mut Vec<String>) -> Vec<Line> {
         complaints.push("the last line does not end (§4.1)".into());
     }
     let body = text.strip_suffix('\n').unwrap_or(text);
-    let lines: Vec<Line> = body.split('\n').enumerate().map(|(index, line)| read(index + 1, line, complaints)).collect();
+    let lines: Vec<Line> =
+        body.split('\n').enumerate().map(|(index, line)| read(index + 1, line, complaints)).collect();
     if lines.first().is_none_or(|line| line.text != "#EXTM3U") {
         complaints.push("the first line is not #EXTM3U (§4.4.1.1)".into());
     }
@@ -124,10 +128,7 @@ pub const ATTRIBUTES: &[(&str, &[(&str, Form, bool)])] = &[
         "EXT-X-RENDITION-REPORT",
         &[("URI", Form::Quoted, true), ("LAST-MSN", Form::Integer, false), ("LAST-PART", Form::Integer, false)],
     ),
-    (
-        "EXT-X-SKIP",
-        &[("SKIPPED-SEGMENTS", Form::Integer, true), ("RECENTLY-REMOVED-DATERANGES", Form::Quoted, false)],
-    ),
+    ("EXT-X-SKIP", &[("SKIPPED-SEGMENTS", Form::Integer, true), ("RECENTLY-REMOVED-DATERANGES", Form::Quoted, false)]),
     ("EXT-X-START", &[("TIME-OFFSET", Form::SignedFloat, true), ("PRECISE", YES_NO, false)]),
     (
         "EXT-X-DATERANGE",
@@ -294,7 +295,9 @@ fn has_form(raw: &Raw, form: Form) -> bool {
         (Raw::Bare(text), Form::SignedFloat) => is_float(text.strip_prefix('-').unwrap_or(text)),
         (Raw::Bare(text), Form::Word(words)) => words.contains(&text.as_str()),
         (Raw::Bare(text), Form::AnyWord) => !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"'),
-        (Raw::Bare(text), Form::Resolution) => text.split_once('x').is_some_and(|(w, h)| is_integer(w) && is_integer(h)),
+        (Raw::Bare(text), Form::Resolution) => {
+            text.split_once('x').is_some_and(|(w, h)| is_integer(w) && is_integer(h))
+        }
         (Raw::Bare(text), Form::Hex) => {
             let digits = text.strip_prefix("0x").or(text.strip_prefix("0X"));
             digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()))

@@ -6,13 +6,14 @@
 //! and asks what only a test asks; each exchange goes into a [`Record`](record::Record). [`rules`] judge the record when
 //! it is whole, so that a rule is a plain function of what was seen.
 //!
-//! - `line`: the grammar of playlists, `playlist` and `multivariant`: what they say;
+//! - `line`, `date`: the grammar of playlists, `playlist` and `multivariant`: what they say;
 //! - `mp4`: samples of parts and segments;
 //! - `http`, `record`: exchanges;
 //! - `watch`, `follow`, `probes`: what is asked, and when;
 //! - `session`: the record, read;
 //! - `rules`: one function for each rule of the checklist.
 
+mod date;
 mod follow;
 mod http;
 mod line;

@@ -11,7 +11,8 @@ pub type Complaint = String;
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], Complaint> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or_else(|| format!("{len} bytes wanted, {} there", self.0.len()))?;
+        let (head, rest) =
+            self.0.split_at_checked(len).ok_or_else(|| format!("{len} bytes wanted, {} there", self.0.len()))?;
         self.0 = rest;
         Ok(head)
     }
@@ -229,7 +230,13 @@ fn run(
         let offset = if version_and_flags >> 24 == 0 { i64::from(offset) } else { i64::from(offset as i32) };
         let payload = data.take(size)?.to_vec();
         read += size;
-        samples.push(Sample { dts: *dts, pts: *dts + offset - init.edit, duration, sync: flags & NON_SYNC == 0, payload });
+        samples.push(Sample {
+            dts: *dts,
+            pts: *dts + offset - init.edit,
+            duration,
+            sync: flags & NON_SYNC == 0,
+            payload,
+        });
         *dts += duration;
     }
     Ok(read)

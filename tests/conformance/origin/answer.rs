@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::fault::Fault;
-use super::stream::{FIRST_MSN, PARTS_PER_SEGMENT, PARTS_AT_START, TARGET_SECS, Track};
+use super::stream::{FIRST_MSN, PARTS_AT_START, PARTS_PER_SEGMENT, TARGET_SECS, Track};
 use super::write::{View, msn_of};
 use super::{Edge, Shared};
 
@@ -311,21 +311,24 @@ async fn media(origin: &Shared, track: Track, name: &str, headers: &HeaderMap) -
     }
     let kind = if matches!(file, File::Init) { "video/mp4" } else { MEDIA };
     let slow = fault == Fault::HintSlow && matches!(file, File::Part(..));
-    let whole = Answer { status: 200, kind, max_age: 6 * TARGET_SECS, body: body.into(), gzip: false, slow, extra: Vec::new() };
+    let whole =
+        Answer { status: 200, kind, max_age: 6 * TARGET_SECS, body: body.into(), gzip: false, slow, extra: Vec::new() };
     cut(fault, whole, headers)
 }
 
 /// The range that was asked for.
 fn cut(fault: Fault, mut answer: Answer, headers: &HeaderMap) -> Answer {
     answer.extra.push(("accept-ranges", "bytes".to_owned()));
-    let asked = headers.get("range").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("bytes="));
+    let asked =
+        headers.get("range").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("bytes="));
     let Some((first, last)) = asked.and_then(|asked| asked.split_once('-')) else { return answer };
     if fault == Fault::RangeIgnored {
         return answer;
     }
     let len = answer.body.len();
     let from = first.parse().unwrap_or_else(|_| len - last.parse::<usize>().unwrap_or(0).min(len));
-    let to = if first.is_empty() { len } else { last.parse::<usize>().map_or(len, |last| last.saturating_add(1).min(len)) };
+    let to =
+        if first.is_empty() { len } else { last.parse::<usize>().map_or(len, |last| last.saturating_add(1).min(len)) };
     if from >= len {
         let mut refused = refuse(416, TARGET_SECS);
         refused.extra.push(("content-range", format!("bytes */{len}")));

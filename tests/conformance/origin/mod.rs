@@ -62,8 +62,14 @@ impl Origin {
         let base = format!("{}://{address}", if over_tls { "https" } else { "http" });
         let (sender, edge) = watch::channel(Edge { parts: PARTS_AT_START, ended: false });
         let counts = || std::array::from_fn(|_| AtomicUsize::new(0));
-        let shared =
-            Shared { fault, base: base.clone(), edge, started: Instant::now(), counts: counts(), ended_counts: counts() };
+        let shared = Shared {
+            fault,
+            base: base.clone(),
+            edge,
+            started: Instant::now(),
+            counts: counts(),
+            ended_counts: counts(),
+        };
         let router = Router::new().fallback(answer::answer).with_state(Arc::new(shared));
         let mut tasks = JoinSet::new();
         tasks.spawn(go_on(sender, fault, course));

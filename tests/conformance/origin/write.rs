@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::fault::Fault;
 use super::stream::{
-    BEGAN_MS, DISCONTINUITY_AT, DISCONTINUITY_SEQUENCE, FIRST_MSN, PART_MS, PARTS_PER_SEGMENT, TARGET_SECS, Track, WINDOW,
+    BEGAN_MS, DISCONTINUITY_AT, DISCONTINUITY_SEQUENCE, FIRST_MSN, PART_MS, PARTS_PER_SEGMENT, TARGET_SECS, Track,
+    WINDOW,
 };
 
 /// Segments that may be skipped are further than this from the end.

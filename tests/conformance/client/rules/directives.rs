@@ -79,7 +79,11 @@ pub fn past(session: &Session, found: &mut Findings<'_>) {
     for exchange in probes(session, |probe| *probe == Probe::Past) {
         let list = list_of(exchange);
         let whole = list.is_some_and(|list| !list.segments.is_empty() && list.skip.is_none());
-        found.check(whole, || "a request for an old segment is not answered with the playlist".into(), || exchange.summary());
+        found.check(
+            whole,
+            || "a request for an old segment is not answered with the playlist".into(),
+            || exchange.summary(),
+        );
     }
 }
 
@@ -153,7 +157,10 @@ pub fn timeout(session: &Session, found: &mut Findings<'_>) {
             let last = session.exchanges().filter(of).last();
             found.check(
                 last.is_some_and(|last| last.status == 503 && last.took() >= limit - HOLD_EARLY),
-                || "the stream stands still, and a blocked reload is not answered 503 after three target durations".into(),
+                || {
+                    "the stream stands still, and a blocked reload is not answered 503 after three target durations"
+                        .into()
+                },
                 || last.map_or_else(|| log.rendition.url.clone(), Exchange::summary),
             );
         }
@@ -221,7 +228,11 @@ pub fn addresses(session: &Session, found: &mut Findings<'_>) {
     let mut check = |uri: &str, evidence: String| {
         found.check(!uri.contains("_HLS_"), || format!("a directive in an address: {uri}"), || evidence.clone());
         if let Some(query) = &query {
-            found.check(uri.contains(query.as_str()), || format!("an address without the token: {uri}"), || evidence.clone());
+            found.check(
+                uri.contains(query.as_str()),
+                || format!("an address without the token: {uri}"),
+                || evidence.clone(),
+            );
         }
     };
     for (exchange, list) in &session.multivariants {

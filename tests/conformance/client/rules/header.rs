@@ -128,7 +128,11 @@ pub fn long_windows(session: &Session, found: &mut Findings<'_>) {
         }
         let control = seen.list.control.clone().unwrap_or_default();
         let evidence = || excerpt(seen, &["SERVER-CONTROL"]);
-        found.check(control.can_skip_until.is_some(), || "a window above two minutes without delta updates".into(), evidence);
+        found.check(
+            control.can_skip_until.is_some(),
+            || "a window above two minutes without delta updates".into(),
+            evidence,
+        );
         let date_ranges = seen.exchange.text().contains("#EXT-X-DATERANGE");
         found.check(
             !date_ranges || control.can_skip_dateranges,

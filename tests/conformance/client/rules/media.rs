@@ -153,7 +153,8 @@ pub fn durations(session: &Session, found: &mut Findings<'_>) {
         for segment in log.history.values() {
             let parts = segment.parts.iter().map(|part| (&part.resource, part.duration));
             let whole = segment.whole.iter().map(|(resource, secs)| (resource, *secs));
-            let timescale = log.init(segment.map.as_ref()).and_then(|init| init.as_ref().ok()).map(|init| init.timescale);
+            let timescale =
+                log.init(segment.map.as_ref()).and_then(|init| init.as_ref().ok()).map(|init| init.timescale);
             let Some(timescale) = timescale else { continue };
             for (resource, listed) in parts.chain(whole) {
                 let Some(samples) = log.samples(resource, segment.map.as_ref()) else { continue };

@@ -93,14 +93,23 @@ pub const NOT_JUDGED: &[(&str, &str)] = &[
     ("L8, its upper end", "that bytes go at last is not demanded, and memory is not seen from outside"),
     ("D10, idempotence", "a reload of a live playlist may rightly differ from the one before"),
     ("T1, priorities", "RFC 9218 is about which of several answers goes first on a full link; loopback is never full"),
-    ("T2, SACK, ECN, RACK-TLP", "options of the kernel, not of the server; TLS below 1.2 is refused by the client itself"),
+    (
+        "T2, SACK, ECN, RACK-TLP",
+        "options of the kernel, not of the server; TLS below 1.2 is refused by the client itself",
+    ),
     ("T3, every server offers all variants", "one server is watched"),
     ("T4, collapsing and Age of caches", "behaviour of a CDN; that the origin sends no Age is judged"),
     ("T6", "recommended lengths, overridden for live (docs/adr); round-trip times are the network's"),
     ("M2, averages over an hour", "the run is seconds long; peaks are judged"),
-    ("M3, 6 s targets and keyframes every 2 s", "lengths are overridden for live (docs/adr); keyframes are the encoder's"),
+    (
+        "M3, 6 s targets and keyframes every 2 s",
+        "lengths are overridden for live (docs/adr); keyframes are the encoder's",
+    ),
     ("M5, six segments and 15 minutes", "overridden for live (docs/adr)"),
-    ("M6, loudness, aspect, SDR variants, stereo AAC", "content: nothing is encoded by a server that passes media through"),
+    (
+        "M6, loudness, aspect, SDR variants, stereo AAC",
+        "content: nothing is encoded by a server that passes media through",
+    ),
     ("M7 ladder", "there is one variant until renditions are made"),
     ("M8 captions", "none are offered"),
 ];
@@ -129,7 +138,8 @@ pub fn judge(session: &Session) -> Report {
     }
     report.playlists = session.all_lists().count();
     report.media = session.logs.iter().map(|log| log.media.len()).sum();
-    let mut texts: Vec<String> = session.exchanges().filter(|e| e.is_playlist() && e.status == 200).map(|e| e.text()).collect();
+    let mut texts: Vec<String> =
+        session.exchanges().filter(|e| e.is_playlist() && e.status == 200).map(|e| e.text()).collect();
     texts.sort();
     texts.dedup();
     report.texts = texts;

@@ -36,7 +36,11 @@ pub fn attributes(session: &Session, found: &mut Findings<'_>) {
             let (average, peak) = (attributes.integer("AVERAGE-BANDWIDTH"), attributes.integer("BANDWIDTH"));
             found.check(average <= peak, || "AVERAGE-BANDWIDTH above BANDWIDTH".into(), || variant.text.clone());
             if let Some(rate) = attributes.float("FRAME-RATE") {
-                found.check(rate <= FRAME_RATE_MAX + 0.01, || format!("{rate} frames a second"), || variant.text.clone());
+                found.check(
+                    rate <= FRAME_RATE_MAX + 0.01,
+                    || format!("{rate} frames a second"),
+                    || variant.text.clone(),
+                );
             }
             let group = attributes.text("AUDIO");
             let there = |group: &str| list.media.iter().any(|media| media.attributes.text("GROUP-ID") == Some(group));
@@ -45,10 +49,18 @@ pub fn attributes(session: &Session, found: &mut Findings<'_>) {
         for media in &list.media {
             let attributes = &media.attributes;
             if attributes.text("TYPE") != Some("VIDEO") {
-                found.check(attributes.has("LANGUAGE"), || "EXT-X-MEDIA without LANGUAGE".into(), || media.text.clone());
+                found.check(
+                    attributes.has("LANGUAGE"),
+                    || "EXT-X-MEDIA without LANGUAGE".into(),
+                    || media.text.clone(),
+                );
             }
             if attributes.text("TYPE") == Some("AUDIO") {
-                found.check(attributes.has("CHANNELS"), || "EXT-X-MEDIA without CHANNELS".into(), || media.text.clone());
+                found.check(
+                    attributes.has("CHANNELS"),
+                    || "EXT-X-MEDIA without CHANNELS".into(),
+                    || media.text.clone(),
+                );
             }
         }
         independent_segments(session, list, found);
@@ -120,7 +132,11 @@ pub fn i_frames(session: &Session, found: &mut Findings<'_>) {
     }
     for entry in &list.i_frames {
         for name in ["CODECS", "RESOLUTION", "AVERAGE-BANDWIDTH"] {
-            found.check(entry.attributes.has(name), || format!("an I-frame variant without {name}"), || entry.text.clone());
+            found.check(
+                entry.attributes.has(name),
+                || format!("an I-frame variant without {name}"),
+                || entry.text.clone(),
+            );
         }
     }
     for log in session.logs.iter().filter(|log| log.rendition.carries == Carries::IFrames) {
@@ -132,7 +148,11 @@ pub fn i_frames(session: &Session, found: &mut Findings<'_>) {
                 || format!("segment {} of {}", segment.msn, log.rendition.url),
             );
         }
-        found.check(!log.history.is_empty(), || "an I-frame playlist without segments".into(), || log.rendition.url.clone());
+        found.check(
+            !log.history.is_empty(),
+            || "an I-frame playlist without segments".into(),
+            || log.rendition.url.clone(),
+        );
     }
 }
 

@@ -25,7 +25,12 @@ pub fn only_grow(session: &Session, found: &mut Findings<'_>) {
             let evidence = || format!("{}\n{}", before.exchange.summary(), after.exchange.summary());
             found.check(
                 after.list.media_sequence >= before.list.media_sequence,
-                || format!("EXT-X-MEDIA-SEQUENCE goes from {} to {}", before.list.media_sequence, after.list.media_sequence),
+                || {
+                    format!(
+                        "EXT-X-MEDIA-SEQUENCE goes from {} to {}",
+                        before.list.media_sequence, after.list.media_sequence
+                    )
+                },
                 evidence,
             );
             found.check(
@@ -33,7 +38,8 @@ pub fn only_grow(session: &Session, found: &mut Findings<'_>) {
                 || format!("the end goes from {:?} to {:?}", before.list.next_place(), after.list.next_place()),
                 evidence,
             );
-            let later: BTreeMap<u64, &Segment> = after.list.segments.iter().map(|segment| (segment.msn, segment)).collect();
+            let later: BTreeMap<u64, &Segment> =
+                after.list.segments.iter().map(|segment| (segment.msn, segment)).collect();
             for segment in &before.list.segments {
                 if let Some(change) = later.get(&segment.msn).and_then(|later| change(segment, later)) {
                     found.check(false, || format!("segment {}: {change}", segment.msn), evidence);
@@ -135,7 +141,11 @@ pub fn window(session: &Session, found: &mut Findings<'_>) {
 pub fn end(session: &Session, found: &mut Findings<'_>) {
     for log in &session.logs {
         for (before, after) in pairs(log).filter(|(before, _)| before.list.ended) {
-            found.check(after.list == before.list, || "a playlist changed behind its end".into(), || after.exchange.summary());
+            found.check(
+                after.list == before.list,
+                || "a playlist changed behind its end".into(),
+                || after.exchange.summary(),
+            );
         }
         let last = log.seen.last();
         if session.record.options.course == Course::Ends {

@@ -84,7 +84,9 @@ impl Second {
             match line {
                 HlsLine::Uri(uri) => read.segments.push((uri.to_string(), secs)),
                 // A tag that the standard does not have is none of ours; one that it has is one that cannot be read.
-                HlsLine::UnknownTag(tag) if ATTRIBUTES.iter().any(|(name, _)| name.trim_start_matches("EXT") == tag.name()) => {
+                HlsLine::UnknownTag(tag)
+                    if ATTRIBUTES.iter().any(|(name, _)| name.trim_start_matches("EXT") == tag.name()) =>
+                {
                     return Err(format!("quick-m3u8 cannot read this tag: {}", tag.name()));
                 }
                 HlsLine::KnownTag(KnownTag::Hls(tag)) => match tag {

@@ -35,10 +35,15 @@ pub fn pace(session: &Session, found: &mut Findings<'_>) {
             let blocked = matches!(seen.exchange.what, What::Playlist(_, Some(_)));
             blocked && !seen.list.ended && seen.exchange.took().as_secs_f64() >= WAITED_SHARE * target
         };
-        let waits: Vec<usize> = log.seen.iter().filter(waited).filter_map(|seen| match seen.exchange.what {
-            What::Playlist(_, Some(asked)) => Some(parts_from(&seen.list, asked)),
-            _ => None,
-        }).collect();
+        let waits: Vec<usize> = log
+            .seen
+            .iter()
+            .filter(waited)
+            .filter_map(|seen| match seen.exchange.what {
+                What::Playlist(_, Some(asked)) => Some(parts_from(&seen.list, asked)),
+                _ => None,
+            })
+            .collect();
         if waits.len() < WAITS_MIN {
             continue;
         }
@@ -168,7 +173,8 @@ pub fn one_presentation(session: &Session, found: &mut Findings<'_>) {
         let [one, other] = pair else { continue };
         let theirs = offsets(other);
         for Offset { sequence, date, secs } in offsets(one) {
-            let nearest = theirs.iter().filter(|their| their.sequence == sequence).min_by_key(|their| (their.date - date).abs());
+            let nearest =
+                theirs.iter().filter(|their| their.sequence == sequence).min_by_key(|their| (their.date - date).abs());
             let Some(their) = nearest else { continue };
             found.check(
                 (secs - their.secs).abs() <= SYNC_ROOM_SECS,
@@ -189,7 +195,9 @@ fn check_discontinuities(one: &Log, other: &Log, found: &mut Findings<'_>) {
         let dates = || log.history.values().filter_map(|segment| segment.date);
         Some((dates().min()?, dates().max()?))
     };
-    let (Some(theirs), target) = (span(other), one.seen.first().map_or(1.0, |seen| seen.list.target_secs())) else { return };
+    let (Some(theirs), target) = (span(other), one.seen.first().map_or(1.0, |seen| seen.list.target_secs())) else {
+        return;
+    };
     let room = (target * 1e6) as i64;
     for (sequence, date) in of(one) {
         if date <= theirs.0 + room || date >= theirs.1 - room {

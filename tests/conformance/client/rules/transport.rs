@@ -39,7 +39,11 @@ pub fn ranges(session: &Session, found: &mut Findings<'_>) {
             continue;
         }
         let wrong = wrong_range(exchange, asked, &whole.exchange.body);
-        found.check(wrong.is_none(), || wrong.clone().unwrap_or_default(), || format!("{asked}: {}", exchange.summary()));
+        found.check(
+            wrong.is_none(),
+            || wrong.clone().unwrap_or_default(),
+            || format!("{asked}: {}", exchange.summary()),
+        );
     }
 }
 
@@ -92,12 +96,16 @@ fn lifetime(exchange: &Exchange, target: u64) -> Option<Lifetime> {
     let (secs, class) = match &exchange.what {
         What::Multivariant => return None,
         What::Media(..) | What::Removed(..) if ok => (vec![6 * target], "media"),
-        What::Media(..) | What::Probe(_, Probe::Unknown) if refused => (vec![target], "an error to a request for media"),
+        What::Media(..) | What::Probe(_, Probe::Unknown) if refused => {
+            (vec![target], "an error to a request for media")
+        }
         What::Playlist(..) | What::Probe(..) if !exchange.is_playlist() => return None,
         What::Playlist(..) | What::Probe(..) if ok && blocking => (vec![6 * target], "a blocking playlist"),
         // Half of an odd number may be rounded either way.
         What::Playlist(..) | What::Probe(..) if ok => (vec![target / 2, target.div_ceil(2)], "a playlist"),
-        What::Playlist(..) | What::Probe(..) if refused && blocking => (vec![4 * target], "an error to a blocking request"),
+        What::Playlist(..) | What::Probe(..) if refused && blocking => {
+            (vec![4 * target], "an error to a blocking request")
+        }
         What::Playlist(..) | What::Probe(..) if refused => (vec![target, 4 * target], "an error to a playlist request"),
         _ => return None,
     };
