@@ -27,7 +27,7 @@ mod rules;
 mod session;
 mod watch;
 
-pub use report::{Report, Violation};
+pub use report::Report;
 pub use rules::{NOT_JUDGED, RULES};
 pub use watch::{Course, Options};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::mp4::{self, Fragment, Init, Sample};
 use super::multivariant::Multivariant;
-use super::playlist::{Place, Playlist, Resource, Segment};
+use super::playlist::{Playlist, Resource, Segment};
 use super::record::{Carries, Exchange, MediaKind, Probe, Record, Rendition, What};
 
 /// A playlist and the exchange that brought it.
@@ -45,9 +45,6 @@ pub struct Session {
     pub multivariants: Vec<(Exchange, Multivariant)>,
     pub logs: Vec<Log>,
 }
-
-/// Sample entries of pictures; all others are sound.
-const PICTURES: &[&str] = &["avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe", "av01", "vp09", "vp08", "vvc1"];
 
 impl Session {
     pub fn read(record: Record) -> Session {
@@ -151,10 +148,6 @@ impl Log {
         self.inits.values().find_map(|init| init.as_ref().ok())
     }
 
-    pub fn has_pictures(&self) -> bool {
-        self.any_init().is_some_and(|init| PICTURES.contains(&init.codec.as_str()))
-    }
-
     /// The fragments of a resource below `map`, if it was fetched.
     pub fn fragments(&self, resource: &Resource, map: Option<&Resource>) -> Option<Result<Vec<Fragment>, String>> {
         let fetched = self.media.get(resource).filter(|fetched| fetched.is_there())?;
@@ -174,11 +167,6 @@ impl Log {
         let samples = self.samples(resource, segment.map.as_ref())?;
         let timescale = self.init(segment.map.as_ref())?.as_ref().ok()?.timescale;
         (!samples.is_empty()).then_some((samples, timescale))
-    }
-
-    /// The part that was listed at a place.
-    pub fn part_at(&self, (msn, index): Place) -> Option<&super::playlist::Part> {
-        self.history.get(&msn)?.parts.get(index)
     }
 }
 

@@ -15,8 +15,8 @@ fn boxed(kind: &[u8; 4], payload: &[u8]) -> Vec<u8> {
 
 /// A full box: version, flags, payload.
 fn full(kind: &[u8; 4], version_and_flags: u32, fields: &[u32]) -> Vec<u8> {
-    let words = [version_and_flags].iter().chain(fields).flat_map(|word| word.to_be_bytes());
-    boxed(kind, &words.collect::<Vec<u8>>())
+    let words = std::iter::once(version_and_flags).chain(fields.iter().copied());
+    boxed(kind, &words.flat_map(u32::to_be_bytes).collect::<Vec<u8>>())
 }
 
 /// An init segment of one track with this clock and sample entry.

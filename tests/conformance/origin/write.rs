@@ -182,7 +182,7 @@ impl View {
         }
         if msn < open {
             let too_long = fault == Fault::ExtinfOverTarget && msn.is_multiple_of(3);
-            line!(text, "#EXTINF:{}.00000,", if too_long { "2.6" } else { "2.0" });
+            line!(text, "#EXTINF:{},", if too_long { "2.60000" } else { "2.00000" });
             let renamed = fault == Fault::SegmentRenamed && msn + 3 < open;
             line!(text, "{}", self.address(&format!("{msn}{}.m4s", if renamed { "-again" } else { "" })));
         }
