@@ -1,7 +1,7 @@
 //! What only a test asks: directives at their edges, ranges, unknown names, encodings.
 //!
 //! A stream goes on while it is probed. Where an answer could be right for a playlist that has grown in between, the
-//! question is asked again, and only an answer that says something is recorded.
+//! question is asked again, and only the answer that says most is recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::playlist::Playlist;
 use super::record::{Exchange, Probe, What};
 use super::watch::PATIENCE;
 
-/// How often a question is asked anew because the stream went on in between.
-const ATTEMPTS_MAX: usize = 3;
+/// How often a question is asked anew, because the stream may have gone on in between.
+const ATTEMPTS_MAX: u64 = 8;
 /// RFC 8216bis §6.2.5.2: what is too far ahead is refused immediately. Below two segments, above any delay of a machine.
-const IMMEDIATELY: Duration = Duration::from_secs(4);
+const IMMEDIATELY: Duration = Duration::from_secs(3);
 
 /// RFC 8216bis §6.2.5.2, the Advance Part Limit.
 pub fn advance_parts_max(part_target: f64) -> u64 {
@@ -95,29 +95,31 @@ impl Prober {
         (exchange.status == 200).then(|| Playlist::read(&exchange.text(), &self.url))
     }
 
-    /// D5. The last attempt counts, whatever came in between.
+    /// D5.
     async fn too_far(&self, first: &Playlist) {
         let limit = first.part_target.filter(|target| *target > 0.0).map(advance_parts_max);
-        self.too_far_for("three segments ahead", |list| Some(format!("_HLS_msn={}", list.last_msn()? + 3))).await;
+        self.too_far_for("three segments ahead", |list, more| {
+            Some(format!("_HLS_msn={}", list.last_msn()? + 3 + more))
+        })
+        .await;
         if let Some(limit) = limit {
-            let ask = |list: &Playlist| {
+            let ask = |list: &Playlist, more: u64| {
                 let (msn, part) = list.last_part()?;
                 // Of a segment that is whole, the next part is another segment's.
                 list.segment(msn).filter(|segment| segment.whole.is_none())?;
-                Some(format!("_HLS_msn={msn}&_HLS_part={}", part as u64 + limit + 1))
+                Some(format!("_HLS_msn={msn}&_HLS_part={}", part as u64 + limit + 1 + more))
             };
             self.too_far_for("beyond the Advance Part Limit", ask).await;
         }
     }
 
-    async fn too_far_for(&self, what: &'static str, ask: impl Fn(&Playlist) -> Option<String>) {
+    /// Asks until it is refused. A stream that grows behind a question may make it a right one, so that one answer says
+    /// little; a server that never refuses says enough. The later questions are further ahead than a slow machine is late.
+    async fn too_far_for(&self, what: &'static str, ask: impl Fn(&Playlist, u64) -> Option<String>) {
         let mut last = None;
-        for _ in 0..ATTEMPTS_MAX {
-            let Some(before) = self.newest().await else { break };
-            if before.ended {
-                break;
-            }
-            let Some(query) = ask(&before) else {
+        for attempt in 0..ATTEMPTS_MAX {
+            let Some(before) = self.newest().await.filter(|list| !list.ended) else { return };
+            let Some(query) = ask(&before, attempt / 2) else {
                 // Between two segments: as soon as the next part is there, there is something to ask.
                 self.next_part(&before).await;
                 continue;
@@ -127,8 +129,7 @@ impl Prober {
             let exchange = self.http.exchange(probe, &url, &Ask::default(), IMMEDIATELY).await;
             let refused = exchange.status == 400;
             last = Some(exchange);
-            let Some(after) = self.newest().await else { break };
-            if refused || after.next_place() == before.next_place() {
+            if refused {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! A record, read: playlists, media and what each segment was over time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::mp4::{self, Fragment, Init, Sample};
@@ -35,6 +35,8 @@ pub struct Log {
     pub media: BTreeMap<Resource, Fetched>,
     /// Each segment with everything that was ever listed of it.
     pub history: BTreeMap<u64, Segment>,
+    /// Segments that were seen whole with their parts.
+    pub with_all_parts: BTreeSet<u64>,
     inits: BTreeMap<Resource, Result<Init, String>>,
 }
 
@@ -98,6 +100,7 @@ impl Log {
             skips: Vec::new(),
             media: BTreeMap::new(),
             history: BTreeMap::new(),
+            with_all_parts: BTreeSet::new(),
             inits: BTreeMap::new(),
         }
     }
@@ -119,6 +122,9 @@ impl Log {
     }
 
     fn note_segment(&mut self, segment: &Segment) {
+        if segment.whole.is_some() && !segment.parts.is_empty() {
+            self.with_all_parts.insert(segment.msn);
+        }
         let known = self.history.entry(segment.msn).or_insert_with(|| segment.clone());
         if segment.parts.len() > known.parts.len() {
             known.parts.clone_from(&segment.parts);

@@ -28,7 +28,7 @@ use stream::{PART_MS, PARTS_AT_START, PARTS_PER_SEGMENT, Track};
 
 /// Parts that come before a stream stalls, in the middle of a segment, or ends, behind one.
 const PARTS_BEFORE_STALL: usize = 6;
-const PARTS_BEFORE_END: usize = 2 * PARTS_PER_SEGMENT - 1;
+const PARTS_BEFORE_END: usize = 3 * PARTS_PER_SEGMENT - 1;
 
 /// How far the stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ async fn go_on(edge: watch::Sender<Edge>, fault: Fault, course: Course) {
             break;
         }
         let ended = course == Course::Ends && came == PARTS_BEFORE_END;
-        edge.send_replace(Edge { parts, ended });
+        edge.send_replace(Edge { parts, ended: ended && fault != Fault::NoEndlist });
         if ended {
             break;
         }

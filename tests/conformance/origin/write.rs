@@ -169,7 +169,7 @@ impl View {
         let after_ms = (self.edge * PART_MS as usize).saturating_sub((msn + 1 - FIRST_MSN) * TARGET_SECS * 1_000);
         let near = after_ms <= 3 * TARGET_SECS * 1_000;
         let keeps = near || fault == Fault::PartsStayListed;
-        let forgets = fault == Fault::PartsLeaveOutOfOrder && msn.is_multiple_of(3) && msn < open;
+        let forgets = fault == Fault::PartsLeaveOutOfOrder && msn.is_multiple_of(3) && msn + 1 < open;
         if keeps && !forgets {
             for part in 0..parts {
                 self.part(text, msn, part);
@@ -202,7 +202,7 @@ impl View {
 
     fn footer(&self, text: &mut String, open: usize) {
         let fault = self.fault;
-        let ended = self.ended && fault != Fault::NoEndlist;
+        let ended = self.ended;
         if ended {
             line!(text, "#EXT-X-ENDLIST");
         }
@@ -250,7 +250,7 @@ impl View {
             line!(text, "#EXTINF:1.00000,");
             line!(text, "{}", self.address(&format!("{msn}.m4s")));
         }
-        if self.ended && self.fault != Fault::NoEndlist {
+        if self.ended {
             line!(text, "#EXT-X-ENDLIST");
         }
         text

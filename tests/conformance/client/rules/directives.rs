@@ -30,6 +30,11 @@ fn list_of(exchange: &Exchange) -> Option<Playlist> {
     (exchange.status == 200).then(|| Playlist::read(&exchange.text(), &exchange.url))
 }
 
+/// The playlist had ended meanwhile, so that its directives are ignored (D4).
+fn has_ended(exchange: &Exchange) -> bool {
+    list_of(exchange).is_some_and(|list| list.ended)
+}
+
 /// D1: the answer to a blocking request has what was asked for.
 pub fn blocking(session: &Session, found: &mut Findings<'_>) {
     for seen in session.logs.iter().flat_map(|log| &log.seen) {
@@ -105,6 +110,9 @@ pub fn ended(session: &Session, found: &mut Findings<'_>) {
 pub fn too_far(session: &Session, found: &mut Findings<'_>) {
     for exchange in probes(session, |probe| matches!(probe, Probe::TooFar(_))) {
         let What::Probe(_, Probe::TooFar(what)) = &exchange.what else { continue };
+        if has_ended(exchange) {
+            continue;
+        }
         found.check(
             exchange.status == 400,
             || format!("a request {what} is not refused at once"),
@@ -117,6 +125,9 @@ pub fn too_far(session: &Session, found: &mut Findings<'_>) {
 pub fn malformed(session: &Session, found: &mut Findings<'_>) {
     for exchange in probes(session, |probe| matches!(probe, Probe::Malformed(_))) {
         let What::Probe(_, Probe::Malformed(what)) = &exchange.what else { continue };
+        if has_ended(exchange) {
+            continue;
+        }
         found.check(exchange.status == 400, || format!("{what}: not answered 400"), || exchange.summary());
     }
 }

@@ -36,7 +36,7 @@ pub fn segments(log: &Log) -> impl Iterator<Item = (&Segment, Vec<Sample>, u64)>
 pub fn parts_are_the_segment(session: &Session, found: &mut Findings<'_>) {
     for log in &session.logs {
         for (segment, samples, timescale) in segments(log) {
-            if segment.parts.is_empty() || segment.parts.iter().any(|part| part.gap) {
+            if !log.with_all_parts.contains(&segment.msn) || segment.parts.iter().any(|part| part.gap) {
                 continue;
             }
             let of_parts: Option<Vec<Vec<Sample>>> =
