@@ -7,8 +7,8 @@ import { start } from './process.mjs';
 const QUIET = ['-hide_banner', '-loglevel', 'warning', '-nostdin'];
 
 /** Publishes a file as it is. The cheapest publisher: no codec runs. */
-export function publishCopy(url, file, { name = 'encoder' } = {}) {
-  return start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', file, '-c', 'copy', '-f', 'flv', url]);
+export function publishCopy(url, file, { name = 'encoder', options = [] } = {}) {
+  return start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', file, ...options, '-c', 'copy', '-f', 'flv', url]);
 }
 
 /** The real clip with a parameter set, encoded beforehand. */

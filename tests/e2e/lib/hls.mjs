@@ -15,6 +15,7 @@ export function attributes(text) {
 export function parseMultivariant(text, url) {
   const variants = [];
   const media = [];
+  const iFrames = [];
   const lines = text.split(/\r?\n/);
   lines.forEach((line, i) => {
     if (line.startsWith('#EXT-X-STREAM-INF:')) variants.push({ ...attributes(line.slice(18)), url: new URL(lines[i + 1], url).href });
@@ -22,8 +23,12 @@ export function parseMultivariant(text, url) {
       const a = attributes(line.slice(13));
       media.push({ ...a, url: a.URI && new URL(a.URI, url).href });
     }
+    if (line.startsWith('#EXT-X-I-FRAME-STREAM-INF:')) {
+      const a = attributes(line.slice(26));
+      iFrames.push({ ...a, url: new URL(a.URI, url).href });
+    }
   });
-  return { variants, media };
+  return { variants, media, iFrames };
 }
 
 /** A media playlist: segments with their parts, the unfinished tail as a segment without `uri`. */
