@@ -139,9 +139,16 @@ fn check(name: &str, played: &Played) {
     assert!(sent.iter().filter(|unit| unit.is_video).count() == 150, "the clip is as it should be");
     let mut offsets: BTreeMap<bool, i64> = BTreeMap::new();
     for is_video in [true, false] {
-        let of_kind = |units: &[Unit]| -> Vec<Unit> { units.iter().filter(|u| u.is_video == is_video).cloned().collect() };
+        let of_kind =
+            |units: &[Unit]| -> Vec<Unit> { units.iter().filter(|u| u.is_video == is_video).cloned().collect() };
         let (sent, played_units) = (of_kind(&sent), of_kind(&played.units));
-        assert!(played_units.len() >= sent.len() - 1, "{name}: {} of {}: {}", played_units.len(), sent.len(), played.log);
+        assert!(
+            played_units.len() >= sent.len() - 1,
+            "{name}: {} of {}: {}",
+            played_units.len(),
+            sent.len(),
+            played.log
+        );
         assert!(played_units[0].key, "{name}");
         for (sent, got) in sent.iter().zip(&played_units) {
             assert_eq!((got.key, got.composition), (sent.key, sent.composition), "{name} at {} ms", sent.ms);
