@@ -71,6 +71,9 @@ fn clip() -> &'static Path {
     path
 }
 
+/// A name, whether it plays over TLS, and its command for an address and a file.
+type Player = (&'static str, bool, fn(&str, &Path) -> Command);
+
 struct Played {
     units: Vec<Unit>,
     log: String,
@@ -90,7 +93,7 @@ fn rtmpdump_player(url: &str, out: &Path) -> Command {
 }
 
 /// Publishes the clip in real time to `demo`, with players that wait for it.
-async fn play(players: &[(&str, bool, fn(&str, &Path) -> Command)]) -> Vec<Played> {
+async fn play(players: &[Player]) -> Vec<Played> {
     // The end of the encoder is the end of the stream, so that players end.
     let rig = Rig::start_with(|config| config.hls.reconnect_window_secs = 0).await;
     let addresses = rig.running.addresses();
@@ -165,7 +168,7 @@ fn check(name: &str, played: &Played) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ffmpeg_and_rtmpdump_play_every_unit_that_was_sent() {
-    let players: [(&str, bool, fn(&str, &Path) -> Command); 3] =
+    let players: [Player; 3] =
         [("ffmpeg", false, ffmpeg_player), ("rtmpdump", false, rtmpdump_player), ("ffmpeg-tls", true, ffmpeg_player)];
     let played = play(&players).await;
     for ((name, ..), played) in players.iter().zip(&played) {
