@@ -7,7 +7,6 @@
 #[path = "codecs/encoder.rs"]
 mod encoder;
 #[path = "../crates/rtmp/tests/support/mod.rs"]
-#[allow(clippy::duplicate_mod, reason = "the client of the session's own tests")]
 mod rtmp;
 #[path = "codecs/source.rs"]
 mod source;

@@ -121,9 +121,9 @@ fn header(is_video: bool, form: Form, record: &[u8]) -> Vec<u8> {
         (Form::Legacy, true) => &[0x17, 0, 0, 0, 0],
         (Form::Legacy, false) => &[0xaf, 0],
         (Form::CodecId12, _) => &[0x1c, 0, 0, 0, 0],
+        // A key frame's or the sound's extended header; both are 9.
         (Form::CodedFrames(four_cc) | Form::Nanos(four_cc), _) => {
-            let first = if is_video { 0x90 } else { 0x90 };
-            return [&[first], &four_cc[..], &prefix(four_cc), record].concat();
+            return [&[0x90], &four_cc[..], &prefix(four_cc), record].concat();
         }
     };
     [first, record].concat()

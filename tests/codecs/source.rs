@@ -60,7 +60,7 @@ impl Source {
         let pictures = format!("testsrc2=size={WIDTH}x{HEIGHT}:rate={rate}");
         let tone = "sine=frequency=440:sample_rate=48000";
         let input = ["-v", "error", "-y", "-f", "lavfi", "-i", &pictures, "-f", "lavfi", "-i", tone, "-t", SECONDS];
-        let pixels = if video.contains(&"-pix_fmt") { &[][..] } else { &["-pix_fmt", "yuv420p"] };
+        let pixels: &[&str] = if video.contains(&"-pix_fmt") { &[] } else { &["-pix_fmt", "yuv420p"] };
         let output = ["-f", "mp4", file.to_str().expect("a path of ours")];
         run("ffmpeg", &[&input[..], pixels, video, audio, &output].concat())?;
         let video = Track { hub_timescale: 90_000, ..Track::read(&file, "v:0") };

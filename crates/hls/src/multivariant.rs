@@ -114,6 +114,28 @@ mod tests {
     }
 
     #[test]
+    fn a_range_beyond_the_standard_one_is_told() {
+        for (range, expect) in [
+            (None, ""),
+            (Some(VideoRange::Sdr), ""),
+            (Some(VideoRange::Pq), ",VIDEO-RANGE=PQ"),
+            (Some(VideoRange::Hlg), ",VIDEO-RANGE=HLG"),
+        ] {
+            let video =
+                facts("hvc1.2.4.L120.90", Some((1_920, 1_080)), None).map(|facts| CodecFacts { range, ..facts });
+            check(
+                video,
+                None,
+                &format!(
+                    "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+                     #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"hvc1.2.4.L120.90\",\
+                     RESOLUTION=1920x1080,FRAME-RATE=29.97{expect},CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n"
+                ),
+            );
+        }
+    }
+
+    #[test]
     fn audio_is_a_group_of_its_own_unless_it_is_alone() {
         let video = || facts("avc1.64001f", Some((1_280, 720)), None);
         let audio = || facts("mp4a.40.2", None, Some(2));

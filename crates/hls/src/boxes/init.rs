@@ -101,7 +101,20 @@ pub(super) fn size(config: &CodecConfig) -> (u16, u16) {
 mod tests {
     use super::*;
     use mp4_atom::Decode;
-    use telstar_media::codec::OpusConfig;
+    use telstar_media::codec::{Ac3Config, Av1Config, FlacConfig, H265Config, OpusConfig, Vp9Config};
+
+    /// libx265's record for 128x96 pixels, libaom's for 322x180, and libvpx' key frame of that size.
+    const HVCC: &[u8] = &[
+        0x01, 0x01, 0x60, 0x00, 0x00, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1e, 0xf0, 0x00, 0xfc, 0xfd, 0xf8,
+        0xf8, 0x00, 0x00, 0x0f, 0x03, 0xa0, 0x00, 0x01, 0x00, 0x18, 0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60,
+        0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0x95, 0x94, 0x09, 0xa1, 0x00,
+        0x01, 0x00, 0x29, 0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00,
+        0x03, 0x00, 0x1e, 0xa0, 0x10, 0x20, 0x61, 0x65, 0x95, 0x95, 0x29, 0x30, 0xbc, 0x05, 0xa0, 0x20, 0x00, 0x00,
+        0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0x21, 0xa2, 0x00, 0x01, 0x00, 0x06, 0x44, 0x01, 0xc0, 0x73, 0xc1,
+        0x89,
+    ];
+    const AV1C: &[u8] = &[0x81, 0, 0x0c, 0, 0x0a, 0x0b, 0, 0, 0, 0x04, 0x3d, 0x06, 0xcc, 0xda, 0xf9, 0x00, 0x40];
+    const VP9_KEY: &[u8] = &[0x82, 0x49, 0x83, 0x42, 0x00, 0x14, 0x10, 0x0b, 0x36, 0x06];
 
     /// Reads an init segment back.
     fn check(config: &CodecConfig, hz: u32, expect_entry: &str) {
@@ -121,7 +134,60 @@ mod tests {
     #[test]
     fn audio_codecs_have_an_init_segment() {
         check(&CodecConfig::Opus(OpusConfig::plain(2, 312)), 48_000, "Opus");
+        check(&CodecConfig::Opus(OpusConfig::surround(6).expect("5.1")), 48_000, "Opus");
         check(&CodecConfig::Mp3 { sample_rate: 44_100, channels: 2 }, 44_100, "Mp4a");
+        let ac3 = Ac3Config::parse(&[0x0b, 0x77, 0, 0, 0x1e, 0x40, 0xe1, 0]).expect("AC-3");
+        check(&CodecConfig::Ac3(ac3), 48_000, "Ac3");
+        let eac3 = Ac3Config::parse(&[0x0b, 0x77, 0x01, 0x7f, 0x3f, 0x80, 0, 0]).expect("E-AC-3");
+        check(&CodecConfig::Ac3(eac3), 48_000, "Eac3");
+        let split = CodecConfig::Ac3(Ac3Config { has_substreams: true, ..eac3 });
+        let refused = init_segment(&split, Timescale::VIDEO);
+        assert_eq!(refused, Err(InitError::Codec(telstar_media::Codec::Eac3)));
+    }
+
+    #[test]
+    fn flac_keeps_its_block_and_a_rate_that_fits() {
+        for (rate, expect) in
+            [(44_100u32, 44_100), (96_000, 48_000), (192_000, 48_000), (655_350, 65_535), (131_070, 65_535)]
+        {
+            let mut block = vec![0x10, 0, 0x10, 0, 0, 0, 14, 0, 0x2f, 0x40];
+            block.extend((rate << 12 | 1 << 9 | 23 << 4 | 3).to_be_bytes());
+            block.extend(1..=20);
+            let config = FlacConfig::parse(&block).expect("valid");
+            let bytes =
+                init_segment(&CodecConfig::Flac(config), Timescale::new(rate).expect("not zero")).expect("carried");
+            let at = |name: &[u8]| bytes.windows(4).position(|window| window == name).expect("there") + 4;
+            // RFC 9639 §8.1: the last block, of type 0, with 34 bytes.
+            assert_eq!(bytes[at(b"dfLa") + 4..][..4 + 34], [&[0x80, 0, 0, 34], &block[..]].concat());
+            let entry = &bytes[at(b"fLaC")..];
+            assert_eq!([entry[17], entry[19]], [2, 24], "channels and bits");
+            assert_eq!(u32::from(u16::from_be_bytes([entry[24], entry[25]])), expect);
+        }
+    }
+
+    #[test]
+    fn video_codecs_keep_their_record_and_repeat_their_colour() {
+        let hdr = telstar_media::codec::Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
+        let nclx = [&b"colrnclx"[..], &[0, 9, 0, 16, 0, 9, 0]].concat();
+        let h265 = CodecConfig::H265(H265Config::parse(HVCC).expect("valid"));
+        let av1 = CodecConfig::Av1(Av1Config::parse(AV1C).expect("valid"));
+        let vp9 = CodecConfig::Vp9(Vp9Config::from_key_frame(VP9_KEY, None).expect("valid").expect("a key frame"));
+        for (config, entry, record) in [
+            (h265, "Hvc1", [&b"hvcC"[..], HVCC].concat()),
+            (av1, "Av01", [&b"av1C"[..], AV1C].concat()),
+            (vp9, "Vp09", b"vpcC\x01\0\0\0\x00\x0b\x82\x02\x02\x02\0\0".to_vec()),
+        ] {
+            check(&config, 90_000, entry);
+            let holds = |config: &CodecConfig, bytes: &[u8]| {
+                let init = init_segment(config, Timescale::VIDEO).expect("carried");
+                init.windows(bytes.len()).any(|window| window == bytes)
+            };
+            assert!(holds(&config, &record), "{entry}");
+            assert!(!holds(&config, b"colr"), "nothing is said where the stream says nothing");
+            let described = config.with_colour(hdr).expect("a change");
+            assert!(holds(&described, &nclx), "{entry}");
+            assert_eq!(described.colour(), Some(hdr));
+        }
     }
 
     #[test]

@@ -188,6 +188,9 @@ fn build(mut header: [u8; HEADER_LEN], arrays: &[Array<'_>], length_size: u8) ->
             hvcc.extend_from_slice(unit);
         }
     }
+    if hvcc.len() > HVCC_LEN_MAX {
+        return Err(H265Error::TooLong);
+    }
     let [profile, c0, c1, c2, c3, constraints @ .., level] = facts.profile_tier_level;
     Ok(H265Config {
         hvcc: hvcc.into(),

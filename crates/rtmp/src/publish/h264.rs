@@ -8,7 +8,7 @@ use telstar_media::{CodecConfig, Frame};
 
 use super::decoder::{Configured, InForce, Picture, PictureCodec};
 use super::exp_golomb::{parameter_set_id, slice_is_intra};
-use super::nal_sample::{LENGTH_SIZE, Role, iso_sample, put_parameter_set};
+use super::nal_sample::{FRONT_UNITS_MAX, LENGTH_SIZE, Role, iso_sample, put_parameter_set};
 use super::output::{Outputs, TrackNumber, WarningKind};
 use super::video_clock::VideoClock;
 
@@ -47,6 +47,7 @@ impl PictureCodec for H264Track {
             nal_kinds(payload, self.length_size)
                 .map_while(Result::ok)
                 .take_while(|(kind, _)| !matches!(kind, NalKind::Slice | NalKind::Idr))
+                .take(FRONT_UNITS_MAX)
         };
         if !before_picture().any(|(kind, _)| matches!(kind, NalKind::Sps | NalKind::Pps)) {
             return None;

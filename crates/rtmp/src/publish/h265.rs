@@ -7,7 +7,7 @@ use telstar_media::codec::{Colour, H265Config, H265NalKind, h265_parameter_set_i
 use telstar_media::{CodecConfig, Frame};
 
 use super::decoder::{Configured, InForce, Picture, PictureCodec};
-use super::nal_sample::{LENGTH_SIZE, Role, iso_sample, put_parameter_set};
+use super::nal_sample::{FRONT_UNITS_MAX, LENGTH_SIZE, Role, iso_sample, put_parameter_set};
 use super::output::{Outputs, TrackNumber, WarningKind};
 use super::video_clock::VideoClock;
 
@@ -47,6 +47,7 @@ impl PictureCodec for H265Track {
                 .map_while(Result::ok)
                 .map(|unit| (H265NalKind::of(unit), unit))
                 .take_while(|(kind, _)| !matches!(kind, H265NalKind::Slice | H265NalKind::RandomAccess))
+                .take(FRONT_UNITS_MAX)
         };
         let is_set = |kind| matches!(kind, H265NalKind::Vps | H265NalKind::Sps | H265NalKind::Pps);
         if !before_picture().any(|(kind, _)| is_set(kind)) {

@@ -7,6 +7,10 @@ use telstar_media::codec::nal_units;
 /// Bytes of a NAL unit length in the hub and, before any record came, on the wire.
 pub(super) const LENGTH_SIZE: u8 = 4;
 
+/// Units at the front of an access unit that are looked at for parameter sets. Real ones have at most a dozen before
+/// their first slice; comparing millions of tiny ones with each other would take minutes.
+pub(super) const FRONT_UNITS_MAX: usize = 64;
+
 /// What a NAL unit is to a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {

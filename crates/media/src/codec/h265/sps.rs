@@ -15,6 +15,9 @@ const REFERENCE_PICTURES_MAX: u32 = 16;
 /// §7.4.3.2.1: num_long_term_ref_pics_sps.
 const LONG_TERM_PICTURES_MAX: u32 = 32;
 
+/// Where the id surely is: behind the profile and six sub-layers of 11 bytes, with an escape in every third one.
+const ID_WITHIN: usize = 160;
+
 pub(super) struct SpsFacts {
     /// From general_profile_space to general_level_idc.
     pub(super) profile_tier_level: [u8; PROFILE_LEN],
@@ -71,7 +74,7 @@ pub(super) fn parse(unit: &[u8]) -> Result<SpsFacts, H265Error> {
 
 /// `sps_seq_parameter_set_id`.
 pub(super) fn id(unit: &[u8]) -> Option<u32> {
-    let rbsp = without_emulation_prevention(unit);
+    let rbsp = without_emulation_prevention(&unit[..unit.len().min(ID_WITHIN)]);
     let mut reader = BitReader::new(rbsp.get(PROFILE_AT + PROFILE_LEN..)?);
     skip_sub_layer_levels(&mut reader, rbsp[2] >> 1 & 7)?;
     reader.ue()
