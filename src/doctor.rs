@@ -177,8 +177,9 @@ fn certificate(config: &Config, now: WallTime) -> Vec<Finding> {
     }
     let mut findings = vec![validity(config, &cert, now)];
     if let Err(error) = tls::load(&cert, &key) {
-        findings
-            .push(Finding::bad(format!("certificate: {error}: browsers and encoders cannot connect; mend tls.cert and tls.key")));
+        findings.push(Finding::bad(format!(
+            "certificate: {error}: browsers and encoders cannot connect; mend tls.cert and tls.key"
+        )));
     }
     findings
 }

@@ -28,7 +28,12 @@ struct Stage {
 
 impl Stage {
     async fn set(change: impl FnOnce(&mut telstar::Config)) -> Stage {
-        let rig = Rig::start_with(change).await;
+        let rig = Rig::start_with(|config| {
+            // Nothing here is about silence, of which there may be much on a loaded machine.
+            config.rtmp.idle_timeout_secs = 600;
+            change(config);
+        })
+        .await;
         let key = rig.running.first_stream_key().expect("this is the first start").expose().to_owned();
         Stage { rig, key }
     }
@@ -307,7 +312,7 @@ async fn a_tls_handshake_has_a_deadline_and_takes_a_place() {
 
 #[tokio::test]
 async fn an_encoder_that_announced_it_is_asked_to_reconnect_before_the_server_ends() {
-    let stage = Stage::set(|config| config.shutdown.deadline_secs = 40).await;
+    let stage = Stage::set(|config| config.shutdown.deadline_secs = 600).await;
     let mut follower = stage.client().await;
     follower.introduce(&[("capsEx", 1.0.into())]).await;
     follower.publish(&stage.key).await;
@@ -324,5 +329,5 @@ async fn an_encoder_that_announced_it_is_asked_to_reconnect_before_the_server_en
     let started = std::time::Instant::now();
     let (drained, ()) = tokio::join!(shutdown, leaves);
     assert_eq!(drained, telstar::tasks::Drained::Cleanly);
-    assert!(started.elapsed() < Duration::from_secs(10), "nobody waits for who has gone");
+    assert!(started.elapsed() < Duration::from_secs(150), "nobody waits for who has gone");
 }

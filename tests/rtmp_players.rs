@@ -71,6 +71,9 @@ fn clip() -> &'static Path {
     path
 }
 
+/// A name, whether it plays over TLS, and its command for an address and a file.
+type Player = (&'static str, bool, fn(&str, &Path) -> Command);
+
 struct Played {
     units: Vec<Unit>,
     log: String,
@@ -90,7 +93,7 @@ fn rtmpdump_player(url: &str, out: &Path) -> Command {
 }
 
 /// Publishes the clip in real time to `demo`, with players that wait for it.
-async fn play(players: &[(&str, bool, fn(&str, &Path) -> Command)]) -> Vec<Played> {
+async fn play(players: &[Player]) -> Vec<Played> {
     // The end of the encoder is the end of the stream, so that players end.
     let rig = Rig::start_with(|config| config.hls.reconnect_window_secs = 0).await;
     let addresses = rig.running.addresses();
@@ -139,9 +142,16 @@ fn check(name: &str, played: &Played) {
     assert!(sent.iter().filter(|unit| unit.is_video).count() == 150, "the clip is as it should be");
     let mut offsets: BTreeMap<bool, i64> = BTreeMap::new();
     for is_video in [true, false] {
-        let of_kind = |units: &[Unit]| -> Vec<Unit> { units.iter().filter(|u| u.is_video == is_video).cloned().collect() };
+        let of_kind =
+            |units: &[Unit]| -> Vec<Unit> { units.iter().filter(|u| u.is_video == is_video).cloned().collect() };
         let (sent, played_units) = (of_kind(&sent), of_kind(&played.units));
-        assert!(played_units.len() >= sent.len() - 1, "{name}: {} of {}: {}", played_units.len(), sent.len(), played.log);
+        assert!(
+            played_units.len() >= sent.len() - 1,
+            "{name}: {} of {}: {}",
+            played_units.len(),
+            sent.len(),
+            played.log
+        );
         assert!(played_units[0].key, "{name}");
         for (sent, got) in sent.iter().zip(&played_units) {
             assert_eq!((got.key, got.composition), (sent.key, sent.composition), "{name} at {} ms", sent.ms);
@@ -158,7 +168,7 @@ fn check(name: &str, played: &Played) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ffmpeg_and_rtmpdump_play_every_unit_that_was_sent() {
-    let players: [(&str, bool, fn(&str, &Path) -> Command); 3] =
+    let players: [Player; 3] =
         [("ffmpeg", false, ffmpeg_player), ("rtmpdump", false, rtmpdump_player), ("ffmpeg-tls", true, ffmpeg_player)];
     let played = play(&players).await;
     for ((name, ..), played) in players.iter().zip(&played) {

@@ -177,7 +177,7 @@ mod tests {
         let player = Encoder { flash_ver: "test".to_owned() };
         let request = PlayRequest { name: Some("demo".to_owned()), token: None, player };
         let admitted = door.admit(IpAddr::from([192, 0, 2, 1]), &request).await;
-        let mut watching = admitted.ok().expect("the first room is open");
+        let Ok(mut watching) = admitted else { panic!("the first room is open") };
         assert_eq!(door.recheck(&mut watching).await, Ok(()));
 
         let name = RoomName::parse("demo").expect("a room name");

@@ -350,7 +350,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 };
             }
             // TLS keeps what it has not yet put into a record.
-            tokio::time::timeout(WRITE_TIMEOUT, stream.flush()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            tokio::time::timeout(WRITE_TIMEOUT, stream.flush())
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         };
         // A server that stops does not wait for a player that is behind; an encoder's last status is worth a moment.
         tokio::select! {

@@ -97,7 +97,17 @@ async fn names_that_lead_elsewhere_lead_nowhere() {
     let before = files();
     let key = stage.key.clone();
     let long = "x".repeat(10_000);
-    for name in ["../../../etc/passwd", "..", "//..//", "a/b/c", "attacker/..", "attacker\0", "attacker\r\nx", "%2e%2e%2f", &long] {
+    for name in [
+        "../../../etc/passwd",
+        "..",
+        "//..//",
+        "a/b/c",
+        "attacker/..",
+        "attacker\0",
+        "attacker\r\nx",
+        "%2e%2e%2f",
+        &long,
+    ] {
         let mut publisher = stage.introduced().await;
         publisher.publish(&format!("{name}?key={key}")).await;
         let words = publisher.last_words().await;
@@ -136,10 +146,11 @@ async fn a_thousand_half_open_connections_of_one_address_take_fifty_places() {
         stage.others_are_undisturbed().await;
         assert!(stage.metrics().rtmp_connections_count.get() <= 51, "round {round}");
     }
-    stage.becomes("all are accepted or refused", |metrics| {
-        metrics.rtmp_accepted_connections.get() + metrics.rtmp_refused_connections.get() >= 1_002
-    })
-    .await;
+    stage
+        .becomes("all are accepted or refused", |metrics| {
+            metrics.rtmp_accepted_connections.get() + metrics.rtmp_refused_connections.get() >= 1_002
+        })
+        .await;
     assert!(stage.metrics().rtmp_refused_connections.get() >= 900);
     stage.memory_is_bounded();
     // At their deadline they are gone, and the next encoder of the same address gets in.

@@ -27,7 +27,8 @@ impl Bits {
 
     fn bytes(mut self) -> Vec<u8> {
         self.0.push(true);
-        let byte = |bits: &[bool]| bits.iter().enumerate().fold(0u8, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at));
+        let byte =
+            |bits: &[bool]| bits.iter().enumerate().fold(0u8, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at));
         self.0.chunks(8).map(byte).collect()
     }
 }

@@ -42,7 +42,14 @@ impl Stage {
     pub async fn set(change: impl FnOnce(&mut telstar::Config)) -> Stage {
         let alone = ALONE.lock().await;
         raise_file_limit();
-        let rig = Rig::start_with(change).await;
+        let rig = Rig::start_with(|config| {
+            // On a loaded machine an honest encoder may be silent for long; no attack here is about that.
+            config.rtmp.idle_timeout_secs = 600;
+            config.rtmp.handshake_timeout_secs = 60;
+            config.rtmp.publish_timeout_secs = 120;
+            change(config);
+        })
+        .await;
         let admin = rig.token(600).await;
         rig.api(&admin, "POST", "/api/v1/rooms", Some(json!({ "title": "attacker" }))).await;
         let made = rig.api(&admin, "POST", "/api/v1/rooms/attacker/stream-keys", None).await.body;

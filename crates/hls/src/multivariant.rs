@@ -139,7 +139,8 @@ mod tests {
             (Some(VideoRange::Pq), ",VIDEO-RANGE=PQ"),
             (Some(VideoRange::Hlg), ",VIDEO-RANGE=HLG"),
         ] {
-            let video = facts("hvc1.2.4.L120.90", Some((1_920, 1_080)), None).map(|facts| CodecFacts { range, ..facts });
+            let video =
+                facts("hvc1.2.4.L120.90", Some((1_920, 1_080)), None).map(|facts| CodecFacts { range, ..facts });
             check(
                 video,
                 None,

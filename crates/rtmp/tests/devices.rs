@@ -39,11 +39,7 @@ fn check_media_goes_through(pair: &mut Pair) {
 }
 
 fn metadata(pair: &mut Pair, fields: &[(&str, Value)]) {
-    pair.send(
-        0,
-        message_type::DATA_AMF0,
-        &amf_bytes(&["@setDataFrame".into(), "onMetaData".into(), object(fields)]),
-    );
+    pair.send(0, message_type::DATA_AMF0, &amf_bytes(&["@setDataFrame".into(), "onMetaData".into(), object(fields)]));
 }
 
 /// <https://github.com/bluenviron/mediamtx/issues/928>: NAL units without a byte between good ones.
@@ -63,7 +59,10 @@ fn dji_drones_send_pictures_of_nothing() {
     pair.video(0, &avc_frame(true, 0, &[]));
     pair.video(40, &avc_frame(true, 0, &[&[]]));
     pair.video(80, &avc_frame(true, 0, &[IDR]));
-    assert_eq!(pair.words(), ["track 0 H.264", "warning MalformedFrame x1", "warning MalformedFrame x2", "frame 0 7200 7200 8 key"]);
+    assert_eq!(
+        pair.words(),
+        ["track 0 H.264", "warning MalformedFrame x1", "warning MalformedFrame x2", "frame 0 7200 7200 8 key"]
+    );
 }
 
 /// <https://github.com/bluenviron/mediamtx/issues/3301>: metadata that names a program and no track.

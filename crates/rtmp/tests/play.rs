@@ -130,9 +130,13 @@ fn metadata_and_configurations_come_before_what_needs_them() {
     let metadata = pair.replies.iter().find(|message| message.kind == message_type::DATA_AMF0).expect("metadata");
     assert_eq!(metadata.payload[13], 8, "an ECMA array, which is all that ffmpeg reads");
     let values = amf::decode(&metadata.payload).expect("valid");
-    for (name, expect) in
-        [("width", 128.0), ("height", 96.0), ("videocodecid", 7.0), ("audiocodecid", 10.0), ("audiosamplerate", 44_100.0)]
-    {
+    for (name, expect) in [
+        ("width", 128.0),
+        ("height", 96.0),
+        ("videocodecid", 7.0),
+        ("audiocodecid", 10.0),
+        ("audiosamplerate", 44_100.0),
+    ] {
         assert_eq!(values[1].get(name).and_then(Value::as_number), Some(expect), "{name}");
     }
     let record = 5 + 11 + SPS.len() + PPS.len();
@@ -283,7 +287,10 @@ fn every_way_to_stop_ends_the_play_but_not_the_connection() {
     for (name, arguments) in commands {
         let mut pair = playing(&[]);
         pair.command(&[&[name.into(), 0.0.into()], arguments].concat());
-        assert_eq!((pair.words(), pair.codes()), (vec!["play ended".to_owned()], vec!["NetStream.Play.Stop".to_owned()]));
+        assert_eq!(
+            (pair.words(), pair.codes()),
+            (vec!["play ended".to_owned()], vec!["NetStream.Play.Stop".to_owned()])
+        );
         pair.command(&["play".into(), 5.0.into(), Value::Null, "demo".into()]);
         assert_eq!(pair.words()[1..], ["play demo -"]);
     }
@@ -330,7 +337,9 @@ fn connect_is_answered_with_the_servers_own_maps() {
 
 #[test]
 fn only_who_announced_it_is_asked_to_reconnect() {
-    for (announced, expect) in [(vec![("capsEx", 1.0.into())], true), (vec![("capsEx", 6.0.into())], false), (vec![], false)] {
+    for (announced, expect) in
+        [(vec![("capsEx", 1.0.into())], true), (vec![("capsEx", 6.0.into())], false), (vec![], false)]
+    {
         let mut pair = Pair::new();
         pair.input(&handshake());
         let properties = [vec![("app", "live".into())], announced].concat();

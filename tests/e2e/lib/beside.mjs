@@ -15,7 +15,7 @@ export class Beside {
     const getting = new FlvReader((unit) => { if (unit.kind === 'video') beside.got.push(unit); });
     beside.player = start('beside-player', 'ffmpeg', [...QUIET, '-fflags', 'nobuffer', '-i', room.play, '-c', 'copy', '-flush_packets', '1', '-f', 'flv', 'pipe:1'], { onStdout: (chunk) => getting.push(chunk) });
     await sleep(1000);
-    beside.encoder = start('beside-encoder', 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', await preparedClip(), '-map', '0', '-c', 'copy', '-flush_packets', '1',
+    beside.encoder = start('beside-encoder', 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', await preparedClip(), '-map', '0', '-c', 'copy', '-tag:v', '7', '-tag:a', '10', '-flush_packets', '1',
       '-f', 'tee', `[f=flv:flvflags=no_duration_filesize:onfail=abort]${room.rtmp}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => sending.push(chunk) });
     await until('the player to play', 30_000, () => beside.got.length > 60);
     return beside;

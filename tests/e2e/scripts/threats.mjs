@@ -28,7 +28,7 @@ await results.during(async () => {
   await all({ 'nothing, for comparison': async () => { await sleep(QUIET_MS); return verdict(true); } });
   await all(doorAttacks, attacker);
   await all(mediaAttacks, attacker);
-  const own = await OwnStream.start(attacker);
+  const own = await OwnStream.start(new Attacker(server, await server.room('listed')));
   await all(playlistAttacks, own);
   await own.stop();
   await all(guessing, attacker);

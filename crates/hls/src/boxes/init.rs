@@ -113,8 +113,7 @@ mod tests {
         0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0x21, 0xa2, 0x00, 0x01, 0x00, 0x06, 0x44, 0x01, 0xc0, 0x73, 0xc1,
         0x89,
     ];
-    const AV1C: &[u8] =
-        &[0x81, 0, 0x0c, 0, 0x0a, 0x0b, 0, 0, 0, 0x04, 0x3d, 0x06, 0xcc, 0xda, 0xf9, 0x00, 0x40];
+    const AV1C: &[u8] = &[0x81, 0, 0x0c, 0, 0x0a, 0x0b, 0, 0, 0, 0x04, 0x3d, 0x06, 0xcc, 0xda, 0xf9, 0x00, 0x40];
     const VP9_KEY: &[u8] = &[0x82, 0x49, 0x83, 0x42, 0x00, 0x14, 0x10, 0x0b, 0x36, 0x06];
 
     /// Reads an init segment back.
@@ -148,12 +147,15 @@ mod tests {
 
     #[test]
     fn flac_keeps_its_block_and_a_rate_that_fits() {
-        for (rate, expect) in [(44_100u32, 44_100), (96_000, 48_000), (192_000, 48_000), (655_350, 65_535)] {
+        for (rate, expect) in
+            [(44_100u32, 44_100), (96_000, 48_000), (192_000, 48_000), (655_350, 65_535), (131_070, 65_535)]
+        {
             let mut block = vec![0x10, 0, 0x10, 0, 0, 0, 14, 0, 0x2f, 0x40];
             block.extend((rate << 12 | 1 << 9 | 23 << 4 | 3).to_be_bytes());
             block.extend(1..=20);
             let config = FlacConfig::parse(&block).expect("valid");
-            let bytes = init_segment(&CodecConfig::Flac(config), Timescale::new(rate).expect("not zero")).expect("carried");
+            let bytes =
+                init_segment(&CodecConfig::Flac(config), Timescale::new(rate).expect("not zero")).expect("carried");
             let at = |name: &[u8]| bytes.windows(4).position(|window| window == name).expect("there") + 4;
             // RFC 9639 §8.1: the last block, of type 0, with 34 bytes.
             assert_eq!(bytes[at(b"dfLa") + 4..][..4 + 34], [&[0x80, 0, 0, 34], &block[..]].concat());

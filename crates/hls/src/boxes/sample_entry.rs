@@ -132,12 +132,21 @@ fn flac(config: &FlacConfig) -> Codec {
         number_of_interchannel_samples: samples,
         md5_checksum: block[18..].to_vec(),
     };
-    // §3.3: a rate that does not fit into 16 bits is divided until it does.
-    let divisor = config.sample_rate.div_ceil(u16::MAX.into());
-    let fits = (divisor..).find(|divisor| config.sample_rate % divisor == 0).unwrap_or(config.sample_rate);
-    let audio =
-        Audio { sample_size: config.bits_per_sample.into(), ..audio(config.sample_rate / fits, config.channels) };
+    let audio = Audio {
+        sample_size: config.bits_per_sample.into(),
+        sample_rate: FixedPoint::from(flac_rate(config.sample_rate)),
+        ..audio(config.sample_rate, config.channels)
+    };
     Flac { audio, dfla: Dfla { blocks: vec![stream_info] } }.into()
+}
+
+/// §3.3: a rate that does not fit into 16 bits is halved until it does, as 96 and 192 kHz are to 48; one that cannot be
+/// is the largest there is. The block has the true one.
+fn flac_rate(mut sample_rate: u32) -> u16 {
+    while sample_rate > u16::MAX.into() && sample_rate.is_multiple_of(2) {
+        sample_rate /= 2;
+    }
+    u16::try_from(sample_rate).unwrap_or(u16::MAX)
 }
 
 /// ETSI TS 102 366 §F.3 and §F.5.

@@ -88,16 +88,7 @@ impl Track {
 impl Playback {
     pub(crate) fn new(capabilities: Capabilities) -> Playback {
         let wish = Wish { paused: false, video: true, audio: true };
-        Playback {
-            capabilities,
-            video: None,
-            audio: None,
-            zero_ms: None,
-            last: None,
-            described: None,
-            wish,
-            frames: 0,
-        }
+        Playback { capabilities, video: None, audio: None, zero_ms: None, last: None, described: None, wish, frames: 0 }
     }
 
     /// Frames that were written.

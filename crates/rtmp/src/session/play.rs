@@ -96,7 +96,11 @@ impl Session {
         let stream_id = match &self.stage {
             Stage::Deciding { stream_id, asked: Asked::Play } => *stream_id,
             Stage::Playing(player) => player.stream_id,
-            Stage::Handshake(_) | Stage::Commands | Stage::Deciding { .. } | Stage::Publishing { .. } | Stage::Closed => {
+            Stage::Handshake(_)
+            | Stage::Commands
+            | Stage::Deciding { .. }
+            | Stage::Publishing { .. }
+            | Stage::Closed => {
                 return;
             }
         };

@@ -22,11 +22,14 @@ export class OwnStream {
     await own.client.write(message(4, AUDIO, AAC_HEADER));
     await own.push(150);
     own.playlist = `${attacker.server.http}/live/${attacker.room.name}/video/index.m3u8`;
+    // Nothing more is pushed, so the playlist comes to rest.
+    let before = '';
     own.text = await until("the attacker's playlist", 20_000, async () => {
       const response = await fetch(own.playlist);
-      const text = await response.text();
-      return response.ok && text.includes('#EXTINF') && text;
-    });
+      const [text, last] = [await response.text(), before];
+      before = text;
+      return response.ok && text.includes('#EXTINF') && text === last && text;
+    }, 500);
     own.next = Number(own.text.match(/#EXT-X-MEDIA-SEQUENCE:(\d+)/)[1]) + own.text.match(/#EXTINF/g).length;
     return own;
   }
