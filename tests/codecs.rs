@@ -52,7 +52,7 @@ fn check(case: &Case<'_>) {
         run("ffmpeg", &["-v", "error", "-xerror", "-i", path, "-f", "null", "-"]).expect("ffmpeg is there");
     }
     same_pictures(case, &source);
-    says(case, &source, &viewed);
+    says(case, &viewed);
 }
 
 /// Bit by bit, in order.
@@ -87,7 +87,7 @@ fn same_pictures(case: &Case<'_>, source: &Source) {
     assert_eq!(played.len(), source.video.packets.len(), "{}: every picture", case.name);
 }
 
-fn says(case: &Case<'_>, source: &Source, viewed: &Viewed) {
+fn says(case: &Case<'_>, viewed: &Viewed) {
     let playlist = &viewed.multivariant;
     let (_, codecs) = playlist.split_once("CODECS=\"").expect("CODECS are named");
     let codecs: Vec<&str> = codecs.split('"').next().expect("quoted").split(',').collect();
