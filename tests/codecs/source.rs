@@ -5,15 +5,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-pub const WIDTH: u32 = 320;
-pub const HEIGHT: u32 = 180;
+const WIDTH: u32 = 320;
+const HEIGHT: u32 = 180;
 /// Long enough for three segments.
 const SECONDS: &str = "6";
 
-/// A temporary folder with an encoded file, and what is in it.
+/// A file, what is in it, and a temporary folder.
 pub struct Source {
     pub folder: PathBuf,
     pub file: PathBuf,
+    /// Width and height in pixels.
+    pub size: [u64; 2],
     pub video: Track,
     pub audio: Track,
 }
@@ -54,8 +56,7 @@ impl Source {
                 return None;
             }
         }
-        let folder = std::env::temp_dir().join(format!("telstar-codecs-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+        let folder = temporary_folder(name);
         let file = folder.join("source.mp4");
         let pictures = format!("testsrc2=size={WIDTH}x{HEIGHT}:rate={rate}");
         let tone = "sine=frequency=440:sample_rate=48000";
@@ -63,10 +64,32 @@ impl Source {
         let pixels: &[&str] = if video.contains(&"-pix_fmt") { &[] } else { &["-pix_fmt", "yuv420p"] };
         let output = ["-f", "mp4", file.to_str().expect("a path of ours")];
         run("ffmpeg", &[&input[..], pixels, video, audio, &output].concat())?;
+        Some(Source::read(folder, file))
+    }
+
+    /// A file of the media folder beside the checkout; `None` without it or without FFmpeg.
+    pub fn open(name: &str) -> Option<Source> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/media").join(name);
+        if !file.exists() || run("ffprobe", &["-version"]).is_none() {
+            eprintln!("{name} or ffprobe is not here");
+            return None;
+        }
+        Some(Source::read(temporary_folder(name), file))
+    }
+
+    fn read(folder: PathBuf, file: PathBuf) -> Source {
+        let described = &probe(&file, "v:0")["streams"][0];
+        let size = ["width", "height"].map(|side| described[side].as_u64().expect("pixels"));
         let video = Track { hub_timescale: 90_000, ..Track::read(&file, "v:0") };
         let audio = Track::read(&file, "a:0");
-        Some(Source { folder, file, video, audio })
+        Source { folder, file, size, video, audio }
     }
+}
+
+fn temporary_folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("telstar-codecs-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
 }
 
 impl Drop for Source {

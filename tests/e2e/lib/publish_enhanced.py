@@ -14,7 +14,7 @@ import av
 def main() -> None:
     source, url = sys.argv[1:]
     with av.open(source) as reader, av.open(url, "w", format="flv", options={"flvflags": "no_duration_filesize"}) as writer:
-        streams = {stream.index: writer.add_stream_from_template(stream) for stream in reader.streams}
+        streams = {stream.index: writer.add_stream_from_template(stream, opaque=True) for stream in reader.streams}
         begin = time.monotonic()
         first = None
         for packet in reader.demux():

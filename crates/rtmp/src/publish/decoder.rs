@@ -62,7 +62,7 @@ pub(super) struct Picture {
 }
 
 /// A codec of pictures.
-pub(super) trait PictureCodec: Send {
+pub(super) trait PictureCodec: Send + Sync {
     /// A configuration record. An empty one says nothing (some encoders send it).
     fn configure(&mut self, record: &Bytes) -> Configured;
 
@@ -82,7 +82,7 @@ pub(super) trait PictureCodec: Send {
 }
 
 /// A codec of sound.
-pub(super) trait SoundCodec: Send {
+pub(super) trait SoundCodec: Send + Sync {
     /// A configuration record. An empty one says nothing (some encoders send it).
     fn configure(&mut self, record: &Bytes) -> Configured;
 
