@@ -9,6 +9,11 @@ use telstar_media::MediaKind;
 use super::{ShardCounters, ShardRoom, wall_now};
 use crate::dvr::{Answer, Dvr};
 
+/// Numbers that are noted before they are used. The note goes the way of the segments and may be late; a crash then must
+/// fall on a disk that is more than a segment behind for a number to be used twice, and even so under another address.
+/// Higher survives a slower disk, and lists more gaps after every restart. Guess.
+const NUMBERS_AHEAD: u64 = 1;
+
 impl ShardRoom {
     /// Lists what an earlier run of the server had kept, until an encoder goes on with it or does not come.
     pub(in super::super) fn restore(&mut self, now: Instant, listing: KeptListing) {
@@ -66,13 +71,13 @@ impl ShardRoom {
         }
     }
 
-    /// Players are about to see numbers that the disk may never hold.
+    /// Players are about to see numbers whose segments the disk may never hold.
     pub(super) fn note_next(&self, before: Option<Numbers>) {
         let next = self.numbers.next.map(|next| next.msn);
         if let (Some(dvr), Some(next)) =
             (self.dvr(), next.filter(|next| before.map(|before| before.msn) != Some(*next)))
         {
-            dvr.note_next(self.output.room, next);
+            dvr.note_next(self.output.room, next + NUMBERS_AHEAD);
         }
     }
 
