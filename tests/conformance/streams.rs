@@ -2,6 +2,7 @@
 //!
 //! Frames come in real time, behind a start that is faster, so that windows slide while the client watches.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use source::{Arrival, Rate, Source};
@@ -10,7 +11,7 @@ use telstar::shards::IngestItem;
 use telstar_units::RoomName;
 use tokio::task::JoinSet;
 
-use crate::client::{Course, Options, Report, examine};
+use crate::client::{Course, Options, RULES, Report, examine};
 use crate::support::Rig;
 
 #[path = "hevc.rs"]
@@ -31,6 +32,8 @@ const SOURCE_SECS: f64 = 60.0;
 const TICK: Duration = Duration::from_millis(10);
 /// Whether the server lists I-frame playlists.
 const I_FRAMES_ARE_OFFERED: bool = false;
+/// Rules about what these streams need not have: I-frame playlists, a type, a window above two minutes.
+const NOT_OFFERED: &[&str] = &["D9", "M4", "M5", "T7"];
 /// Whether the server carries HEVC. Until it does, that stream is not started.
 const HEVC_IS_CARRIED: bool = false;
 
@@ -150,14 +153,18 @@ async fn every_kind_of_stream_conforms_from_its_start_to_its_end() {
     for stream in streams() {
         watched.spawn(watch(stream));
     }
-    let mut wrong = Vec::new();
+    let (mut wrong, mut judged) = (Vec::new(), BTreeSet::new());
     while let Some(done) = watched.join_next().await {
         let (name, report) = done.expect("neither client nor server panics");
         if !report.violations.is_empty() {
             wrong.push(format!("{name}: {report}"));
         }
         keep_playlists(name, &report);
+        judged.extend(report.judged.iter().copied());
         assert!(report.playlists > 15 && report.media > 15, "{name}: it looked at too little: {report}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // What is not offered is not judged, and that must not happen unseen.
+    let unjudged: Vec<&str> = RULES.iter().map(|rule| rule.id).filter(|id| !judged.contains(id)).collect();
+    assert!(unjudged.iter().all(|id| NOT_OFFERED.contains(id)), "rules that judged nothing: {unjudged:?}");
 }

@@ -7,7 +7,7 @@ pub fn date_micros(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| text.get(range).filter(|t| is_integer(t))?.parse::<i64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let marks: Vec<u8> = [4, 7, 10, 13, 16].iter().filter_map(|&at| text.bytes().nth(at)).collect();
+    let marks: Vec<u8> = [4, 7, 10, 13, 16].iter().filter_map(|&at| text.as_bytes().get(at).copied()).collect();
     let rest = text.get(19..)?;
     let (fraction, zone) = match rest.strip_prefix('.') {
         Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),

@@ -88,11 +88,14 @@ pub enum Form {
     Hex,
 }
 
+/// Name, form, required.
+pub type Attribute = (&'static str, Form, bool);
+
 const YES: Form = Form::Word(&["YES"]);
 const YES_NO: Form = Form::Word(&["YES", "NO"]);
 
-/// The attributes of tags that have attribute lists: name, form, required. What stands in no list is ignored (§4.2).
-pub const ATTRIBUTES: &[(&str, &[(&str, Form, bool)])] = &[
+/// The attributes of tags that have attribute lists. What stands in no list is ignored (§4.2).
+pub const ATTRIBUTES: &[(&str, &[Attribute])] = &[
     (
         "EXT-X-SERVER-CONTROL",
         &[
@@ -173,7 +176,7 @@ pub const ATTRIBUTES: &[(&str, &[(&str, Form, bool)])] = &[
     ),
 ];
 
-const STREAM_INF: &[(&str, Form, bool)] = &[
+const STREAM_INF: &[Attribute] = &[
     ("BANDWIDTH", Form::Integer, true),
     ("AVERAGE-BANDWIDTH", Form::Integer, false),
     ("SCORE", Form::Float, false),
@@ -189,7 +192,7 @@ const STREAM_INF: &[(&str, Form, bool)] = &[
     ("PATHWAY-ID", Form::Quoted, false),
 ];
 
-const I_FRAME_STREAM_INF: &[(&str, Form, bool)] = &[
+const I_FRAME_STREAM_INF: &[Attribute] = &[
     ("BANDWIDTH", Form::Integer, true),
     ("AVERAGE-BANDWIDTH", Form::Integer, false),
     ("SCORE", Form::Float, false),

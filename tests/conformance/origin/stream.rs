@@ -102,7 +102,7 @@ impl Track {
         let in_segment = sample % 40;
         match self {
             Track::Video if fault == Fault::NoKeyframeAtStart => in_segment == 20,
-            Track::Video => in_segment % 20 == 0,
+            Track::Video => in_segment.is_multiple_of(20),
             Track::Audio | Track::IFrames => true,
         }
     }

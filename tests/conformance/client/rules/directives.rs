@@ -137,11 +137,10 @@ pub fn timeout(session: &Session, found: &mut Findings<'_>) {
     let Some(target) = session.target() else { return };
     let limit = target * HOLD_TARGETS;
     for exchange in session.exchanges() {
-        let held = match &exchange.what {
-            What::Playlist(_, Some(_)) | What::Probe(_, Probe::Whole(_)) => true,
-            What::Media(_, MediaKind::Hint, _) => true,
-            _ => false,
-        };
+        let held = matches!(
+            &exchange.what,
+            What::Playlist(_, Some(_)) | What::Probe(_, Probe::Whole(_)) | What::Media(_, MediaKind::Hint, _)
+        );
         if !held {
             continue;
         }

@@ -1,6 +1,7 @@
 //! Rules about EXT-X-PRELOAD-HINT and what is asked for before it exists (RFC 8216bis §4.4.5.3, §6.2.6).
 
 use super::{Findings, excerpt};
+use crate::client::playlist::Playlist;
 use crate::client::record::{MediaKind, Probe, What};
 use crate::client::session::{Fetched, Log, Session};
 
@@ -13,7 +14,19 @@ const SLOW_SHARE: f64 = 0.5;
 
 /// L9: while live with parts there is one hint for the next one; at most one of each type; none behind the end.
 pub fn listed(session: &Session, found: &mut Findings<'_>) {
-    for seen in session.all_lists().filter(|seen| seen.list.has_parts()) {
+    session.logs.iter().for_each(|log| listed_of(log, found));
+}
+
+/// The part behind this playlist came in the same stretch. A source that went away is not live: what follows, if anything,
+/// stands behind a discontinuity and could not be hinted.
+fn went_on(log: &Log, list: &Playlist) -> bool {
+    let next = list.next_place().and_then(|(msn, part)| Some((part, log.history.get(&msn)?)));
+    next.is_some_and(|(part, segment)| part < segment.parts.len() && !(part == 0 && segment.discontinuity))
+}
+
+fn listed_of(log: &Log, found: &mut Findings<'_>) {
+    let lists = log.seen.iter().chain(&log.probed).chain(&log.skips);
+    for seen in lists.filter(|seen| seen.list.has_parts()) {
         let list = &seen.list;
         let evidence = || excerpt(seen, &["PRELOAD-HINT", "ENDLIST"]);
         let count = |kind: &str| list.hints.iter().filter(|hint| hint.kind == kind).count();
@@ -21,7 +34,8 @@ pub fn listed(session: &Session, found: &mut Findings<'_>) {
         if list.ended {
             found.check(list.hints.is_empty(), || "a hint behind EXT-X-ENDLIST".into(), evidence);
         } else {
-            found.check(count("PART") == 1, || "parts, no end, but no hint of TYPE=PART".into(), evidence);
+            let lacks = count("PART") == 0 && went_on(log, list);
+            found.check(!lacks, || "a part came that no hint of TYPE=PART had announced".into(), evidence);
         }
         let already = |url: &str| {
             let parts = list.segments.iter().flat_map(|segment| &segment.parts);
@@ -42,14 +56,18 @@ enum Fate {
 
 fn fates(log: &Log) -> Vec<(String, Fate)> {
     let mut fates: Vec<(String, Fate)> = Vec::new();
-    for (index, seen) in log.seen.iter().enumerate() {
+    for seen in &log.seen {
         let (Some(hint), Some(place)) = (seen.list.part_hint(), seen.list.next_place()) else { continue };
         let url = &hint.resource.url;
         if fates.iter().any(|(known, _)| known == url) {
             continue;
         }
         let parts = || log.history.values().flat_map(|segment| &segment.parts);
-        let went_on = log.seen[index..].iter().any(|later| later.list.next_place() > Some(place));
+        // A client that was late may have missed the playlist that listed it: only what was seen counts.
+        let went_on = log
+            .history
+            .get(&place.0)
+            .is_some_and(|segment| place.1 < segment.parts.len() || log.with_all_parts.contains(&segment.msn));
         let fate = match went_on {
             _ if parts().any(|part| part.resource.url == *url) => Fate::Listed,
             true => Fate::Dropped,
