@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use telstar_hls::{CodecFacts, Init, KeptInit, KeptListing, KeyPicture, Segment};
 use telstar_media::MediaKind;
+use telstar_media::codec::VideoRange;
 use telstar_units::{Epoch, Timescale, WallTime};
 
 /// Bytes of a checksum and the space behind it.
@@ -76,6 +77,9 @@ pub(super) struct InitRecord {
     rfc6381: Option<String>,
     size: Option<(u32, u32)>,
     channels: Option<u8>,
+    /// VIDEO-RANGE.
+    #[serde(default)]
+    range: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,7 +228,7 @@ impl Facts {
 
 impl InitRecord {
     pub fn of(kept: &KeptInit) -> InitRecord {
-        let CodecFacts { rfc6381, size, channels } = kept.init.facts.clone();
+        let CodecFacts { rfc6381, size, channels, range } = kept.init.facts.clone();
         InitRecord {
             kind: kept.kind.into(),
             epoch: kept.init.epoch.0,
@@ -236,11 +240,17 @@ impl InitRecord {
             rfc6381,
             size,
             channels,
+            range: range.map(|range| range.name().to_owned()),
         }
     }
 
     fn kept(&self, bytes: Vec<u8>) -> Option<KeptInit> {
-        let facts = CodecFacts { rfc6381: self.rfc6381.clone(), size: self.size, channels: self.channels };
+        let facts = CodecFacts {
+            rfc6381: self.rfc6381.clone(),
+            size: self.size,
+            channels: self.channels,
+            range: self.range.as_deref().and_then(VideoRange::from_name),
+        };
         Some(KeptInit {
             kind: self.kind.into(),
             init: Init { epoch: Epoch(self.epoch), number: self.number, bytes: bytes.into(), facts },
@@ -370,6 +380,7 @@ mod tests {
             rfc6381: Some("avc1.64001f".into()),
             size: Some((1_280, 720)),
             channels: None,
+            range: None,
         };
         let mut records = vec![Record::Room { layout: LAYOUT, name: "demo".into() }, Record::Init(init)];
         records.extend((10..14).map(|msn| segment(Kind::Video, msn, 10)));

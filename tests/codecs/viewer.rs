@@ -54,6 +54,8 @@ impl Viewed {
                 Effect::Snapshot(snapshot) => self.collect(&snapshot),
                 Effect::Warning(warning) => panic!("{warning:?}"),
                 Effect::KeyframeIntervalMended => {}
+                // Nothing is kept on disk here.
+                other => panic!("{other:?}"),
             }
         }
     }

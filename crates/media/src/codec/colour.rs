@@ -74,6 +74,11 @@ impl VideoRange {
             VideoRange::Hlg => "HLG",
         }
     }
+
+    /// The range with this name.
+    pub fn from_name(name: &str) -> Option<VideoRange> {
+        [VideoRange::Sdr, VideoRange::Pq, VideoRange::Hlg].into_iter().find(|range| range.name() == name)
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +93,7 @@ mod tests {
         assert_eq!(Colour { transfer: 2, ..Colour::BT709 }.or(pq).video_range(), VideoRange::Pq);
         assert!(!Colour { full_range: true, ..Colour::UNSPECIFIED }.is_specified() && pq.is_specified());
         assert_eq!(Colour { transfer: 18, ..pq }.video_range().name(), "HLG");
+        assert_eq!(VideoRange::from_name("PQ"), Some(VideoRange::Pq));
+        assert_eq!(VideoRange::from_name("pq"), None);
     }
 }
