@@ -1,6 +1,7 @@
 // Acceptance line 3: what each attack on RTMP and on playlists costs a real server, in CPU and memory, while a stream
 // plays beside it. Content is judged (a clear refusal, no picture lost beside it); figures are written, not judged, but for
-// a bound on memory that says "it does not grow with what an attacker claims".
+// a bound on memory that says "it does not grow with what an attacker claims". The longest way of a picture beside an attack
+// is measured in this process, whose own work for thousands of requests is in it.
 
 import { Attacker, verdict } from '../lib/attacks/attacker.mjs';
 import { doorAttacks, guessing } from '../lib/attacks/door.mjs';
