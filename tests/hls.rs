@@ -198,7 +198,33 @@ async fn the_end_of_the_stream_answers_whoever_waits_with_endlist() {
     let got = waiting.await.expect("answered");
     assert_eq!(got.status, 200);
     assert!(got.text().ends_with("#EXT-X-ENDLIST\n"), "{}", got.text());
+    for path in ["video/index.m3u8?_HLS_part=0", "video/index.m3u8?_HLS_skip=NO", "video/iframes.m3u8?_HLS_msn=x"] {
+        let got = get(rig.host(), &format!("GET /live/demo/{path}"), &[]).await;
+        assert_eq!(got.status, 200, "{path}: what has ended ignores directives, also malformed ones");
+        assert!(got.text().ends_with("#EXT-X-ENDLIST\n"), "{}", got.text());
+    }
     drop(rig);
+}
+
+#[tokio::test]
+async fn the_i_frame_playlist_waits_for_its_next_entry_and_its_pictures_are_fetched() {
+    let mut stage = Stage::set(|_| {}).await;
+    let got = stage.get("video/iframes.m3u8", &[]).await;
+    assert_eq!((got.status, got.header("priority")), (200, Some("u=1")));
+    let text = got.text();
+    assert!(text.contains("#EXT-X-I-FRAMES-ONLY\n") && !text.contains("#EXT-X-PART"), "{text}");
+    let uri = text.lines().rfind(|line| !line.starts_with('#')).expect("a picture");
+    let picture = stage.get(&format!("video/{uri}"), &[]).await;
+    assert_eq!((picture.status, picture.header("content-type")), (200, Some("video/iso.segment")));
+    assert_eq!((&picture.body[4..8], picture.header("priority")), (&b"moof"[..], Some("u=3")));
+    let next = last_msn(&text) + 1;
+    let waiting = stage.waiting(&format!("video/iframes.m3u8?_HLS_msn={next}")).await;
+    stage.play_until_ms(6_100).await;
+    let answered = waiting.await.expect("answered");
+    assert_eq!((answered.status, last_msn(&answered.text())), (200, next));
+    assert_eq!(stage.get(&format!("video/iframes.m3u8?_HLS_msn={}", next + 9), &[]).await.status, 400);
+    assert_eq!(stage.get("audio/iframes.m3u8", &[]).await.status, 404);
+    assert_eq!(stage.get(&format!("audio/{uri}"), &[]).await.status, 404, "sound has no pictures");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ const PROBLEM_TYPE: &str = "application/problem+json";
         description = "Rooms, stream keys and sign-in of a Telstar server. Times are RFC 3339 in UTC. Unknown fields are \
                        ignored. Errors are problem details (RFC 9457) with a stable `code`. Live state comes over `/ws`.",
     ),
-    paths(live_playlist, media_playlist, media, socket)
+    paths(live_playlist, media_playlist, picture_playlist, media, socket)
 )]
 struct Frame;
 
@@ -82,12 +82,24 @@ fn live_playlist() {}
         ("rendition" = String, Path, description = "`video` or `audio`."),
         ("t" = Option<String>, Query, description = "A playback token, for rooms that are not open."),
         ("_HLS_msn" = Option<u64>, Query, description = "Wait for this segment."),
-        ("_HLS_part" = Option<u64>, Query, description = "Wait for this part of it.")),
+        ("_HLS_part" = Option<u64>, Query, description = "Wait for this part of it."),
+        ("_HLS_skip" = Option<String>, Query, description = "`YES` or `v2`: a delta update, where one is offered.")),
     responses((status = 200, description = "HLS.", body = String, content_type = "application/vnd.apple.mpegurl")))]
 #[expect(dead_code, reason = "only its description is used: src/output serves it")]
 fn media_playlist() {}
 
-/// An initialisation section, a segment or a part, as the playlists name them.
+/// The I-frame playlist. `_HLS_msn` waits for an entry.
+#[utoipa::path(get, path = "/live/{room}/{rendition}/iframes.m3u8", tag = "watching", operation_id = "readIFramePlaylist",
+    params(("room" = String, Path, description = "The room's name."),
+        ("rendition" = String, Path, description = "`video`."),
+        ("t" = Option<String>, Query, description = "A playback token, for rooms that are not open."),
+        ("_HLS_msn" = Option<u64>, Query, description = "Wait for this entry."),
+        ("_HLS_skip" = Option<String>, Query, description = "`YES` or `v2`: a delta update, where one is offered.")),
+    responses((status = 200, description = "HLS.", body = String, content_type = "application/vnd.apple.mpegurl")))]
+#[expect(dead_code, reason = "only its description is used: src/output serves it")]
+fn picture_playlist() {}
+
+/// An initialisation section, a segment, a part or a picture, as the playlists name them.
 #[utoipa::path(get, path = "/live/{room}/{rendition}/{epoch}/{file}", tag = "watching", operation_id = "readMedia",
     params(("room" = String, Path, description = "The room's name."),
         ("rendition" = String, Path, description = "`video` or `audio`."),

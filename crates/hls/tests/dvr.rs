@@ -51,7 +51,7 @@ fn read_all(room: &Room) -> BTreeMap<(&'static str, u64), Vec<u8>> {
 
 #[test]
 fn memory_holds_the_live_edge_and_the_window_is_on_disk() {
-    let source = Source { secs: 300.0, ..Source::default() };
+    let source = Source { secs: 240.0, ..Source::default() };
     let mut room = room(last(120), 1 << 30, &source);
     let mut seen = BTreeMap::new();
     let frames = source.frames();
@@ -69,7 +69,7 @@ fn memory_holds_the_live_edge_and_the_window_is_on_disk() {
     }
     let playlist = room.checker.playlist(MediaKind::Video);
     assert!((120.0..124.1).contains(&listed_secs(&playlist)), "{}", listed_secs(&playlist));
-    // 300 s of this source are 10 MB; five segments and what is open are some 400 kB.
+    // 240 s of this source are 8 MB; five segments and what is open are some 400 kB.
     assert!(held_max < 700_000, "{held_max} bytes in memory");
     assert_eq!(playlist.can_skip_until, Some(12.0), "six target durations of 2 s");
     // What left the window goes in the end, after the time that the standard gives it.
@@ -146,11 +146,11 @@ fn the_disks_share_bounds_the_window() {
 
 #[test]
 fn an_event_lists_everything_until_the_disk_is_full_and_then_says_that_it_does_not() {
-    let source = Source { secs: 200.0, ..Source::default() };
+    let source = Source { secs: 120.0, ..Source::default() };
     let mut room = room(DvrWindow::Event, 1 << 30, &source);
     room.play(&source.frames());
     let playlist = room.checker.playlist(MediaKind::Video);
-    assert!(playlist.is_event && playlist.media_sequence == UNIX_SECS && listed_secs(&playlist) > 190.0);
+    assert!(playlist.is_event && playlist.media_sequence == UNIX_SECS && listed_secs(&playlist) > 110.0);
     room.packager.finish(room.now());
     room.drain();
     let ended = room.checker.playlist(MediaKind::Video);
