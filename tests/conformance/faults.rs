@@ -45,7 +45,10 @@ async fn a_correct_origin_breaks_no_rule() {
 async fn each_fault_is_caught_by_the_rule_it_breaks_and_by_no_other() {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut runs = JoinSet::new();
-    for fault in Fault::ALL {
+    // What takes longest begins first.
+    let (slow, quick): (Vec<&Fault>, Vec<&Fault>) =
+        Fault::ALL.iter().partition(|fault| **fault == Fault::TooFarHeld || fault.course() != Course::Live);
+    for fault in slow.into_iter().chain(quick) {
         let places = Arc::clone(&places);
         runs.spawn(async move {
             let _place = places.acquire().await.expect("it is never closed");

@@ -20,14 +20,14 @@ mod hevc;
 #[allow(dead_code, reason = "shared with the simulations of the packager, which use all of it")]
 mod source;
 
-/// Media that has come before the client: a full window, and regular groups of pictures.
+/// Media that has come before the client, unless a stream says otherwise: a full window, and regular groups of pictures.
 const BEFORE: Duration = Duration::from_secs(12);
 /// Long enough for what leaves the window to be asked for again.
 const WATCH: Duration = Duration::from_secs(11);
 /// When frames stop or the stream ends, counted from the client's start.
 const UNTIL_STOP: Duration = Duration::from_secs(4);
 /// More media than any course takes.
-const SOURCE_SECS: f64 = 60.0;
+const SOURCE_SECS: f64 = 90.0;
 /// How often the encoder hands over what is due.
 const TICK: Duration = Duration::from_millis(10);
 /// Whether the server lists I-frame playlists.
@@ -47,12 +47,25 @@ struct Stream {
     is_private: bool,
     /// From an encoder on a socket, whose pictures are HEVC.
     hevc: bool,
+    /// Media that has come before the client.
+    before: Duration,
+    /// What the server is told besides.
+    configure: fn(&mut telstar::Config),
 }
 
 impl Stream {
     fn new(name: &'static str, source: Source) -> Stream {
         let source = Source { secs: SOURCE_SECS, ..source };
-        Stream { name, source, course: Course::Live, keyframes_in_time: true, is_private: false, hevc: false }
+        Stream {
+            name,
+            source,
+            course: Course::Live,
+            keyframes_in_time: true,
+            is_private: false,
+            hevc: false,
+            before: BEFORE,
+            configure: |_| {},
+        }
     }
 }
 
@@ -78,13 +91,13 @@ fn streams() -> Vec<Stream> {
 }
 
 /// An encoder in the process: hands over frames when they are due.
-async fn encode(encoder: IngestHandle, frames: Vec<Arrival>, course: Course) {
-    let stop = (BEFORE + UNTIL_STOP).as_millis() as i64;
+async fn encode(encoder: IngestHandle, frames: Vec<Arrival>, course: Course, before: Duration) {
+    let stop = (before + UNTIL_STOP).as_millis() as i64;
     let mut frames = frames.into_iter().filter(|arrival| course == Course::Live || arrival.at_ms < stop).peekable();
     let mut clock = tokio::time::interval(TICK);
     let started = Instant::now();
     while frames.peek().is_some() {
-        let due = (BEFORE + started.elapsed()).as_millis() as i64;
+        let due = (before + started.elapsed()).as_millis() as i64;
         while let Some(arrival) = frames.next_if(|arrival| arrival.at_ms < due) {
             let sent = encoder.send(vec![IngestItem::Frame(arrival.track, arrival.frame)]).await;
             if sent.is_err() {
@@ -100,8 +113,12 @@ async fn encode(encoder: IngestHandle, frames: Vec<Arrival>, course: Course) {
 }
 
 async fn watch(stream: Stream) -> (&'static str, Report) {
-    let Stream { name, source, course, keyframes_in_time, is_private, hevc } = stream;
-    let rig = Rig::start_with(|config| config.hls.reconnect_window_secs = 0).await;
+    let Stream { name, source, course, keyframes_in_time, is_private, hevc, before, configure } = stream;
+    let rig = Rig::start_with(|config| {
+        config.hls.reconnect_window_secs = 0;
+        configure(config);
+    })
+    .await;
     let mut encoder = JoinSet::new();
     if hevc {
         let (address, key) = hevc::door(&rig);
@@ -111,7 +128,7 @@ async fn watch(stream: Stream) -> (&'static str, Report) {
         let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
         let handle = rig.running.state().rooms.open_ingest(request).await.expect("admitted");
         handle.send(source.tracks().into_iter().map(IngestItem::Track).collect()).await.expect("taken");
-        encoder.spawn(encode(handle, source.frames(), course));
+        encoder.spawn(encode(handle, source.frames(), course, before));
     }
     let url = match is_private {
         true => rig.https(&format!("/live/demo/index.m3u8?t={}", playback_token(&rig).await)),

@@ -13,9 +13,11 @@ use super::record::{Exchange, Probe, What};
 use super::watch::PATIENCE;
 
 /// How often a question is asked anew, because the stream may have gone on in between.
-const ATTEMPTS_MAX: u64 = 8;
-/// RFC 8216bis §6.2.5.2: what is too far ahead is refused immediately. Below two segments, above any delay of a machine.
-const IMMEDIATELY: Duration = Duration::from_secs(3);
+const ATTEMPTS_MAX: u64 = 5;
+/// What waits for nothing is answered within this, on any machine.
+const IMMEDIATELY: Duration = Duration::from_secs(4);
+/// RFC 8216bis §6.2.5.2: what is too far ahead is refused immediately. What is not refused within this is held.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// RFC 8216bis §6.2.5.2, the Advance Part Limit.
 pub fn advance_parts_max(part_target: f64) -> u64 {
@@ -126,7 +128,7 @@ impl Prober {
             };
             let probe = What::Probe(self.index, Probe::TooFar(what));
             let url = with_query(&self.url, &query);
-            let exchange = self.http.exchange(probe, &url, &Ask::default(), IMMEDIATELY).await;
+            let exchange = self.http.exchange(probe, &url, &Ask::default(), REFUSED_WITHIN).await;
             let refused = exchange.status == 400;
             last = Some(exchange);
             if refused {
