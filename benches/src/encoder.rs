@@ -136,14 +136,7 @@ impl Encoder {
         self.message(2, kind, 0, 0, Bytes::copy_from_slice(payload)).await
     }
 
-    async fn message(
-        &mut self,
-        csid: u8,
-        kind: u8,
-        stream_id: u32,
-        timestamp_ms: u32,
-        payload: Bytes,
-    ) -> Result<()> {
+    async fn message(&mut self, csid: u8, kind: u8, stream_id: u32, timestamp_ms: u32, payload: Bytes) -> Result<()> {
         let mut bytes = BytesMut::with_capacity(payload.len() + 32);
         self.writer.write(csid, &Message { timestamp_ms, kind, stream_id, payload }, &mut bytes);
         self.socket.write_all(&bytes).await?;

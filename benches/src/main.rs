@@ -49,7 +49,9 @@ fn command() -> Command {
         .arg(text("rtmp", "rtmp://HOST:PORT/APP/NAME to publish to").required(true))
         .arg(text("playlist", "the multivariant playlist").required(true))
         .arg(number("players", "1", "players that are blocked at a time"))
-        .arg(text("mode", "what every player waits for").default_value("fetch").value_parser(["fetch", "hint", "list"]));
+        .arg(
+            text("mode", "what every player waits for").default_value("fetch").value_parser(["fetch", "hint", "list"]),
+        );
     let publish = Command::new("publish")
         .about("pushes the stream to each address given")
         .args(stream)
@@ -88,7 +90,8 @@ async fn publish(matches: &ArgMatches) -> Result<()> {
     let addresses: Vec<&String> = matches.get_many("address").expect("it is required").collect();
     let mut pushing = tokio::task::JoinSet::new();
     for (index, address) in addresses.iter().enumerate() {
-        let encoder = Encoder::connect(address, stream_of(matches)).await.with_context(|| format!("encoder {index}"))?;
+        let encoder =
+            Encoder::connect(address, stream_of(matches)).await.with_context(|| format!("encoder {index}"))?;
         pushing.spawn(encoder.push());
     }
     eprintln!("{} encoders push", addresses.len());

@@ -50,13 +50,7 @@ struct Arrival {
 }
 
 /// Lets `players` follow the stream for `duration`, and matches what they got with what was sent.
-pub async fn watch(
-    multivariant: &str,
-    mode: Mode,
-    players: usize,
-    duration: Duration,
-    sent: Sent,
-) -> Result<Arrivals> {
+pub async fn watch(multivariant: &str, mode: Mode, players: usize, duration: Duration, sent: Sent) -> Result<Arrivals> {
     let playlist = Arc::new(live(multivariant).await?);
     let mut watching = JoinSet::new();
     if mode == Mode::List {
@@ -129,7 +123,9 @@ async fn follow_lists(playlist: &Uri, mode: Mode, end: Instant, arrivals: &mut V
         let list = edge(std::str::from_utf8(&text)?);
         (text, _) = connection.get(&blocking(playlist, list.msn, list.part)?).await?;
         let mut at = Instant::now();
-        let Some(part) = edge(std::str::from_utf8(&text)?).parts.last().map(|part| (*part).to_owned()) else { continue };
+        let Some(part) = edge(std::str::from_utf8(&text)?).parts.last().map(|part| (*part).to_owned()) else {
+            continue;
+        };
         let mut last_frame = None;
         if mode == Mode::Fetch {
             let (bytes, _) = connection.get(&resolve(playlist, &part)?).await?;

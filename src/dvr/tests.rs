@@ -22,7 +22,8 @@ fn name() -> RoomName {
 }
 
 fn init() -> KeptInit {
-    let facts = CodecFacts { rfc6381: Some("avc1.64001f".into()), size: Some((1_280, 720)), channels: None, range: None };
+    let facts =
+        CodecFacts { rfc6381: Some("avc1.64001f".into()), size: Some((1_280, 720)), channels: None, range: None };
     KeptInit {
         kind: MediaKind::Video,
         init: Init { epoch: Epoch(1), number: 1, bytes: Bytes::from_static(b"an init segment"), facts },

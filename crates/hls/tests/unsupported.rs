@@ -57,6 +57,8 @@ fn stream(video: CodecConfig, audio: CodecConfig, audio_from_ms: i64) -> Outcome
                 Effect::Warning(warning) => warnings.push(warning),
                 Effect::Snapshot(snapshot) => last = Some(snapshot),
                 Effect::KeyframeIntervalMended => {}
+                // Nothing is kept on disk here.
+                other => panic!("{other:?}"),
             }
         }
     }
