@@ -33,8 +33,8 @@ const READY: &str = "listening on ";
 fn config(data: &Path) -> Config {
     let mut config = Config::default();
     config.general.data = data.to_owned();
-    (config.general.http, config.general.https, config.general.rtmp) =
-        (Listen::At(([127, 0, 0, 1], 0).into()), Listen::Off, Listen::Off);
+    config.general.http = Listen::At(([127, 0, 0, 1], 0).into());
+    (config.general.https, config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off, Listen::Off);
     config.hls.dvr_window_secs = 3_600;
     config.hls.dvr_disk_free_mib = 0;
     config

@@ -177,11 +177,25 @@ impl ShardRoom {
         let Some(ring) = self.ingest.as_ref().map(|ingest| Arc::clone(&ingest.ring)) else { return false };
         for _ in 0..batches_max {
             let Some(batch) = ring.take() else { break };
-            batch.into_iter().for_each(|item| self.handle_item(now, item));
-            self.drain_hub(now);
+            self.take_batch(now, batch);
             self.drain_viewers();
         }
         ring.has_batches()
+    }
+
+    /// Tracks go on to the packager as they are interleaved. A batch of a stream of few bits that had come to a halt holds
+    /// many seconds: with all its pictures first, the sound would count as missing.
+    fn take_batch(&mut self, now: Instant, batch: Vec<IngestItem>) {
+        let mut last = None;
+        for item in batch {
+            if let IngestItem::Frame(track, _) = &item
+                && last.replace(*track).is_some_and(|last| last != *track)
+            {
+                self.drain_hub(now);
+            }
+            self.handle_item(now, item);
+        }
+        self.drain_hub(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -350,8 +364,7 @@ impl ShardRoom {
         }
     }
 
-    /// Moves what the hub has for the packager, one track after the other: it orders them by their times itself, over far
-    /// more than a batch.
+    /// Moves what the hub has for the packager.
     fn drain_hub(&mut self, now: Instant) {
         let (Some(ingest), Some(packager)) = (&self.ingest, &mut self.packager) else { return };
         for (track, subscriber) in ingest.tracks.iter().filter_map(|track| Some((track, track.subscriber?))) {

@@ -134,6 +134,23 @@ async fn publish(ring: &IngestRing) {
 }
 
 #[tokio::test]
+async fn many_seconds_in_one_batch_are_cut_as_if_they_had_come_in_time() {
+    let (shards, output, room) = (shards(), output(), RoomKey(8));
+    let ring = shards.attach(room, ParticipantId(1), &output).expect("room for it");
+    ring.send(tracks()).await.expect("attached");
+    ring.send(batches().into_iter().flatten().collect()).await.expect("attached");
+    state_becomes(&output, State::Live).await;
+    playlist_becomes(&output, |text| text.matches("#EXTINF").count() >= 2).await;
+    let snapshot = output.live.borrow().clone().expect("live");
+    for rendition in [&snapshot.video, &snapshot.audio] {
+        let segments = rendition.as_ref().expect("a rendition").segments();
+        let lengths: Vec<f64> = segments.iter().filter_map(|segment| segment.duration_secs).collect();
+        assert!(lengths.iter().all(|secs| (secs - 2.0).abs() < 0.03), "{lengths:?}");
+        assert!(segments.iter().all(|segment| !segment.gap && segment.starts_independent));
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_live_then_reconnecting_then_live_again_and_ends() {
     let (shards, output, room) = (shards(), output(), RoomKey(7));
     let ring = shards.attach(room, ParticipantId(1), &output).expect("room for it");

@@ -28,11 +28,11 @@ const WATCH: Duration = Duration::from_secs(11);
 /// When frames stop or the stream ends, counted from the client's start.
 const UNTIL_STOP: Duration = Duration::from_secs(4);
 /// More media than any course takes.
-const SOURCE_SECS: f64 = 90.0;
+const SOURCE_SECS: f64 = 180.0;
 /// How often the encoder hands over what is due.
 const TICK: Duration = Duration::from_millis(10);
-/// More than a delta update leaves in, so that there is something to leave out.
-const BEFORE_DVR: Duration = Duration::from_secs(40);
+/// A window above two minutes, for which delta updates are asked (Apple 14.4), and far more than one leaves in.
+const BEFORE_DVR: Duration = Duration::from_secs(125);
 
 /// A stream and what the client is told of it.
 struct Stream {

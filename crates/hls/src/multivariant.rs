@@ -90,6 +90,7 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         average_bandwidth: Some(average_bps),
         codecs: video.rfc6381.clone(),
         resolution: resolution(video),
+        other_attributes: video_range(variant),
         ..VariantStream::default()
     });
     let playlist = MasterPlaylist {
@@ -147,7 +148,9 @@ mod tests {
                 &format!(
                     "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
                      #EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,CODECS=\"hvc1.2.4.L120.90\",\
-                     RESOLUTION=1920x1080,FRAME-RATE=29.97{expect},CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n"
+                     RESOLUTION=1920x1080,FRAME-RATE=29.97{expect},CLOSED-CAPTIONS=NONE\nvideo/index.m3u8\n\
+                     #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,AVERAGE-BANDWIDTH=300000,CODECS=\"hvc1.2.4.L120.90\",\
+                     RESOLUTION=1920x1080{expect},URI=\"video/iframes.m3u8\"\n"
                 ),
             );
         }
