@@ -30,8 +30,18 @@ impl Connection {
         Ok(Connection { sender, host, cookie: None })
     }
 
+    /// Another connection of the same player.
+    pub async fn another(&self, uri: &Uri) -> Result<Connection> {
+        Ok(Connection { cookie: self.cookie.clone(), ..Connection::open(uri).await? })
+    }
+
     /// The body, and the address that it came from in the end.
     pub async fn get(&mut self, uri: &Uri) -> Result<(Bytes, Uri)> {
+        self.find(uri).await?.with_context(|| format!("{uri}: not found"))
+    }
+
+    /// The same, or nothing where nothing is found.
+    pub async fn find(&mut self, uri: &Uri) -> Result<Option<(Bytes, Uri)>> {
         let mut uri = uri.clone();
         for _ in 0..=REDIRECTS_MAX {
             let path = uri.path_and_query().context("an address has a path")?.as_str();
@@ -51,8 +61,11 @@ impl Connection {
                 uri = resolve(&uri, location)?;
                 continue;
             }
+            if head.status == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
             anyhow::ensure!(head.status == StatusCode::OK, "{path}: {}", head.status);
-            return Ok((body, uri));
+            return Ok(Some((body, uri)));
         }
         anyhow::bail!("{uri}: redirected too often")
     }

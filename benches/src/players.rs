@@ -51,13 +51,14 @@ struct Arrival {
 
 /// Lets `players` follow the stream for `duration`, and matches what they got with what was sent.
 pub async fn watch(multivariant: &str, mode: Mode, players: usize, duration: Duration, sent: Sent) -> Result<Arrivals> {
-    let playlist = Arc::new(live(multivariant).await?);
+    let address = Arc::new(multivariant.parse::<Uri>()?);
+    live(&address).await?;
     let mut watching = JoinSet::new();
     if mode == Mode::List {
-        watching.spawn(follow(Arc::clone(&playlist), Mode::Fetch, duration));
+        watching.spawn(follow(Arc::clone(&address), Mode::Fetch, duration));
     }
     for _ in 0..players {
-        watching.spawn(follow(Arc::clone(&playlist), mode, duration));
+        watching.spawn(follow(Arc::clone(&address), mode, duration));
         tokio::time::sleep(START_EVERY).await;
     }
     let (mut arrivals, mut seen) = (Arrivals::default(), Vec::new());
@@ -79,33 +80,39 @@ pub async fn watch(multivariant: &str, mode: Mode, players: usize, duration: Dur
     Ok(arrivals)
 }
 
-/// The address of the first variant's playlist, once it lists a part.
-async fn live(multivariant: &str) -> Result<Uri> {
-    let address: Uri = multivariant.parse()?;
+/// Waits until the stream lists a part.
+async fn live(address: &Uri) -> Result<()> {
     let began = Instant::now();
     loop {
         let found = async {
-            let mut connection = Connection::open(&address).await?;
-            let (text, base) = connection.get(&address).await?;
-            let playlist = resolve(&base, variant(std::str::from_utf8(&text)?).context("no variant")?)?;
-            let (text, playlist) = connection.get(&playlist).await?;
+            let (mut connection, playlist) = open(address).await?;
+            let (text, _) = connection.get(&playlist).await?;
             anyhow::ensure!(!edge(std::str::from_utf8(&text)?).parts.is_empty(), "no part is listed");
-            anyhow::Ok(playlist)
+            anyhow::Ok(())
         };
         match found.await {
-            Ok(playlist) => return Ok(playlist),
+            Ok(()) => return Ok(()),
             Err(error) if began.elapsed() > LIVE_WAIT => return Err(error.context("the stream is not live")),
             Err(_) => tokio::time::sleep(LIVE_POLL).await,
         }
     }
 }
 
-async fn follow(playlist: Arc<Uri>, mode: Mode, duration: Duration) -> (Vec<Arrival>, Option<anyhow::Error>) {
+/// A player's connection, and the first variant's playlist as its own multivariant playlist names it: servers tell
+/// players apart by cookies and addresses.
+async fn open(address: &Uri) -> Result<(Connection, Uri)> {
+    let mut connection = Connection::open(address).await?;
+    let (text, base) = connection.get(address).await?;
+    let playlist = resolve(&base, variant(std::str::from_utf8(&text)?).context("no variant")?)?;
+    Ok((connection, playlist))
+}
+
+async fn follow(address: Arc<Uri>, mode: Mode, duration: Duration) -> (Vec<Arrival>, Option<anyhow::Error>) {
     let mut arrivals = Vec::new();
     let began = Instant::now();
     let result = match mode {
-        Mode::Hint => follow_hints(&playlist, began + SETTLE + duration, &mut arrivals).await,
-        Mode::Fetch | Mode::List => follow_lists(&playlist, mode, began + SETTLE + duration, &mut arrivals).await,
+        Mode::Hint => follow_hints(&address, began + SETTLE + duration, &mut arrivals).await,
+        Mode::Fetch | Mode::List => follow_lists(&address, mode, began + SETTLE + duration, &mut arrivals).await,
     };
     arrivals.retain(|arrival| arrival.at > began + SETTLE);
     (arrivals, result.err())
@@ -116,19 +123,19 @@ fn blocking(playlist: &Uri, msn: u64, part: u32) -> Result<Uri> {
     Ok(format!("{playlist}{separator}_HLS_msn={msn}&_HLS_part={part}").parse()?)
 }
 
-async fn follow_lists(playlist: &Uri, mode: Mode, end: Instant, arrivals: &mut Vec<Arrival>) -> Result<()> {
-    let mut connection = Connection::open(playlist).await?;
-    let (mut text, _) = connection.get(playlist).await?;
+async fn follow_lists(address: &Uri, mode: Mode, end: Instant, arrivals: &mut Vec<Arrival>) -> Result<()> {
+    let (mut connection, playlist) = open(address).await?;
+    let (mut text, _) = connection.get(&playlist).await?;
     while Instant::now() < end {
         let list = edge(std::str::from_utf8(&text)?);
-        (text, _) = connection.get(&blocking(playlist, list.msn, list.part)?).await?;
+        (text, _) = connection.get(&blocking(&playlist, list.msn, list.part)?).await?;
         let mut at = Instant::now();
         let Some(part) = edge(std::str::from_utf8(&text)?).parts.last().map(|part| (*part).to_owned()) else {
             continue;
         };
         let mut last_frame = None;
         if mode == Mode::Fetch {
-            let (bytes, _) = connection.get(&resolve(playlist, &part)?).await?;
+            let (bytes, _) = connection.get(&resolve(&playlist, &part)?).await?;
             at = Instant::now();
             last_frame = last_mark(&bytes);
         }
@@ -137,21 +144,24 @@ async fn follow_lists(playlist: &Uri, mode: Mode, end: Instant, arrivals: &mut V
     Ok(())
 }
 
-async fn follow_hints(playlist: &Uri, end: Instant, arrivals: &mut Vec<Arrival>) -> Result<()> {
-    let (mut lists, mut parts) = (Connection::open(playlist).await?, Connection::open(playlist).await?);
-    let (mut text, _) = lists.get(playlist).await?;
+/// A hint may turn out wrong, where a segment ends unforeseen: it is then not found, and the next one counts.
+async fn follow_hints(address: &Uri, end: Instant, arrivals: &mut Vec<Arrival>) -> Result<()> {
+    let (mut lists, playlist) = open(address).await?;
+    let mut parts = lists.another(&playlist).await?;
+    let (mut text, _) = lists.get(&playlist).await?;
     while Instant::now() < end {
         let list = edge(std::str::from_utf8(&text)?);
         let hint = list.hint.context("no part is hinted at")?.to_owned();
-        let address = resolve(playlist, &hint)?;
-        let next = blocking(playlist, list.msn, list.part)?;
+        let address = resolve(&playlist, &hint)?;
+        let next = blocking(&playlist, list.msn, list.part)?;
         let part = async {
-            let (bytes, _) = parts.get(&address).await?;
-            anyhow::Ok((bytes, Instant::now()))
+            let part = parts.find(&address).await?;
+            anyhow::Ok((part, Instant::now()))
         };
         let (part, list) = tokio::join!(part, lists.get(&next));
-        let (bytes, at) = part?;
-        arrivals.push(Arrival { part: hint, at, last_frame: last_mark(&bytes) });
+        if let (Some((bytes, _)), at) = part? {
+            arrivals.push(Arrival { part: hint, at, last_frame: last_mark(&bytes) });
+        }
         (text, _) = list?;
     }
     Ok(())

@@ -38,7 +38,7 @@ writePage(results.figures);
 process.exit();
 
 async function telstar(name) {
-  const limits = { TELSTAR_RTMP_CONNECTIONS_PER_ADDRESS_MAX: '500', TELSTAR_LIMITS_HTTP_CONNECTIONS_PER_ADDRESS_MAX: '10000' };
+  const limits = { TELSTAR_INGEST_CONNECTIONS_PER_ADDRESS_MAX: '500', TELSTAR_LIMITS_HTTP_CONNECTIONS_PER_ADDRESS_MAX: '10000' };
   const server = await Telstar.launch({ name, env: limits });
   return Object.assign(server, { version: 'Telstar' });
 }
