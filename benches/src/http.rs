@@ -8,6 +8,7 @@ use hyper::header::{COOKIE, HOST, LOCATION, SET_COOKIE};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Redirects that are followed for one request: a peer checks for cookies with one.
 const REDIRECTS_MAX: usize = 3;
@@ -16,6 +17,8 @@ pub struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     host: String,
     cookie: Option<String>,
+    /// Moves the bytes, until the connection is dropped.
+    _driver: JoinSet<hyper::Result<()>>,
 }
 
 impl Connection {
@@ -26,8 +29,9 @@ impl Connection {
         socket.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(socket)).await?;
         // Its end shows as an error of the next request.
-        tokio::spawn(connection);
-        Ok(Connection { sender, host, cookie: None })
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        Ok(Connection { sender, host, cookie: None, _driver: driver })
     }
 
     /// Another connection of the same player.

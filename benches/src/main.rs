@@ -16,6 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use tokio::task::JoinSet;
+
 use crate::encoder::{Encoder, Stream};
 use crate::players::Mode;
 
@@ -78,17 +80,17 @@ async fn parts(matches: &ArgMatches) -> Result<()> {
     };
     let encoder = Encoder::connect(text("rtmp"), stream_of(matches)).await.context("the encoder")?;
     let sent = encoder.sent();
-    let pushing = tokio::spawn(encoder.push());
+    let mut pushing = JoinSet::new();
+    pushing.spawn(encoder.push());
     let arrivals = players::watch(text("playlist"), mode, players, seconds_of(matches), Arc::clone(&sent)).await?;
-    anyhow::ensure!(!pushing.is_finished(), "the encoder was sent away");
-    pushing.abort();
+    anyhow::ensure!(pushing.try_join_next().is_none(), "the encoder was sent away");
     println!("{}", report::of(mode, players, &arrivals));
     Ok(())
 }
 
 async fn publish(matches: &ArgMatches) -> Result<()> {
     let addresses: Vec<&String> = matches.get_many("address").expect("it is required").collect();
-    let mut pushing = tokio::task::JoinSet::new();
+    let mut pushing = JoinSet::new();
     for (index, address) in addresses.iter().enumerate() {
         let encoder =
             Encoder::connect(address, stream_of(matches)).await.with_context(|| format!("encoder {index}"))?;
