@@ -125,9 +125,14 @@ impl HttpServer {
         let unacknowledged_ms = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, unacknowledged_ms);
         let peer = Peer { address, tls: tls.is_some() };
-        let Some(acceptor) = tls else {
-            return self.serve_http1(stream, peer).await;
-        };
+        match tls {
+            None => self.serve_http1(stream, peer).await,
+            // In a box, so that a connection in the clear takes no room for what TLS and HTTP/2 need: 6 KiB.
+            Some(acceptor) => Box::pin(self.serve_tls(stream, peer, acceptor)).await,
+        }
+    }
+
+    async fn serve_tls(&self, stream: TcpStream, peer: Peer, acceptor: TlsAcceptor) {
         let deadline = Duration::from_secs(self.limits.header_timeout_secs.into());
         match tokio::time::timeout(deadline, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {

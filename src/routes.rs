@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tracing::debug;
+use tracing::{Level, debug};
 
 use crate::api::error::{Code, Problem};
 use crate::state::AppState;
@@ -40,13 +40,15 @@ pub fn router(state: &AppState) -> Router {
 async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
-    let target = request.uri().path_and_query().map(|target| redact(target.as_str())).unwrap_or_default();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let target = tracing::enabled!(Level::DEBUG)
+        .then(|| request.uri().path_and_query().map(|target| redact(target.as_str())).unwrap_or_default());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route_name = || route.as_ref().map_or("", MatchedPath::as_str);
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             state.metrics.tasks_panics.add(1);
-            Problem::internal(format!("a handler of {route} panicked")).into_response()
+            Problem::internal(format!("a handler of {} panicked", route_name())).into_response()
         }
     };
     let status = response.status();
@@ -57,7 +59,7 @@ async fn observe(State(state): State<AppState>, request: Request, next: Next) ->
         state.metrics.http_failed_requests.add(1);
     }
     let took_ms = started.elapsed().as_millis() as u64;
-    debug!(%method, %target, %route, status = status.as_u16(), took_ms, "an HTTP request");
+    debug!(%method, target = target.as_deref(), route = route_name(), status = status.as_u16(), took_ms, "an HTTP request");
     response
 }
 

@@ -30,7 +30,7 @@ use crate::listen::{self, ListenError};
 use crate::metrics::{Kind, Metrics};
 use crate::routes;
 use crate::rtmp::{Leaving, RtmpServer};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, TlsError};
 
@@ -107,7 +107,7 @@ impl Server {
         let (dvr, kept) = tasks.blocking(move || crate::app::open_dvr(&for_dvr)).await?;
         let media = Media::start(&config, Arc::clone(&data.store), run, dvr, &tasks)?;
         media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
-        let state = AppState {
+        let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,
             authority: data.authority,
@@ -119,7 +119,7 @@ impl Server {
             tasks,
             viewer_keys: RandomState::new(),
             links,
-        };
+        });
         let (first_stream_key, sign_in_code) = match started.first {
             Some(first) => {
                 let code = state.authority.create_sign_in_code(started.admin.id).await.map_err(DataError::Auth)?;

@@ -1,6 +1,7 @@
 //! What every HTTP handler is given.
 
 use std::hash::RandomState;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use telstar_store::Store;
@@ -15,9 +16,28 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
 
-/// The parts of the running server. Cheap to clone.
+/// The parts of the running server, behind one reference: axum clones a handler's state several times for each request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+impl AppState {
+    /// The state of these parts.
+    pub fn new(shared: Shared) -> AppState {
+        AppState(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What the handlers share. Each part can be cloned, for tasks that need few of them.
+#[derive(Clone)]
+pub struct Shared {
     /// What the operator decided.
     pub config: Arc<Config>,
     /// Durable records.

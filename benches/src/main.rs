@@ -2,7 +2,7 @@
 //!
 //! Speaks RTMP and HLS to any server, ours or a peer's, and prints one JSON line. Both ends are in one process, so one
 //! clock times both. What is measured, beside what, and what it means is said in docs/performance.md; the servers are
-//! started by tests/e2e/scripts/bench.mjs.
+//! started by tests/e2e/scripts/peers.mjs.
 
 mod encoder;
 mod http;
@@ -10,16 +10,17 @@ mod players;
 mod playlist;
 mod report;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-
 use tokio::task::JoinSet;
 
 use crate::encoder::{Encoder, Stream};
 use crate::players::Mode;
+
+/// Printed when the stream has been live for the warm-up: what the server's memory grows by from here on is the players'.
+const PLAYERS_START: &str = "players start";
 
 fn main() -> Result<()> {
     let matches = command().get_matches();
@@ -51,6 +52,7 @@ fn command() -> Command {
         .arg(text("rtmp", "rtmp://HOST:PORT/APP/NAME to publish to").required(true))
         .arg(text("playlist", "the multivariant playlist").required(true))
         .arg(number("players", "1", "players that are blocked at a time"))
+        .arg(number("warm-up", "0", "seconds that the stream is live before the first player starts"))
         .arg(
             text("mode", "what every player waits for").default_value("fetch").value_parser(["fetch", "hint", "list"]),
         );
@@ -66,8 +68,8 @@ fn stream_of(matches: &ArgMatches) -> Stream {
     Stream { kbps: number("kbps"), fps: number("fps"), gop: number("gop") }
 }
 
-fn seconds_of(matches: &ArgMatches) -> Duration {
-    Duration::from_secs(matches.get_one::<u32>("seconds").copied().expect("it has a default").into())
+fn seconds_of(matches: &ArgMatches, name: &str) -> Duration {
+    Duration::from_secs(matches.get_one::<u32>(name).copied().expect("it has a default").into())
 }
 
 async fn parts(matches: &ArgMatches) -> Result<()> {
@@ -82,7 +84,11 @@ async fn parts(matches: &ArgMatches) -> Result<()> {
     let sent = encoder.sent();
     let mut pushing = JoinSet::new();
     pushing.spawn(encoder.push());
-    let arrivals = players::watch(text("playlist"), mode, players, seconds_of(matches), Arc::clone(&sent)).await?;
+    let address = text("playlist").parse()?;
+    players::live(&address).await?;
+    tokio::time::sleep(seconds_of(matches, "warm-up")).await;
+    eprintln!("{PLAYERS_START}");
+    let arrivals = players::watch(address, mode, players, seconds_of(matches, "seconds"), &sent).await?;
     anyhow::ensure!(pushing.try_join_next().is_none(), "the encoder was sent away");
     println!("{}", report::of(mode, players, &arrivals));
     Ok(())
@@ -97,7 +103,7 @@ async fn publish(matches: &ArgMatches) -> Result<()> {
         pushing.spawn(encoder.push());
     }
     eprintln!("{} encoders push", addresses.len());
-    let ended = tokio::time::timeout(seconds_of(matches), pushing.join_next()).await;
+    let ended = tokio::time::timeout(seconds_of(matches, "seconds"), pushing.join_next()).await;
     if let Ok(Some(ended)) = ended {
         ended?.context("an encoder was sent away")?;
     }

@@ -50,9 +50,8 @@ struct Arrival {
 }
 
 /// Lets `players` follow the stream for `duration`, and matches what they got with what was sent.
-pub async fn watch(multivariant: &str, mode: Mode, players: usize, duration: Duration, sent: Sent) -> Result<Arrivals> {
-    let address = Arc::new(multivariant.parse::<Uri>()?);
-    live(&address).await?;
+pub async fn watch(address: Uri, mode: Mode, players: usize, duration: Duration, sent: &Sent) -> Result<Arrivals> {
+    let address = Arc::new(address);
     let mut watching = JoinSet::new();
     if mode == Mode::List {
         watching.spawn(follow(Arc::clone(&address), Mode::Fetch, duration));
@@ -81,7 +80,7 @@ pub async fn watch(multivariant: &str, mode: Mode, players: usize, duration: Dur
 }
 
 /// Waits until the stream lists a part.
-async fn live(address: &Uri) -> Result<()> {
+pub async fn live(address: &Uri) -> Result<()> {
     let began = Instant::now();
     loop {
         let found = async {

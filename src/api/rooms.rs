@@ -19,7 +19,7 @@ use crate::auth::{Action, Caller, RoomFacts, authorise};
 use crate::config::address::parse_origin;
 use crate::door::permit;
 use crate::rooms::RoomEntry;
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 
 /// Bytes of randomness in a name that no title gave, or that was taken: five are ten hexadecimal digits.
 const RANDOM_NAME_BYTES: usize = 5;
@@ -100,7 +100,7 @@ pub(super) async fn create(
     let title = checked_title(&body.title)?;
     let wanted = body.name.as_deref().map(RoomName::parse).transpose();
     let wanted = wanted.map_err(|error| Problem::new(Code::InvalidFields, format!("name: {error}.")))?;
-    let AppState { store, rooms, authority, .. } = state.clone();
+    let Shared { store, rooms, authority, .. } = Shared::clone(&state);
     let change = async move {
         let room = make_room(&*store, wanted, title, body.open, owner, authority.now()).await?;
         Ok(rooms.room_changed(room))
@@ -163,7 +163,7 @@ pub(super) async fn change(
         open: body.open,
         embed_origins: body.embed_origins.map(checked_origins).transpose()?,
     };
-    let AppState { store, rooms, authority, .. } = state.clone();
+    let Shared { store, rooms, authority, .. } = Shared::clone(&state);
     let change = async move {
         let room = store.change_room(name, change, authority.now()).await?;
         Ok(rooms.room_changed(room))
@@ -182,7 +182,7 @@ pub(super) async fn delete(
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
     permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
-    let AppState { store, rooms, authority, .. } = state.clone();
+    let Shared { store, rooms, authority, .. } = Shared::clone(&state);
     let change = async move {
         store.delete_room(name.clone(), authority.now()).await?;
         rooms.room_deleted(&name).await;

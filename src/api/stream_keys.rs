@@ -12,7 +12,7 @@ use super::error::{Code, Problem};
 use super::extract::{IdPath, OptionalJson, RoomPath};
 use super::rooms::permitted_room;
 use crate::auth::{Action, Caller};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 
 /// The longest label in characters: a name that a person gives, such as "studio, left camera". Guess.
 const LABEL_CHARS_MAX: usize = 100;
@@ -129,7 +129,7 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     permitted_room(&state, &caller, &name, Action::ManageStreamKeys).await?;
     let key = StreamKeyId(id);
-    let AppState { rooms, authority, .. } = state.clone();
+    let Shared { rooms, authority, .. } = Shared::clone(&state);
     let change = async move {
         authority.revoke_stream_key(name, key).await?;
         rooms.key_revoked(key).await;

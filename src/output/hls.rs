@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -37,7 +37,7 @@ use tokio::sync::{Semaphore, watch};
 use self::access::Viewing;
 use self::body::Opened;
 use self::holding::Holding;
-use self::send::Payload;
+use self::send::{Payload, Wishes};
 use crate::api::error::{Code, Problem};
 use crate::client::Client;
 use crate::rooms::{RoomEntry, ViewerKey};
@@ -99,7 +99,8 @@ struct Player {
     state: AppState,
     output: Arc<Output>,
     client: Client,
-    headers: HeaderMap,
+    viewer: ViewerKey,
+    wishes: Wishes,
     params: RawPathParams,
     query: String,
     viewing: Viewing,
@@ -115,7 +116,10 @@ impl FromRequestParts<AppState> for Player {
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("stream"))?;
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let viewing = access::admit(state, &client, &parts.method, &parts.headers, &params, &query).await?;
-        Ok(Player { state: state.clone(), output, client, headers: parts.headers.clone(), params, query, viewing })
+        let likeness = (client.address, parts.headers.get(header::USER_AGENT));
+        let viewer = ViewerKey(output.viewer_keys.hash_one(likeness));
+        let wishes = Wishes::of(&parts.headers);
+        Ok(Player { state: state.clone(), output, client, viewer, wishes, params, query, viewing })
     }
 }
 
@@ -126,8 +130,7 @@ impl Player {
 
     /// This player watches: it asked for a playlist that is there.
     fn note_viewer(&self) {
-        let likeness = (self.client.address, self.headers.get(header::USER_AGENT));
-        self.room().note_player(Instant::now(), ViewerKey(self.output.viewer_keys.hash_one(likeness)));
+        self.room().note_player(Instant::now(), self.viewer);
     }
 
     /// Waits until `find` finds something in a snapshot, for at most [`HOLD_TARGET_DURATIONS`].
@@ -230,9 +233,9 @@ async fn multivariant(player: Player) -> Result<Response, Problem> {
         return Err(player.refuse(Problem::not_found("stream"), CacheClass::PlaylistError));
     };
     player.note_viewer();
-    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
+    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.wishes);
     let cache = player.cache_control(CacheClass::Playlist, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
+    Ok(payload.respond(&player.wishes, cache, &player.state.metrics).await)
 }
 
 async fn playlist(player: Player) -> Result<Response, Problem> {
@@ -272,10 +275,10 @@ async fn respond_with(
     };
     let (rendered, snapshot) = found.await.map_err(|problem| player.refuse(problem, error_class))?;
     player.note_viewer();
-    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.headers);
+    let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.wishes);
     let class = if blocking { CacheClass::BlockingPlaylist } else { CacheClass::Playlist };
     let cache = player.cache_control(class, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
+    Ok(payload.respond(&player.wishes, cache, &player.state.metrics).await)
 }
 
 async fn media(player: Player) -> Result<Response, Problem> {
@@ -289,7 +292,7 @@ async fn media(player: Player) -> Result<Response, Problem> {
     };
     let (payload, snapshot) = found.await.map_err(|problem| player.refuse(problem, CacheClass::MediaError))?;
     let cache = player.cache_control(CacheClass::Media, snapshot.target_duration_secs.unwrap_or_default());
-    Ok(payload.respond(&player.headers, cache, &player.state.metrics).await)
+    Ok(payload.respond(&player.wishes, cache, &player.state.metrics).await)
 }
 
 fn bad_directives(error: DirectiveError) -> Problem {

@@ -19,7 +19,7 @@ use crate::metrics::{Entered, Metrics};
 use crate::rooms::{RoomEntry, Rooms, ViewerGuard, ViewerKey, WatchHandle};
 use crate::shards::ViewerItem;
 use crate::slots::{Slot, Slots};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 
 /// How often it is looked at whether a player may still watch: its token may have ended, its room been closed. A player
 /// keeps what it has for so long at most. Shorter asks the store more often for each player. Guess.
@@ -51,7 +51,7 @@ pub struct Watching {
 impl PlayDoor {
     /// The door of one server.
     pub fn new(state: &AppState) -> PlayDoor {
-        let AppState { authority, doorkeeper, rooms, metrics, viewer_keys, .. } = state.clone();
+        let Shared { authority, doorkeeper, rooms, metrics, viewer_keys, .. } = Shared::clone(state);
         let config = &state.config.play;
         let slots = Slots::new(config.players_max, config.players_per_address_max);
         let buffer_bytes_max = config.buffer_max_kib as usize * 1_024;

@@ -16,7 +16,7 @@ use crate::config;
 use crate::ingest::rtmp::Admission;
 use crate::output::rtmp::PlayDoor;
 use crate::slots::{Slot, Slots};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 
 /// The pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ impl RtmpServer {
     /// `leaving` counts who can be asked to connect elsewhere.
     pub fn new(state: &AppState, leaving: Leaving) -> RtmpServer {
         let config = &state.config.rtmp;
-        let AppState { authority, doorkeeper, rooms, metrics, tasks, .. } = state.clone();
+        let Shared { authority, doorkeeper, rooms, metrics, tasks, .. } = Shared::clone(state);
         let doors = Doors {
             limits: limits_of(config),
             bitrate_max_kbps: config.bitrate_max_kbps,

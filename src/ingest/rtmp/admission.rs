@@ -119,12 +119,13 @@ mod tests {
     use crate::auth::ThrottleConfig;
     use crate::client::Client;
     use crate::door;
+    use crate::state::Shared;
 
     #[tokio::test]
     async fn wrong_stream_keys_use_up_the_budget_of_all_transports() {
         let (running, _folder) = server().await;
         let state = running.state();
-        let crate::state::AppState { authority, doorkeeper, rooms, metrics, .. } = state.clone();
+        let Shared { authority, doorkeeper, rooms, metrics, .. } = Shared::clone(state);
         let admission = Admission::new(authority, doorkeeper, rooms, metrics);
         let address = IpAddr::from([192, 0, 2, 1]);
         for _ in 0..ThrottleConfig::default().failures_max {

@@ -26,6 +26,21 @@ const PLAYLIST_PRIORITY: &str = "u=1";
 const AUDIO_PRIORITY: &str = "u=2";
 const VIDEO_PRIORITY: &str = "u=3";
 
+/// What a response depends on of its request. Kept instead of the headers, which would hold the connection's read buffer
+/// for as long as the request waits.
+pub struct Wishes {
+    gzip: bool,
+    range: Option<String>,
+}
+
+impl Wishes {
+    /// What these headers ask for.
+    pub fn of(headers: &HeaderMap) -> Wishes {
+        let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+        Wishes { gzip: takes_gzip(headers), range: range.map(str::to_owned) }
+    }
+}
+
 /// What a request is answered with.
 pub struct Payload {
     source: Source,
@@ -44,8 +59,8 @@ enum Source {
 
 impl Payload {
     /// A playlist, with `query` on each address in it, compressed if the player takes that.
-    pub fn playlist(rendered: &Rendered, query: Option<&str>, headers: &HeaderMap) -> Payload {
-        let gzip = takes_gzip(headers);
+    pub fn playlist(rendered: &Rendered, query: Option<&str>, wishes: &Wishes) -> Payload {
+        let gzip = wishes.gzip;
         let text = match (query, gzip) {
             (None, false) => rendered.text().clone(),
             (None, true) => rendered.gzip(),
@@ -88,9 +103,9 @@ impl Payload {
     }
 
     /// The response, or the range of it that was asked for (RFC 9110 §14).
-    pub async fn respond(self, headers: &HeaderMap, cache_control: HeaderValue, metrics: &Metrics) -> Response {
+    pub async fn respond(self, wishes: &Wishes, cache_control: HeaderValue, metrics: &Metrics) -> Response {
         let len = self.len();
-        let wanted = headers.get(header::RANGE).filter(|_| self.ranges).and_then(|value| value.to_str().ok());
+        let wanted = wishes.range.as_deref().filter(|_| self.ranges);
         let (status, range) = match wanted.map_or(Wanted::All, |value| wanted_of(value, len)) {
             Wanted::All => (StatusCode::OK, 0..len),
             Wanted::Some(range) => (StatusCode::PARTIAL_CONTENT, range),
