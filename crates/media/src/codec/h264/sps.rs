@@ -110,7 +110,8 @@ fn skip_scaling_list(reader: &mut BitReader<'_>, size: u32) -> Option<()> {
     let (mut last, mut next) = (8i32, 8i32);
     for _ in 0..size {
         if next != 0 {
-            next = (last + reader.se()?).rem_euclid(256);
+            // §7.4.2.1.1.1 allows -128 to 127; what lies outside of it wraps, as in decoders.
+            next = last.wrapping_add(reader.se()?).rem_euclid(256);
         }
         if next != 0 {
             last = next;

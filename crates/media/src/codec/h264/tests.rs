@@ -81,6 +81,13 @@ fn truncation_at_every_byte_and_every_flipped_byte_never_panics() {
 }
 
 #[test]
+fn a_scaling_list_that_overflows_is_read_to_its_end() {
+    // Found by fuzzing: a delta of nearly 2^31 in a scaling list.
+    let record = include_bytes!("../../../../../fuzz/seeds/h264_config/scaling-list-overflow");
+    let _ = H264Config::parse(record);
+}
+
+#[test]
 fn bad_records_say_what_is_wrong() {
     let good = bytes(RECORDS[0].0);
     let with = |at: usize, value: u8| {
