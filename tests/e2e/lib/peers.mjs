@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { cpuSecondsOf, memoryOf } from './meter.mjs';
 import { freePorts, sleep, start, until } from './process.mjs';
-import { runDir } from './paths.mjs';
+import { REPO, runDir } from './paths.mjs';
 
 class Peer {
   constructor(name) {
@@ -56,41 +56,56 @@ paths:
   return peer;
 }
 
-/** nginx with one worker: files of a folder over HTTP, and RTMP where its module is installed. */
+/** nginx with one worker: files of a folder over HTTP, and RTMP. */
 export async function nginx() {
   const peer = new Peer('nginx');
   const [http, rtmp] = await freePorts(2);
   const root = path.join(peer.folder, 'files');
   mkdirSync(root, { recursive: true });
-  const module = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
+  await startNginx(peer, http, {
+    outside: `load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+rtmp { server { listen 127.0.0.1:${rtmp}; chunk_size 65536; application live { live on; } } }`,
+    inside: `types { video/iso.segment m4s; }
+  server { listen 127.0.0.1:${http}; root ${root}; }`,
+  });
+  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}` });
+  peer.serve = (name, bytes) => { writeFileSync(path.join(root, name), bytes); return `http://127.0.0.1:${http}/${name}`; };
+  return peer;
+}
+
+/** nginx as a cache in front of `origin`, with the lines that docs/hls.md gives. */
+export async function nginxCache(origin) {
+  const peer = new Peer('nginx-cache');
+  const [http] = await freePorts(1);
+  const page = readFileSync(path.join(REPO, 'docs/hls.md'), 'utf8');
+  const zone = page.match(/`(proxy_cache_path [^`]+)`/)[1].replace('/var/cache/nginx', path.join(peer.folder, 'cache'));
+  const location = page.match(/```nginx\n([\s\S]*?)```/)[1].replace('http://127.0.0.1:8080', origin);
+  await startNginx(peer, http, { inside: `${zone}\n  server { listen 127.0.0.1:${http};\n${location} }` });
+  peer.http = `http://127.0.0.1:${http}`;
+  return peer;
+}
+
+async function startNginx(peer, http, { outside = '', inside }) {
   const file = path.join(peer.folder, 'nginx.conf');
-  writeFileSync(file, `load_module ${module};
+  const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${peer.folder}/${kind};`);
+  writeFileSync(file, `${outside}
 daemon off;
 ${process.getuid() === 0 ? 'user root;' : ''}
 worker_processes 1;
 pid ${peer.folder}/nginx.pid;
 error_log stderr warn;
 events { worker_connections 8192; }
-rtmp { server { listen 127.0.0.1:${rtmp}; chunk_size 65536; application live { live on; } } }
 http {
   access_log off;
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000;
-  types { video/iso.segment m4s; }
-  client_body_temp_path ${peer.folder}/body;
-  proxy_temp_path ${peer.folder}/proxy;
-  fastcgi_temp_path ${peer.folder}/fastcgi;
-  uwsgi_temp_path ${peer.folder}/uwsgi;
-  scgi_temp_path ${peer.folder}/scgi;
-  server { listen 127.0.0.1:${http}; root ${root}; }
+  ${folders.join('\n  ')}
+  ${inside}
 }
 `);
-  peer.process = start('nginx', 'nginx', ['-c', file, '-e', 'stderr']);
+  peer.process = start(peer.name, 'nginx', ['-c', file, '-e', 'stderr']);
   peer.version = execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim().replace(/^nginx version: /, '');
-  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}` });
-  peer.serve = (name, bytes) => { writeFileSync(path.join(root, name), bytes); return `http://127.0.0.1:${http}/${name}`; };
   await until('nginx to listen', 10_000, () => fetch(`http://127.0.0.1:${http}/`).then(() => true, () => false));
   await sleep(200);
-  return peer;
 }
