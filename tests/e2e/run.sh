@@ -14,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
-all=(watch players keyframes enhanced obs restart tabs conformance cache secrets threats)
+all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats)
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.
@@ -29,7 +29,9 @@ one() {
     [ "$name" = soak ] && script=../soak/soak.mjs
     [ -e "$script" ] || { echo "no such script: $name (there are: $(ls scripts | sed 's/\.mjs$//' | tr '\n' ' ')soak)" >&2; return 2; }
     export E2E_COMMAND="tests/e2e/run.sh $name"
-    if [ "$name" = obs ] && [ "${E2E_NETNS:-}" != 1 ]; then
+    if [[ $name =~ ^(obs|encoders)$ ]] && [ "${E2E_NETNS:-}" != 1 ]; then
+        # What comes from the network comes now.
+        [ "$name" = obs ] || node --input-type=module -e 'import { pyavVersion } from "./lib/pyav.mjs"; await pyavVersion()'
         # OBS gets a network of its own with nothing but loopback in it, and so do the server and the viewers beside it.
         local user=()
         [ "$(id -u)" = 0 ] || user=(--map-root-user)

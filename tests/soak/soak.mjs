@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { encoderArgs } from '../e2e/lib/clips.mjs';
 import { FlvReader, readFrameHash } from '../e2e/lib/flv.mjs';
-import { Follower, parseMultivariant } from '../e2e/lib/hls.mjs';
-import { avOffset, compare } from '../e2e/lib/integrity.mjs';
+import { following, parseMultivariant } from '../e2e/lib/hls.mjs';
+import { avOffset, compare, gaps } from '../e2e/lib/integrity.mjs';
 import { runDir } from '../e2e/lib/paths.mjs';
 import { sleep, start, until } from '../e2e/lib/process.mjs';
 import { Results, round } from '../e2e/lib/results.mjs';
@@ -35,19 +35,14 @@ function publish(url, times) {
 }
 
 function follow(url) {
-  const samples = [];
   const independence = { parts: 0, wrong: 0 };
-  const follower = new Follower(url, {
-    onSample: (sample) => samples.push(sample),
-    onPart: ({ part, samples: inPart }) => {
-      if (!part) return;
-      independence.parts += 1;
-      // RFC 8216bis §4.4.4.9: INDEPENDENT says that the part holds an independent frame.
-      if (part.independent !== inPart.some((s) => s.key)) independence.wrong += 1;
-    },
-  });
-  const done = follower.follow().catch((error) => follower.problems.push(error.message));
-  return { follower, samples, done, independence };
+  const onPart = ({ part, samples }) => {
+    if (!part) return;
+    independence.parts += 1;
+    // RFC 8216bis §4.4.4.9: INDEPENDENT says that the part holds an independent frame.
+    if (part.independent !== samples.some((s) => s.key)) independence.wrong += 1;
+  };
+  return { ...following(url, { onPart }), independence };
 }
 
 const results = new Results('soak', `Not one access unit lost, doubled or reordered over ${SECONDS} seconds; sound and picture within ${AV_OFFSET_MAX_MS} ms of the source.`);
@@ -88,9 +83,4 @@ function judge(results, sent, received, exact) {
   }
   const offset = Object.fromEntries(Object.entries(avOffset(shifts)).map(([name, value]) => [name, round(value, 3)]));
   results.check(`sound and picture stay within ${AV_OFFSET_MAX_MS} ms of the source`, offset.worst_ms <= AV_OFFSET_MAX_MS, offset);
-}
-
-/** Each sample should begin where the one before it ended. */
-function gaps(samples) {
-  return samples.slice(1).flatMap((sample, i) => (sample.dts !== samples[i].dts + samples[i].duration ? [{ at: i + 1, ticks: sample.dts - samples[i].dts - samples[i].duration }] : []));
 }

@@ -71,9 +71,9 @@ export async function generated({ seconds = 30, ...options } = {}) {
     '-t', String(seconds), ...encoderArgs(o), '-f', 'mp4', file]));
 }
 
-/** A clip made by ffmpeg with these arguments; `name` tells them apart. */
+/** A clip made by ffmpeg with these arguments; `name` tells them apart and, by its ending, the container. */
 export async function prepared(name, args) {
-  return cached(name, (file) => run('prepare-clip', 'ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y', ...args, '-f', 'mp4', file]));
+  return cached(name, (file) => run('prepare-clip', 'ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y', ...args, '-f', path.extname(name).slice(1), file]));
 }
 
 async function cached(name, make) {

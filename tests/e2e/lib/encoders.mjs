@@ -7,8 +7,8 @@ import { start } from './process.mjs';
 const QUIET = ['-hide_banner', '-loglevel', 'warning', '-nostdin'];
 
 /** Publishes a file as it is. The cheapest publisher: no codec runs. */
-export function publishCopy(url, file, { name = 'encoder', options = [] } = {}) {
-  return start(name, 'ffmpeg', [...QUIET, '-re', '-stream_loop', '-1', '-i', file, ...options, '-c', 'copy', '-f', 'flv', url]);
+export function publishCopy(url, file, { name = 'encoder', options = [], loop = true } = {}) {
+  return start(name, 'ffmpeg', [...QUIET, '-re', ...(loop ? ['-stream_loop', '-1'] : []), '-i', file, ...options, '-c', 'copy', '-f', 'flv', url]);
 }
 
 /** The real clip with a parameter set, encoded beforehand. */
@@ -57,4 +57,11 @@ export function publishGstreamer(url, { name = 'gstreamer' } = {}) {
     'x264enc', 'speed-preset=ultrafast', 'tune=zerolatency', 'key-int-max=60', 'bitrate=800', '!', 'h264parse', '!', 'queue', '!', 'mux.',
     'audiotestsrc', 'is-live=true', 'wave=ticks', '!', 'audio/x-raw,rate=44100,channels=2', '!', 'avenc_aac', '!', 'aacparse', '!', 'queue', '!', 'mux.',
     'flvmux', 'name=mux', 'streamable=true', '!', 'rtmp2sink', `location=${url}`]);
+}
+
+/** The same client with an FLV of H.264 and AAC as it is, once and in real time. */
+export function publishGstreamerCopy(url, file, { name = 'gstreamer' } = {}) {
+  return start(name, 'gst-launch-1.0', ['-q', 'filesrc', `location=${file}`, '!', 'flvdemux', 'name=clip',
+    'flvmux', 'name=mux', 'streamable=true', '!', 'rtmp2sink', 'sync=true', `location=${url}`,
+    'clip.video', '!', 'queue', '!', 'h264parse', '!', 'mux.', 'clip.audio', '!', 'queue', '!', 'aacparse', '!', 'mux.']);
 }

@@ -4,8 +4,10 @@
 import { hashOf } from './mp4.mjs';
 
 export class FlvReader {
-  constructor(onUnit) {
+  /** Each H.264 unit is hashed as `clean` leaves it. */
+  constructor(onUnit, { clean = (bytes) => bytes } = {}) {
     this.onUnit = onUnit;
+    this.clean = clean;
     this.pending = Buffer.alloc(0);
     this.headerSeen = false;
   }
@@ -33,11 +35,22 @@ export class FlvReader {
     // A sequence header (packet type 0) is configuration and an end of sequence (2) is a mark: neither is an access unit.
     if (type === 9 && (body[0] & 0xf) === 7 && body[1] === 1) {
       const cts = body.readIntBE(2, 3);
-      this.onUnit({ kind: 'video', dtsMs, ptsMs: dtsMs + cts, key: body[0] >> 4 === 1, size: body.length - 5, hash: hashOf(body.subarray(5)), wall: Date.now() });
+      this.onUnit({ kind: 'video', dtsMs, ptsMs: dtsMs + cts, key: body[0] >> 4 === 1, size: body.length - 5, hash: hashOf(this.clean(body.subarray(5))), wall: Date.now() });
     } else if (type === 8 && body[0] >> 4 === 10 && body[1] === 1) {
       this.onUnit({ kind: 'audio', dtsMs, ptsMs: dtsMs, key: true, size: body.length - 2, hash: hashOf(body.subarray(2)), wall: Date.now() });
     }
   }
+}
+
+/** An H.264 access unit, with NAL unit lengths of four bytes, without sequence and picture parameter sets (types 7 and 8). */
+export function withoutParameterSets(bytes) {
+  const kept = [];
+  for (let at = 0, end; at + 4 < bytes.length; at = end) {
+    end = at + 4 + bytes.readUInt32BE(at);
+    const type = bytes[at + 4] & 0x1f;
+    if (type !== 7 && type !== 8) kept.push(bytes.subarray(at, end));
+  }
+  return Buffer.concat(kept);
 }
 
 /**

@@ -158,6 +158,13 @@ export class Follower {
   }
 }
 
+/** Follows a media playlist beside whatever else happens: `samples` as they come, `done` when it is over. */
+export function following(url, options = {}) {
+  const samples = [];
+  const follower = new Follower(url, { ...options, onSample: (sample) => samples.push(sample) });
+  return { follower, samples, done: follower.follow().catch((error) => follower.problems.push(error.message)) };
+}
+
 function seconds(sample, track) {
   return { dtsSeconds: sample.dts / track.timescale, ptsSeconds: (sample.dts + sample.cts) / track.timescale + track.shiftSeconds };
 }

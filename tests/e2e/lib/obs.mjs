@@ -12,9 +12,10 @@ const DISPLAY = process.env.E2E_DISPLAY ?? ':97';
 
 /**
  * Starts OBS streaming to `server` with `key`. `keyframeSeconds: 0` is OBS's own "auto", which is 250 frames;
- * anything else uses the advanced output mode, where the interval can be set.
+ * anything else uses the advanced output mode, where the interval can be set. With `recordTo` it records into that
+ * folder what the encoders of the stream make, as FLV.
  */
-export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs', fps = 30 }) {
+export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs', fps = 30, preset = 'ultrafast', recordTo = null }) {
   const home = path.join(runDir(), `${name}-home`);
   const config = path.join(home, '.config/obs-studio');
   const profile = path.join(config, 'basic/profiles/Telstar');
@@ -29,7 +30,7 @@ export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs',
   writeFileSync(path.join(profile, 'basic.ini'), ini({
     General: { Name: 'Telstar' },
     Output: { Mode: keyframeSeconds ? 'Advanced' : 'Simple', Reconnect: true, RetryDelay: 2, MaxRetries: 25 },
-    SimpleOutput: { StreamEncoder: 'x264', VBitrate: 1200, ABitrate: 128, Preset: 'ultrafast', UseAdvanced: false },
+    SimpleOutput: { StreamEncoder: 'x264', VBitrate: 1200, ABitrate: 128, Preset: preset, UseAdvanced: false, ...(recordTo && { FilePath: recordTo, RecFormat: 'flv', RecQuality: 'Stream' }) },
     AdvOut: { Encoder: 'obs_x264', TrackIndex: 1, ApplyServiceSettings: false },
     Video: { BaseCX: 854, BaseCY: 480, OutputCX: 854, OutputCY: 480, FPSType: 0, FPSCommon: String(fps) },
     Audio: { SampleRate: 48000, ChannelSetup: 'Stereo' },
@@ -39,7 +40,7 @@ export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs',
   writeFileSync(path.join(config, 'basic/scenes/Telstar.json'), JSON.stringify(scene(clip)));
 
   const screen = start(`${name}-xvfb`, 'Xvfb', [DISPLAY, '-screen', '0', '1280x800x24', '-nolisten', 'tcp']);
-  const obs = start(name, 'obs', ['--startstreaming', '--profile', 'Telstar', '--collection', 'Telstar', '--minimize-to-tray', '--disable-updater', '--multi'], {
+  const obs = start(name, 'obs', ['--startstreaming', ...(recordTo ? ['--startrecording'] : []), '--profile', 'Telstar', '--collection', 'Telstar', '--minimize-to-tray', '--disable-updater', '--multi'], {
     env: { HOME: home, XDG_CONFIG_HOME: path.join(home, '.config'), XDG_RUNTIME_DIR: home, DISPLAY, LIBGL_ALWAYS_SOFTWARE: '1', QT_QPA_PLATFORM: 'xcb' },
   });
   const stopObs = obs.stop;

@@ -1,10 +1,5 @@
-"""Publishes a file over RTMP as it is, once and in real time, with PyAV's FFmpeg.
+"""Publishes a file over RTMP as it is, once and in real time, with PyAV's FFmpeg."""
 
-Prints one line of JSON for each access unit: its medium, its times in seconds, and the hash that lib/mp4.mjs makes.
-"""
-
-import hashlib
-import json
 import sys
 import time
 
@@ -20,20 +15,11 @@ def main() -> None:
         for packet in reader.demux():
             if packet.dts is None:
                 continue
-            kind = packet.stream.type
-            dts, pts = float(packet.dts * packet.time_base), float(packet.pts * packet.time_base)
+            dts = float(packet.dts * packet.time_base)
             first = dts if first is None else first
-            unit = {
-                "kind": kind,
-                "dts": dts,
-                "pts": pts,
-                "key": packet.is_keyframe,
-                "hash": hashlib.sha256(bytes(packet)).hexdigest()[:20],
-            }
             time.sleep(max(0.0, begin + dts - first - time.monotonic()))
             packet.stream = streams[packet.stream.index]
             writer.mux(packet)
-            print(json.dumps(unit), flush=True)
 
 
 main()

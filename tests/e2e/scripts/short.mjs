@@ -3,7 +3,7 @@
 
 import { openChromium } from '../lib/browsers.mjs';
 import { publishClocked } from '../lib/encoders.mjs';
-import { Follower, parseMultivariant } from '../lib/hls.mjs';
+import { following, parseMultivariant } from '../lib/hls.mjs';
 import { compare } from '../lib/integrity.mjs';
 import { run, sleep, until } from '../lib/process.mjs';
 import { Results } from '../lib/results.mjs';
@@ -23,7 +23,7 @@ try {
   const multivariant = parseMultivariant(await (await fetch(room.playlist)).text(), room.playlist);
   results.check('the multivariant playlist names one picture and one sound', multivariant.variants.length === 1 && multivariant.media.filter((m) => m.TYPE === 'AUDIO').length === 1);
 
-  const follower = follow(multivariant.variants[0].url);
+  const { follower, samples, done } = following(multivariant.variants[0].url);
   browser = await openChromium();
   const page = await open(browser, room.watch);
   const numbers = [];
@@ -42,9 +42,9 @@ try {
   results.check('ffprobe finds the size that was sent', probed.streams.some((s) => s.width === 640 && s.height === 360));
 
   follower.stopped = true;
-  await follower.done;
+  await done;
   await sleep(0);
-  const outcome = compare(encoder.sent, follower.received);
+  const outcome = compare(encoder.sent, samples);
   results.check('every access unit in the playlist is the next one sent', outcome.received > 5 * encoder.fps && outcome.doubled + outcome.reordered + outcome.foreign === 0 && missingInside(outcome) === 0, { received: outcome.received, examples: outcome.examples.filter((e) => e.kind !== 'lost') });
   results.check('parts and segments hold the same media', follower.problems.length === 0, { problems: follower.problems.slice(0, 3) });
 } catch (error) {
@@ -55,14 +55,6 @@ try {
   await server.stop();
 }
 results.finish({ write: false });
-
-function follow(url) {
-  const samples = [];
-  const follower = new Follower(url, { onSample: (sample) => samples.push(sample) });
-  follower.received = samples;
-  follower.done = follower.follow().catch((error) => follower.problems.push(error.message));
-  return follower;
-}
 
 /** Units lost between the first and the last received one; what was sent before and after does not count here. */
 function missingInside({ pairs }) {

@@ -161,6 +161,16 @@ fn negative_composition_offsets_move_decode_times_and_not_the_presentation() {
 }
 
 #[test]
+fn a_composition_offset_of_hours_is_taken_as_none() {
+    let mut bench = Bench::with_headers();
+    // What GStreamer 1.22's `flvmux` writes for a picture that is shown after the end of its clip.
+    for (ms, composition_ms) in [(0, 80), (40, -6_264_783), (80, 40)] {
+        bench.video(ms, &picture(ms == 0, composition_ms, &[if ms == 0 { IDR } else { INTER }]));
+    }
+    assert_eq!(bench.times(0), [(0, 7_200), (3_600, 3_600), (7_200, 10_800)]);
+}
+
+#[test]
 fn equal_stamps_become_strictly_increasing_decode_times() {
     let mut bench = Bench::with_headers();
     for ms in [100, 100, 100, 99, 101] {
