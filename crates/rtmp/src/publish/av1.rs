@@ -71,7 +71,7 @@ impl PictureCodec for Av1Track {
         let unit = Av1Unit::read(&picture.payload, self.is_reduced()).ok().filter(|unit| unit.has_frame);
         let Some(unit) = unit else { return outputs.drop_frame(WarningKind::MalformedFrame) };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let payload = unit.sample(&picture.payload);
+        let payload = outputs.kept(unit.sample(&picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key: unit.key, payload });
     }
 }

@@ -83,11 +83,12 @@ pub(super) trait PictureCodec: Send + Sync {
 
 /// A codec of sound.
 pub(super) trait SoundCodec: Send + Sync {
-    /// A configuration record. An empty one says nothing (some encoders send it).
-    fn configure(&mut self, record: &Bytes) -> Configured;
+    /// A configuration record. An empty one says nothing (some encoders send it). What waits on a clock that ends goes to
+    /// `outputs`, before the track that follows.
+    fn configure(&mut self, record: &Bytes, outputs: &mut Outputs) -> Configured;
 
     /// The configuration that an access unit carries, if it is a new one.
-    fn configure_in_band(&mut self, _payload: &[u8]) -> Option<Arc<CodecConfig>> {
+    fn configure_in_band(&mut self, _payload: &[u8], _outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         None
     }
 
@@ -155,13 +156,19 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// The stream has a new configuration.
-    pub(super) fn change(current: &mut Option<Sound>, config: CodecConfig) -> Arc<CodecConfig> {
+    /// The stream has a new configuration. With another sample rate the clock ends, and what waits on it goes out at its
+    /// times.
+    pub(super) fn change(current: &mut Option<Sound>, config: CodecConfig, outputs: &mut Outputs) -> Arc<CodecConfig> {
         let timescale = timescale_of(&config);
         let config = Arc::new(config);
         let clock = match current.take() {
             Some(before) if before.timescale == timescale => before.clock,
-            _ => SampleClock::new(timescale),
+            before => {
+                if let Some(mut before) = before {
+                    before.clock.flush(outputs);
+                }
+                SampleClock::new(timescale)
+            }
         };
         *current = Some(Sound { config: config.clone(), timescale, clock });
         config
@@ -181,6 +188,7 @@ impl Sound {
         payload: Bytes,
         outputs: &mut Outputs,
     ) {
+        let payload = outputs.kept(payload);
         let frame = Frame { config: self.config.clone(), dts: 0, pts: 0, duration, key: true, payload };
         self.clock.frame(track, wire_ms, frame, outputs);
     }

@@ -88,6 +88,7 @@ impl PictureCodec for H264Track {
         // Some encoders mark every picture as a key, and some forget to: an IDR is one, a picture of intra slices may be.
         let key = has_idr || picture.key && first_slice_is_intra == Some(true);
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
+        let payload = outputs.kept(payload);
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

@@ -88,6 +88,7 @@ impl PictureCodec for H265Track {
         });
         let Some(payload) = sample else { return outputs.drop_frame(WarningKind::MalformedFrame) };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
+        let payload = outputs.kept(payload);
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

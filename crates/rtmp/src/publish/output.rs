@@ -4,11 +4,16 @@ use std::collections::VecDeque;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode};
 use telstar_units::Timescale;
 
 use crate::flv::{CodecTag, FlvError};
 use crate::limits::{TRACK_CHANGES_MAX, TRACKS_MAX};
+
+/// What may be kept alive of a message beside its frame, and as much again as the frame. Delimiters and parameter sets fit.
+/// Higher: more than is counted is held; lower: frames are copied for a few bytes. Guess.
+const MESSAGE_REST_BYTES_MAX: usize = 1_024;
 
 /// A track of one publish, in the order in which they appeared. Never reused within a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +112,7 @@ pub(super) struct Outputs {
     codecs_warned: Vec<CodecTag>,
     next_number: u32,
     track_changes: u32,
+    message_bytes: usize,
     pub(super) frames: u64,
     pub(super) dropped_frames: u64,
 }
@@ -134,6 +140,18 @@ impl Outputs {
 
     pub(super) fn restart_clock(&mut self) {
         self.queue.push_back(Output::ClockRestarted);
+    }
+
+    /// What follows comes from a message of so many bytes.
+    pub(super) fn begin_message(&mut self, bytes: usize) {
+        self.message_bytes = bytes;
+    }
+
+    /// A payload as it may be kept. It is a slice of its message, which it keeps alive, and everybody who keeps frames
+    /// counts their own bytes only: a payload that is a small part of its message is copied out of it.
+    pub(super) fn kept(&self, payload: Bytes) -> Bytes {
+        let is_part = payload.len() * 2 + MESSAGE_REST_BYTES_MAX < self.message_bytes;
+        if is_part { Bytes::copy_from_slice(&payload) } else { payload }
     }
 
     pub(super) fn add_frame(&mut self, track: TrackNumber, frame: Frame) {

@@ -409,6 +409,72 @@ fn another_sample_rate_is_another_track_and_another_channel_count_is_not() {
 }
 
 #[test]
+fn sound_that_waits_when_the_sample_rate_changes_comes_out_at_its_own_times() {
+    // Three frames behind a gap that is not certain yet, when the encoder turns to 48 kHz.
+    let mut bench = Bench::with_headers();
+    [0, 500, 523, 546].into_iter().for_each(|ms| bench.audio(ms, AUDIO));
+    assert_eq!(bench.words, ["frame 1 0 0 key"]);
+    bench.audio(569, b"\xaf\x00\x11\x90");
+    bench.audio(569, AUDIO);
+    assert_eq!(
+        bench.words[1..],
+        [
+            "warning AudioGap { ms: 477 } x1",
+            "frame 1 22050 22050 key",
+            "frame 1 23074 23074 key",
+            "frame 1 24098 24098 key",
+            "track 2 AAC 48000 for 1",
+            "frame 2 27312 27312 key",
+        ]
+    );
+    // The same where the frames themselves say it.
+    let mp3 = |third: u8| {
+        let mut frame = vec![0x2f, 0xff, 0xfb, third, 0x00];
+        frame.resize(if third == 0x90 { 418 } else { 385 }, 0);
+        frame
+    };
+    let mut bench = Bench::new();
+    [0, 500, 526].into_iter().for_each(|ms| bench.audio(ms, &mp3(0x90)));
+    bench.audio(552, &mp3(0x94));
+    bench.finish();
+    assert_eq!((bench.times(0).len(), bench.times(1).len(), bench.publication.dropped_frames()), (3, 1, 0));
+}
+
+#[test]
+fn a_small_frame_does_not_keep_a_large_message_alive() {
+    let mut bench = Bench::with_headers();
+    let padding = vec![0x09; 100_000];
+    let mut mp3 = vec![0xff, 0xfb, 0x90, 0x00];
+    mp3.resize(417, 0);
+    let bodies = [
+        (true, picture(true, 0, &[&padding, IDR])),
+        (false, [&[0x2f], &mp3[..], &padding].concat()),
+        (true, picture(true, 0, &[IDR, &[0x65; 100_000]])),
+    ];
+    let mut lies_inside = Vec::new();
+    for (is_video, body) in bodies {
+        let body = Bytes::from(body);
+        let range = body.as_ptr_range();
+        match is_video {
+            true => bench.publication.video(bench.now, 0, body.clone()),
+            false => bench.publication.audio(bench.now, 0, body.clone()),
+        }
+        bench.drain();
+        lies_inside.push(range.contains(&bench.frames.last().expect("a frame").1.payload.as_ptr()));
+    }
+    assert_eq!(lies_inside, [false, false, true], "and a large one is not copied");
+}
+
+#[test]
+fn sound_that_waits_is_limited_in_bytes() {
+    let mut bench = Bench::with_headers();
+    let large = [AUDIO, &[0; 1 << 20]].concat();
+    bench.audio(0, AUDIO);
+    bench.audio(500, &large);
+    assert_eq!(bench.frames.len(), 2, "no sound is that large, and nobody waits for it");
+}
+
+#[test]
 fn codecs_that_are_not_taken_are_told_once_and_do_not_disturb_the_others() {
     let mut bench = Bench::with_headers();
     for ms in [0, 40, 80] {

@@ -62,7 +62,7 @@ impl Track {
         };
         match packet {
             AudioPacket::SequenceStart(record) => {
-                let result = sound.configure(&record);
+                let result = sound.configure(&record, outputs);
                 self.configured(result, outputs);
             }
             AudioPacket::MultichannelConfig(body) => match multichannel_channels(body) {
@@ -70,7 +70,7 @@ impl Track {
                 Err(error) => outputs.warn(WarningKind::Malformed(error)),
             },
             AudioPacket::Frame(payload) => {
-                let result = Ok(sound.configure_in_band(&payload));
+                let result = Ok(sound.configure_in_band(&payload, outputs));
                 self.configured(result, outputs);
                 let Some(number) = self.number_of_frame(outputs) else { return };
                 let Some(wire_ms) = timeline.map(&mut self.time, stamp, outputs) else { return };

@@ -37,7 +37,7 @@ impl PictureCodec for Vp8Track {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         }
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let (key, payload) = (is_key_frame(&picture.payload), picture.payload);
+        let (key, payload) = (is_key_frame(&picture.payload), outputs.kept(picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

@@ -42,7 +42,7 @@ impl PictureCodec for Vp9Track {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let (key, payload) = (key_frame.is_some(), picture.payload);
+        let (key, payload) = (key_frame.is_some(), outputs.kept(picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }
