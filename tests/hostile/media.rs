@@ -5,7 +5,7 @@ use telstar_signaling::wire::RoomState;
 
 use super::encoder::{self, IDR, P_SLICE, PPS, SPS};
 use super::rtmp::Client;
-use super::stage::Stage;
+use super::stage::{SMALL_MIB, Stage};
 
 /// Bits of a parameter set, most significant first.
 #[derive(Default)]
@@ -87,7 +87,7 @@ async fn parameter_sets_that_lie_about_size_are_refused_or_believed_at_no_cost()
         client.until_code("NetStream.Unpublish.Success").await;
         stage.others_are_undisturbed().await;
     }
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_keyframe_of_20_mebibytes_ends_its_connection_with_a_word() {
     client.command(&["FCUnpublish".into(), 7.0.into()]).await;
     client.until_code("NetStream.Unpublish.Success").await;
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(64);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn clocks_that_jump_by_hours_are_told_and_cost_nothing() {
     stage.others_are_undisturbed().await;
     let told = |room: &RoomState| room.ingest.is_some() && format!("{:?}", room.warnings).contains("TimestampsJump");
     stage.room_becomes("attacker", told).await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_player_that_does_not_read_loses_pictures_and_nobody_else_does() {
     client.command(&["FCUnpublish".into(), 7.0.into()]).await;
     client.until_code("NetStream.Unpublish.Success").await;
     assert!(stage.frames_dropped() > before, "the ring was full");
-    stage.memory_is_bounded();
+    stage.memory_stays_below(128);
     // It takes nothing for ten seconds, and is given up.
     stage.room_becomes("attacker", |room| room.viewers == 0).await;
     stage.others_are_undisturbed().await;
