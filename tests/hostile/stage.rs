@@ -152,6 +152,11 @@ impl Stage {
         tokio::time::timeout(PATIENCE, waiting).await.expect("the room comes to say it");
     }
 
+    /// Frames that came and could not be used.
+    pub fn unusable_frames(&self) -> u64 {
+        self.metric("media_unusable_frames_total")
+    }
+
     /// Frames that full rings of outputs did not take.
     pub fn frames_dropped(&self) -> u64 {
         self.metric("media_dropped_frames_total")
