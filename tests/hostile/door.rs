@@ -1,5 +1,6 @@
 //! The door: foreign protocols, handshakes without end, keys, names, and too many at once.
 
+use serde_json::json;
 use telstar_rtmp::amf::Value;
 use telstar_rtmp::chunk::message_type;
 use tokio::net::TcpStream;
@@ -84,6 +85,28 @@ async fn wrong_keys_are_one_answer_and_guessing_is_throttled() {
     assert!(words.contains("takes no more streams"), "whoever guesses waits, even with a good key: {words}");
     stage.others_are_undisturbed().await;
     assert!(stage.metrics().auth_refused_requests.get() >= 120);
+    stage.memory_stays_below(SMALL_MIB);
+}
+
+#[tokio::test]
+async fn guessing_playback_tokens_is_throttled_and_open_rooms_stay_open() {
+    let mut stage = Stage::set(|_| {}).await;
+    stage.rig.api(&stage.admin, "PATCH", "/api/v1/rooms/attacker", Some(json!({ "open": false }))).await;
+    let mut throttled = 0;
+    for guess in 0..120 {
+        let mut client = stage.introduced().await;
+        client.play(&format!("attacker?t=eyJ.{guess}.x")).await;
+        let words = client.last_words().await;
+        let waits = words.contains("The server takes no more players at the moment.");
+        assert!(waits || words.contains("There is no such stream."), "{words}");
+        throttled += u32::from(waits);
+    }
+    assert!(throttled >= 10, "{throttled} of 120");
+    // Who shows nothing guesses nothing.
+    let mut client = stage.introduced().await;
+    client.play("demo").await;
+    client.until_code("NetStream.Play.Start").await;
+    stage.others_are_undisturbed().await;
     stage.memory_stays_below(SMALL_MIB);
 }
 

@@ -95,6 +95,47 @@ async fn parameter_sets_that_lie_about_size_are_refused_or_believed_at_no_cost()
 }
 
 #[tokio::test]
+async fn parameter_sets_that_change_with_every_picture_fall_silent() {
+    let mut stage = Stage::set(|_| {}).await;
+    let mut client = stage.publisher().await;
+    push(&mut client, SPS, PPS, 1).await;
+    for index in 1..=1_500u32 {
+        let units: [&[u8]; 3] = [&sps(8 + index % 200, 6, None), PPS, IDR];
+        assert!(client.send(index * 40, message_type::VIDEO, &encoder::avc_frame(true, 0, &units)).await);
+        assert!(client.send(index * 40, message_type::AUDIO, &encoder::aac_frame()).await);
+        if index.is_multiple_of(250) {
+            stage.others_are_undisturbed().await;
+        }
+    }
+    client.command(&["FCUnpublish".into(), 7.0.into()]).await;
+    client.until_code("NetStream.Unpublish.Success").await;
+    stage.room_becomes("attacker", |room| room.ingest.is_none()).await;
+    let list = stage.rig.get("/live/attacker/video/index.m3u8").await.text().await.expect("text");
+    assert!(list.contains("#EXTM3U") && list.matches("#EXT-X-MAP").count() <= 70, "{list}");
+    stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
+}
+
+#[tokio::test]
+async fn an_encoder_above_the_bitrate_is_told_and_closed() {
+    let mut stage = Stage::set(|config| config.rtmp.bitrate_max_kbps = 8_000).await;
+    let mut client = stage.publisher().await;
+    push(&mut client, SPS, PPS, 5).await;
+    client.send(0, message_type::SET_CHUNK_SIZE, &(1u32 << 20).to_be_bytes()).await;
+    client.writer.set_chunk_size(1 << 20);
+    let unit = [IDR, &vec![7; 256 * 1_024]].concat();
+    // Four seconds at once are 4 MB; these are 16.
+    for index in 5..69u32 {
+        client.send(index * 40, message_type::VIDEO, &encoder::avc_frame(true, 0, &[&unit])).await;
+    }
+    let words = client.last_words().await;
+    assert!(words.is_empty() || words.contains("The bitrate is higher than the server takes."), "{words}");
+    stage.becomes("it is gone", |metrics| metrics.rtmp_connections_count.get() == 2).await;
+    stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
+}
+
+#[tokio::test]
 async fn a_keyframe_of_20_mebibytes_ends_its_connection_with_a_word() {
     let mut stage = Stage::set(|_| {}).await;
     let mut client = stage.publisher().await;

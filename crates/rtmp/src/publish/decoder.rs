@@ -1,6 +1,7 @@
 //! What turns the bodies of one codec into frames: a table of codecs, and what they have in common.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::Colour;
@@ -74,8 +75,8 @@ pub(super) trait PictureCodec: Send + Sync {
     /// The configuration that an access unit carries, if it is a new one.
     fn configure_in_band(&mut self, payload: &Bytes) -> Option<Arc<CodecConfig>>;
 
-    /// Colour as metadata describes it, or no longer does.
-    fn describe_colour(&mut self, colour: Option<Colour>);
+    /// Colour as metadata describes it, or no longer does. Passed over where it changes too often.
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs);
 
     /// An access unit.
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs);
@@ -138,8 +139,8 @@ impl InForce {
     }
 
     /// Metadata describes the colour, from the next frame on.
-    pub(super) fn describe_colour(&mut self, colour: Option<Colour>) {
-        if self.colour != colour {
+    pub(super) fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        if self.colour != colour && outputs.may_reconfigure(now) {
             self.colour = colour;
             if let Some(own) = self.own.take() {
                 self.set(own);

@@ -1,6 +1,7 @@
 //! H.264: configuration records, in-band parameter sets, and access units as ISO samples.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::{Colour, H264Config, NalKind, nal_kinds};
@@ -72,8 +73,8 @@ impl PictureCodec for H264Track {
         Some(self.in_force.set(CodecConfig::H264(h264)))
     }
 
-    fn describe_colour(&mut self, colour: Option<Colour>) {
-        self.in_force.describe_colour(colour);
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        self.in_force.describe_colour(colour, now, outputs);
     }
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode};
 use telstar_units::Timescale;
 
 use crate::flv::{CodecTag, FlvError};
-use crate::limits::{TRACK_CHANGES_MAX, TRACKS_MAX};
+use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, TRACK_CHANGES_MAX, TRACKS_MAX};
 
 /// What may be kept alive of a message beside its frame, and as much again as the frame. Delimiters and parameter sets fit.
 /// Higher: more than is counted is held; lower: frames are copied for a few bytes. Guess.
@@ -96,7 +97,7 @@ pub enum WarningKind {
     MalformedFrame,
     /// A frame before the track's configuration.
     NoConfiguration,
-    /// More tracks, or more changes of tracks, than allowed.
+    /// More tracks, or more changes of tracks or of their configuration, than allowed.
     TooManyTracks,
     /// The encoder began a message and replaced it by another.
     AbandonedMessage,
@@ -112,6 +113,8 @@ pub(super) struct Outputs {
     codecs_warned: Vec<CodecTag>,
     next_number: u32,
     track_changes: u32,
+    /// When as many changes of configuration are forgiven as there were.
+    settled_at: Option<Instant>,
     message_bytes: usize,
     pub(super) frames: u64,
     pub(super) dropped_frames: u64,
@@ -136,6 +139,16 @@ impl Outputs {
     pub(super) fn may_change_track(&mut self) -> bool {
         self.track_changes += 1;
         self.track_changes <= TRACK_CHANGES_MAX
+    }
+
+    /// Counts a change of configuration; false beyond [`CONFIGURATION_CHANGES_MAX`].
+    pub(super) fn may_reconfigure(&mut self, now: Instant) -> bool {
+        let settled_at = self.settled_at.map_or(now, |at| at.max(now)) + CONFIGURATION_CHANGE_INTERVAL;
+        let may = settled_at - now <= CONFIGURATION_CHANGE_INTERVAL * CONFIGURATION_CHANGES_MAX;
+        if may {
+            self.settled_at = Some(settled_at);
+        }
+        may
     }
 
     pub(super) fn restart_clock(&mut self) {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use telstar_media::{CodecConfig, Frame};
 
 use super::*;
-use crate::limits::TRACK_CHANGES_MAX;
+use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, TRACK_CHANGES_MAX};
 
 mod codecs;
 
@@ -438,6 +438,25 @@ fn sound_that_waits_when_the_sample_rate_changes_comes_out_at_its_own_times() {
     bench.audio(552, &mp3(0x94));
     bench.finish();
     assert_eq!((bench.times(0).len(), bench.times(1).len(), bench.publication.dropped_frames()), (3, 1, 0));
+}
+
+#[test]
+fn a_configuration_may_change_once_a_second_for_ever_and_at_once_to_the_limit_only() {
+    let change = |bench: &mut Bench, index: u32| {
+        let sps = if index.is_multiple_of(2) { LARGE } else { SMALL };
+        bench.video(index * 40, &picture(true, 0, &[sps, PPS, IDR]));
+    };
+    let mut bench = Bench::with_headers();
+    for index in 0..3 * CONFIGURATION_CHANGES_MAX {
+        bench.now += CONFIGURATION_CHANGE_INTERVAL;
+        change(&mut bench, index);
+    }
+    assert_eq!((bench.publication.dropped_frames(), bench.warnings().len()), (0, 0));
+    let mut bench = Bench::with_headers();
+    (0..3 * CONFIGURATION_CHANGES_MAX).for_each(|index| change(&mut bench, index));
+    assert_eq!(bench.publication.frames(), u64::from(CONFIGURATION_CHANGES_MAX));
+    assert_eq!(bench.publication.dropped_frames(), u64::from(2 * CONFIGURATION_CHANGES_MAX));
+    assert_eq!(bench.warnings(), ["warning TooManyTracks x1"]);
 }
 
 #[test]

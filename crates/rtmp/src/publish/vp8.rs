@@ -1,6 +1,7 @@
 //! VP8: frames as they are. No output carries it, so that nothing but where decoding can start is read.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::Colour;
@@ -29,7 +30,7 @@ impl PictureCodec for Vp8Track {
         is_new.then(|| self.in_force.set(config))
     }
 
-    fn describe_colour(&mut self, _colour: Option<Colour>) {}
+    fn describe_colour(&mut self, _colour: Option<Colour>, _now: Instant, _outputs: &mut Outputs) {}
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
         let Some(config) = self.in_force.config() else { return outputs.drop_frame(WarningKind::NoConfiguration) };
