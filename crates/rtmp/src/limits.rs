@@ -21,6 +21,10 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const MESSAGE_STREAMS_MAX: u32 = 64;
 /// Tracks of one publishing connection. Further ones are dropped and told as a warning.
 pub const TRACKS_MAX: usize = 16;
+/// Frames of one message, and tags of an aggregate one. A frame costs more memory than the four bytes that it can have in
+/// a message of 8 MiB. Higher lets one message become hundreds of megabytes; lower would meet encoders that send seconds
+/// at once. Further ones are dropped. Found: guess.
+pub const MESSAGE_FRAMES_MAX: usize = 2_048;
 /// How often the tracks of one publish may change codec or clock. Each change costs viewers a discontinuity; a track that
 /// changes beyond it is silent until the next publish. Higher lets a broken encoder trouble viewers for longer, lower
 /// silences one whose operator tries settings. Found: guess.

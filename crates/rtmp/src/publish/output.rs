@@ -10,7 +10,9 @@ use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode};
 use telstar_units::Timescale;
 
 use crate::flv::{CodecTag, FlvError};
-use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, TRACK_CHANGES_MAX, TRACKS_MAX};
+use crate::limits::{
+    CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, MESSAGE_FRAMES_MAX, TRACK_CHANGES_MAX, TRACKS_MAX,
+};
 
 /// What may be kept alive of a message beside its frame, and as much again as the frame. Delimiters and parameter sets fit.
 /// Higher: more than is counted is held; lower: frames are copied for a few bytes. Guess.
@@ -116,6 +118,7 @@ pub(super) struct Outputs {
     /// When as many changes of configuration are forgiven as there were.
     settled_at: Option<Instant>,
     message_bytes: usize,
+    message_frames: usize,
     pub(super) frames: u64,
     pub(super) dropped_frames: u64,
 }
@@ -157,7 +160,7 @@ impl Outputs {
 
     /// What follows comes from a message of so many bytes.
     pub(super) fn begin_message(&mut self, bytes: usize) {
-        self.message_bytes = bytes;
+        (self.message_bytes, self.message_frames) = (bytes, 0);
     }
 
     /// A payload as it may be kept. It is a slice of its message, which it keeps alive, and everybody who keeps frames
@@ -168,6 +171,10 @@ impl Outputs {
     }
 
     pub(super) fn add_frame(&mut self, track: TrackNumber, frame: Frame) {
+        self.message_frames += 1;
+        if self.message_frames > MESSAGE_FRAMES_MAX {
+            return self.drop_frame(WarningKind::MalformedFrame);
+        }
         self.frames += 1;
         self.queue.push_back(Output::Frame(PublishedFrame { track, frame }));
     }

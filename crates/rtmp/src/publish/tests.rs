@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use telstar_media::{CodecConfig, Frame};
 
 use super::*;
-use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, TRACK_CHANGES_MAX};
+use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, MESSAGE_FRAMES_MAX, TRACK_CHANGES_MAX};
 
 mod codecs;
 
@@ -482,6 +482,17 @@ fn a_small_frame_does_not_keep_a_large_message_alive() {
         lies_inside.push(range.contains(&bench.frames.last().expect("a frame").1.payload.as_ptr()));
     }
     assert_eq!(lies_inside, [false, false, true], "and a large one is not copied");
+}
+
+#[test]
+fn a_message_has_no_more_frames_than_any_encoder_puts_there() {
+    // 24 bytes each: 8 kbit/s at 24 kHz.
+    let mut frame = vec![0xff, 0xf3, 0x14, 0xc0];
+    frame.resize(24, 0);
+    let mut bench = Bench::new();
+    bench.audio(0, &[&[0x2f], &frame.repeat(10_000)[..]].concat());
+    assert_eq!(bench.publication.frames(), MESSAGE_FRAMES_MAX as u64);
+    assert_eq!(bench.publication.dropped_frames(), 10_000 - MESSAGE_FRAMES_MAX as u64);
 }
 
 #[test]
