@@ -193,7 +193,7 @@ fn validity(config: &Config, cert: &Path, now: WallTime) -> Finding {
     let names = facts.names.join(", ");
     let mend = match config.tls.mode {
         TlsMode::SelfSigned => "restart the server, which makes a new one",
-        TlsMode::Files | TlsMode::Off => "renew it, then restart the server",
+        TlsMode::Files | TlsMode::Off => "renew it, which a running server sees by itself",
     };
     if days < 0 {
         Finding::bad(format!("certificate {}: it ended {} days ago: {mend}", cert.display(), -days))
@@ -251,7 +251,7 @@ mod tests {
         let mut config = Config::default();
         config.general.data = folder.path().to_owned();
         let now = wall_now();
-        tls::prepare(&config.tls, folder.path(), now).expect("made");
+        tls::Certificate::open(&config.tls, folder.path(), now).expect("made");
         for (days, expect) in [(0, Grade::Good), (810, Grade::Note), (830, Grade::Bad)] {
             let findings = certificate(&config, now.plus_micros(days * DAY_MICROS));
             assert_eq!(findings.first().map(|finding| finding.grade), Some(expect), "{days}");

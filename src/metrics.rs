@@ -147,6 +147,8 @@ metrics! {
     hls_refused_requests: Counter,
     /// Bytes of HLS playlists and media that were sent.
     hls_sent_bytes: Counter,
+    /// Times that the files of a certificate were not usable, so that the old one stayed in force.
+    tls_failed_renewals: Counter,
     /// Tasks that ended in a panic.
     tasks_panics: Counter,
 }

@@ -4,6 +4,8 @@
 //! certificate, listeners, media, routes. Shutdown goes the other way: the doors close, streams end with their last
 //! parts and ENDLIST, connections drain, and a deadline ends what does not.
 
+mod observe;
+
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
@@ -11,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use telstar_hls::Budget;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -24,15 +25,14 @@ use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
-use crate::dvr::{Dvr, DvrCounters};
 use crate::http::HttpServer;
 use crate::listen::{self, ListenError};
-use crate::metrics::{Kind, Metrics};
+use crate::metrics::Metrics;
 use crate::routes;
 use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Certificate, TlsError};
 
 /// How often expired records are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -89,6 +89,8 @@ struct Listeners {
     https: Option<(TcpListener, TlsAcceptor)>,
     rtmp: Option<TcpListener>,
     rtmps: Option<(TcpListener, TlsAcceptor)>,
+    /// What both acceptors show.
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Server {
@@ -128,7 +130,7 @@ impl Server {
             None => (None, None),
         };
         record_addresses(&state).await;
-        observe(&state, &media);
+        observe::observe(&state, &media);
         state.tasks.spawn("sweep", sweep(state.clone()));
         let leaving = Leaving::default();
         accept(listeners, &state, leaving.clone());
@@ -153,20 +155,21 @@ async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartEr
             return Err(StartError::RtmpsWithoutTls(general.rtmps.to_string()));
         }
     }
-    let mut listeners = Listeners { http, https: None, rtmp, rtmps: None };
+    let mut listeners = Listeners { http, https: None, rtmp, rtmps: None, certificate: None };
     if https.is_none() && rtmps.is_none() {
         return Ok(listeners);
     }
     let (tls, folder) = (config.tls.clone(), general.data.clone());
-    let prepared = tasks.blocking(move || {
+    let opening = tasks.blocking(move || {
         crate::files::create_private_folder(&folder)
             .map_err(|source| TlsError::File { path: folder.clone(), source })?;
-        tls::prepare(&tls, &folder, wall_now())
+        Certificate::open(&tls, &folder, wall_now())
     });
-    if let Some(server_config) = prepared.await? {
-        let plain = TlsAcceptor::from(tls::without_protocols(&server_config));
-        listeners.https = https.map(|listener| (listener, TlsAcceptor::from(server_config)));
-        listeners.rtmps = rtmps.map(|listener| (listener, plain));
+    if let Some(certificate) = opening.await? {
+        let acceptor = |protocols: &[&[u8]]| TlsAcceptor::from(certificate.config(protocols));
+        listeners.https = https.map(|listener| (listener, acceptor(&[b"h2", b"http/1.1"])));
+        listeners.rtmps = rtmps.map(|listener| (listener, acceptor(&[])));
+        listeners.certificate = Some(certificate);
     }
     Ok(listeners)
 }
@@ -192,6 +195,11 @@ impl Listeners {
 
 fn accept(listeners: Listeners, state: &AppState, leaving: Leaving) {
     let tasks = state.tasks.clone();
+    if let Some(certificate) = listeners.certificate {
+        let interval = Duration::from_secs(state.config.tls.renew_interval_secs.into());
+        let failures = Arc::clone(&state.metrics.tls_failed_renewals);
+        state.tasks.spawn("certificate", tls::follow(certificate, interval, state.tasks.clone(), failures));
+    }
     let http = HttpServer::new(routes::router(state), &state.config, tasks, Arc::clone(&state.metrics));
     if let Some(listener) = listeners.http {
         http.listen(listener, None);
@@ -205,92 +213,6 @@ fn accept(listeners: Listeners, state: &AppState, leaving: Leaving) {
     }
     if let Some((listener, acceptor)) = listeners.rtmps {
         rtmp.listen(listener, Some(acceptor));
-    }
-}
-
-/// Numbers that live in other parts.
-fn observe(state: &AppState, media: &Media) {
-    let metrics = &state.metrics;
-    observe_dvr(metrics, media.dvr.as_deref());
-    let rooms = state.rooms.clone();
-    metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
-        rooms.live_count() as i64
-    });
-    let rooms = state.rooms.clone();
-    metrics.observe("rooms_viewers_count", "Viewers of all rooms together", Kind::Gauge, move || {
-        i64::try_from(rooms.viewer_count()).unwrap_or(i64::MAX)
-    });
-    let budget = media.budget.clone();
-    metrics.observe("hls_held_bytes", "Bytes of parts held in memory", Kind::Gauge, move || {
-        i64::try_from(budget.used()).unwrap_or(i64::MAX)
-    });
-    type Read = fn(&crate::shards::ShardCounters) -> &std::sync::atomic::AtomicU64;
-    let counters: [(&'static str, &'static str, Kind, Read); 10] = [
-        ("media_frames", "Frames taken from ingests", Kind::Counter, |counters| &counters.frames),
-        ("media_frames_bytes", "Bytes of those frames", Kind::Counter, |counters| &counters.bytes),
-        ("media_dropped_frames", "Frames that an output's full ring did not take", Kind::Counter, |counters| {
-            &counters.frames_dropped
-        }),
-        (
-            "media_unusable_frames",
-            "Frames that came malformed, overlapping or without a configuration",
-            Kind::Counter,
-            |counters| &counters.ingest_frames_dropped,
-        ),
-        (
-            "hls_dropped_frames",
-            "Frames that no playlist could take: out of order, or of a surplus track",
-            Kind::Counter,
-            |counters| &counters.packager_frames_dropped,
-        ),
-        ("hls_published_playlists", "Playlists published, one per part", Kind::Counter, |counters| &counters.snapshots),
-        ("hls_long_gop_cuts", "Segments cut because no keyframe came", Kind::Counter, |counters| {
-            &counters.long_gop_cuts
-        }),
-        ("media_room_panics", "Rooms dropped after a panic", Kind::Counter, |counters| &counters.panics),
-        (
-            "hls_evicted_bytes",
-            "Bytes of parts that went early because the memory budget was full",
-            Kind::Counter,
-            |counters| &counters.evicted_bytes,
-        ),
-        (
-            "hls_dvr_evicted_bytes",
-            "Bytes that left the DVR window early because its share of the disk was used up",
-            Kind::Counter,
-            |counters| &counters.evicted_kept_bytes,
-        ),
-    ];
-    for (name, help, kind, read) in counters {
-        let shards = Arc::clone(&media.shards);
-        metrics.observe(name, help, kind, move || {
-            i64::try_from(read(shards.counters()).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
-        });
-    }
-}
-
-/// Zero without a DVR window: the series are the same for every server.
-fn observe_dvr(metrics: &Metrics, dvr: Option<&Dvr>) {
-    let budget = dvr.map_or_else(|| Budget::new(0), |dvr| dvr.budget().clone());
-    let counters_of: Arc<DvrCounters> = dvr.map(|dvr| Arc::clone(dvr.counters())).unwrap_or_default();
-    metrics.observe("hls_dvr_bytes", "Bytes of segments kept on disk", Kind::Gauge, move || {
-        i64::try_from(budget.used()).unwrap_or(i64::MAX)
-    });
-    type Read = fn(&DvrCounters) -> &std::sync::atomic::AtomicU64;
-    let counters: [(&'static str, &'static str, Read); 3] = [
-        ("hls_dvr_kept_segments", "Segments written for the DVR window", |counters| &counters.kept_segments),
-        (
-            "hls_dvr_lost_segments",
-            "Segments that the disk did not take in time or at all, where the DVR window ends",
-            |counters| &counters.lost_segments,
-        ),
-        ("hls_dvr_written_bytes", "Bytes written for the DVR window", |counters| &counters.written_bytes),
-    ];
-    for (name, help, read) in counters {
-        let of = Arc::clone(&counters_of);
-        metrics.observe(name, help, Kind::Counter, move || {
-            i64::try_from(read(&of).load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(i64::MAX)
-        });
     }
 }
 

@@ -1,22 +1,30 @@
 //! Certificates: made at the first start or read from files, and what they say of themselves.
 //!
-//! In: the section `[tls]` and the data folder. Out: a rustls configuration for the accept loop, and the facts that
-//! `telstar doctor` reports. It knows no socket.
+//! In: the section `[tls]` and the data folder. Out: rustls configurations for the accept loops, whose certificate a
+//! renewed one replaces while they run, and the facts that `telstar doctor` reports. It knows no socket.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use telstar_units::WallTime;
+use tracing::{info, warn};
 
 use crate::config::{Tls, TlsMode};
+use crate::data::wall_now;
 use crate::files;
 use crate::machine;
+use crate::metrics::Counter;
+use crate::tasks::Tasks;
 
 /// The self-signed certificate in the data folder.
 const CERT_FILE: &str = "tls-cert.pem";
@@ -68,46 +76,102 @@ pub fn paths(tls: &Tls, data: &Path) -> Option<(PathBuf, PathBuf)> {
     }
 }
 
-/// The configuration of HTTPS and RTMPS, or `None` when TLS is off. Makes the self-signed certificate when there is none, or
-/// when it is about to end.
-pub fn prepare(tls: &Tls, data: &Path, now: WallTime) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    let Some((cert, key)) = paths(tls, data) else { return Ok(None) };
-    if tls.mode == TlsMode::SelfSigned {
-        let ends_at = inspect(&cert).ok().map(|facts| facts.not_after);
-        let renew_at = now.plus_micros(RENEW_BEFORE_DAYS * DAY_MICROS);
-        if !key.exists() || ends_at.is_none_or(|ends_at| ends_at < renew_at) {
-            generate(&cert, &key, now)?;
+/// The certificate of HTTPS and RTMPS, which their configurations ask for at each handshake.
+#[derive(Debug)]
+pub struct Certificate {
+    mode: TlsMode,
+    cert: PathBuf,
+    key: PathBuf,
+    in_force: ArcSwap<CertifiedKey>,
+}
+
+impl Certificate {
+    /// The configured one, or `None` when TLS is off. A self-signed one is made when there is none, or when it is about to
+    /// end.
+    pub fn open(tls: &Tls, data: &Path, now: WallTime) -> Result<Option<Arc<Certificate>>, TlsError> {
+        let Some((cert, key)) = paths(tls, data) else { return Ok(None) };
+        make_if_due(tls.mode, &cert, &key, now)?;
+        let in_force = ArcSwap::from_pointee(load(&cert, &key)?);
+        Ok(Some(Arc::new(Certificate { mode: tls.mode, cert, key, in_force })))
+    }
+
+    /// Looks at the files again; true when they had another certificate, which is in force from here on. With an error the
+    /// old one stays: between the writing of a chain and that of its key, the two do not work together.
+    pub fn renew(&self, now: WallTime) -> Result<bool, TlsError> {
+        make_if_due(self.mode, &self.cert, &self.key, now)?;
+        if read_chain(&self.cert)? == self.in_force.load().cert {
+            return Ok(false);
+        }
+        self.in_force.store(Arc::new(load(&self.cert, &self.key)?));
+        Ok(true)
+    }
+
+    /// The configuration of a listener that speaks these protocols (RFC 7301: the client's order does not count, ours
+    /// does). RTMPS has none: with some, a client that offers only others would be refused (§3.2).
+    pub fn config(self: &Arc<Certificate>, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the ciphers of every version")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.in_force.load_full())
+    }
+}
+
+/// Takes a renewed certificate when its files have one, so that nobody restarts for it.
+pub async fn follow(certificate: Arc<Certificate>, interval: Duration, tasks: Tasks, failures: Arc<Counter>) {
+    let mut interval = tokio::time::interval(interval);
+    let mut stopping = std::pin::pin!(tasks.stopping());
+    loop {
+        // Cancel-safe: an interval and a token.
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = interval.tick() => {}
+        }
+        let renewing = Arc::clone(&certificate);
+        match tasks.blocking(move || renewing.renew(wall_now())).await {
+            Ok(true) => info!("a renewed certificate is in force"),
+            Ok(false) => {}
+            Err(error) => {
+                failures.add(1);
+                warn!(%error, "the certificate was not renewed; the old one stays in force");
+            }
         }
     }
-    load(&cert, &key).map(Some)
 }
 
-/// The configuration of HTTPS from two files, checked against each other.
-pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let bad = |path: &Path, what, reason: String| TlsError::Pem { path: path.into(), what, reason };
-    let chain = CertificateDer::pem_slice_iter(&read(cert)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad(cert, "certificate", error.to_string()))?;
-    if chain.is_empty() {
-        return Err(bad(cert, "certificate", "the file has none".to_owned()));
+fn make_if_due(mode: TlsMode, cert: &Path, key: &Path, now: WallTime) -> Result<(), TlsError> {
+    let renew_at = now.plus_micros(RENEW_BEFORE_DAYS * DAY_MICROS);
+    let is_good = || key.exists() && inspect(cert).is_ok_and(|facts| facts.not_after >= renew_at);
+    if mode == TlsMode::SelfSigned && !is_good() { generate(cert, key, now) } else { Ok(()) }
+}
+
+/// Chain and key from two files, checked against each other.
+pub fn load(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let chain = read_chain(cert)?;
+    let private_key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| TlsError::Pem {
+        path: key.into(),
+        what: "private key",
+        reason: error.to_string(),
+    })?;
+    Ok(CertifiedKey::from_der(chain, private_key, &rustls::crypto::ring::default_provider())?)
+}
+
+/// The certificates of a file, at least one.
+fn read_chain(cert: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |reason: String| TlsError::Pem { path: cert.into(), what: "certificate", reason };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(cert)?).collect();
+    match chain.map_err(|error| bad(error.to_string()))? {
+        chain if chain.is_empty() => Err(bad("the file has none".to_owned())),
+        chain => Ok(chain),
     }
-    let private_key =
-        PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| bad(key, "private key", error.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)?;
-    // RFC 7301: the client's order does not count, ours does.
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
-/// The same for RTMPS, which has no protocol name: a client that offers some of its own would be refused for having none in
-/// common with HTTP's (RFC 7301 §3.2).
-pub fn without_protocols(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::clone(config);
-    config.alpn_protocols.clear();
-    Arc::new(config)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -189,7 +253,7 @@ mod tests {
     fn a_self_signed_certificate_is_made_once_and_renewed_before_it_ends() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tls = Tls::default();
-        assert!(prepare(&tls, folder.path(), NOW).expect("made").is_some());
+        let made = Certificate::open(&tls, folder.path(), NOW).expect("made").expect("TLS is on");
         let (cert, key) = paths(&tls, folder.path()).expect("self-signed");
         let first = fs::read(&cert).expect("written");
         let facts = inspect(&cert).expect("ours parses");
@@ -200,9 +264,10 @@ mod tests {
             0o600
         );
 
-        prepare(&tls, folder.path(), NOW.plus_micros(DAY_MICROS)).expect("kept");
+        Certificate::open(&tls, folder.path(), NOW.plus_micros(DAY_MICROS)).expect("kept");
         assert_eq!(fs::read(&cert).expect("there"), first);
-        prepare(&tls, folder.path(), facts.not_after.plus_micros(-DAY_MICROS)).expect("renewed");
+        assert!(!made.renew(NOW.plus_micros(DAY_MICROS)).expect("still good"));
+        assert!(made.renew(facts.not_after.plus_micros(-DAY_MICROS)).expect("made anew"));
         assert_ne!(fs::read(&cert).expect("there"), first);
     }
 
@@ -211,8 +276,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, "nothing here").expect("writable");
-        let tls = Tls { mode: TlsMode::Files, cert: path.clone(), key: path.clone() };
-        let error = prepare(&tls, folder.path(), NOW).expect_err("no certificate").to_string();
+        let tls = Tls { mode: TlsMode::Files, cert: path.clone(), key: path.clone(), ..Tls::default() };
+        let error = Certificate::open(&tls, folder.path(), NOW).expect_err("no certificate").to_string();
         assert!(error.contains("cert.pem") && error.contains("certificate"), "{error}");
     }
 }

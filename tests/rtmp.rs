@@ -20,6 +20,8 @@ mod rtmp;
 #[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]
 #[path = "ws/support.rs"]
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 struct Stage {
     rig: Rig,
@@ -207,75 +209,25 @@ async fn players_take_no_place_from_encoders_and_have_limits_of_their_own() {
 }
 
 /// A TLS client that takes the self-signed certificate and offers these protocols.
-async fn tls(stage: &Stage, protocols: &[&[u8]]) -> Client {
+async fn over_tls(stage: &Stage, protocols: &[&[u8]]) -> Client {
     let address = stage.rig.running.addresses().rtmps.expect("RTMPS is on");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has them")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier::Anything))
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let socket = TcpStream::connect(address).await.expect("the server listens");
     let name = ServerName::try_from("localhost").expect("a name");
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
+    let connecting = TlsConnector::from(Arc::new(tls::trusting_config(protocols))).connect(name, socket);
     Client::over(connecting.await.expect("a TLS handshake"))
-}
-
-mod verifier {
-    //! Whoever is at the other end is right: the test started it.
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug)]
-    pub struct Anything;
-
-    impl ServerCertVerifier for Anything {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-        }
-    }
 }
 
 #[tokio::test]
 async fn the_same_is_there_over_tls_whatever_protocols_a_client_offers() {
     let stage = Stage::set(|_| {}).await;
-    let mut encoder = tls(&stage, &[]).await;
+    let mut encoder = over_tls(&stage, &[]).await;
     encoder.introduce(&[]).await;
     encoder.publish(&stage.key).await;
     encoder.until_code("NetStream.Publish.Start").await;
     encoder.push(30).await;
     stage.room_becomes(|room| room.ingest.as_ref().is_some_and(|ingest| ingest.protocol == "rtmps")).await;
     for protocols in [&[][..], &[b"rtmp".as_slice()], &[b"h2".as_slice(), b"http/1.1"]] {
-        let mut player = tls(&stage, protocols).await;
+        let mut player = over_tls(&stage, protocols).await;
         player.introduce(&[]).await;
         player.play("demo").await;
         player.until_code("NetStream.Play.Start").await;

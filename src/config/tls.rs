@@ -27,5 +27,8 @@ section! {
         cert: PathBuf = PathBuf::new(),
         /// The private key in PEM. For the mode `files`.
         key: PathBuf = PathBuf::new(),
+        /// How often the two files are looked at for a renewed certificate. Shorter reads them more often; longer shows an
+        /// old one for longer.
+        renew_interval_secs: u32 = 60 => 1..=86_400,
     }
 }

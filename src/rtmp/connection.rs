@@ -19,6 +19,7 @@ use tracing::{debug, info};
 
 use super::bitrate::BitrateLimit;
 use super::leaving::{Leaving, Present};
+use super::writing::{self, ANSWER_PATIENCE, PLAYER_PATIENCE};
 use crate::ingest::rtmp::{Admission, Publisher};
 use crate::metrics::Metrics;
 use crate::output::rtmp::{PlayDoor, Watching};
@@ -30,9 +31,6 @@ const STRANGER_BUFFER_BYTES: usize = 8 * 1_024;
 /// The read buffer of a publisher. Larger: fewer reads for high bitrates; smaller: less memory per stream, and smaller
 /// batches. Most reads bring one or two frames.
 const PUBLISHER_BUFFER_BYTES: usize = 64 * 1_024;
-/// How long a peer may take nothing of what waits for it. An encoder's answers fit into any socket buffer; a player that
-/// stands still for this long has lost its stream anyway.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closed connection is still read, so that the last status arrives: a socket that is closed with unread
 /// bytes resets the connection, and the peer then loses what we said.
 const LINGER: Duration = Duration::from_millis(500);
@@ -165,11 +163,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let items = &mut self.items;
         let media = async {
             match &self.role {
-                Role::Player(watching) => tokio::select! {
-                    biased;
-                    () = watching.recheck_is_due() => Wake::Recheck,
-                    there = watching.next(items) => Wake::Media(there),
-                },
+                Role::Player(watching) => watching.next(items).await,
+                Role::Undecided | Role::Publisher { .. } => std::future::pending().await,
+            }
+        };
+        let recheck = async {
+            match &self.role {
+                Role::Player(watching) => watching.recheck_is_due().await,
                 Role::Undecided | Role::Publisher { .. } => std::future::pending().await,
             }
         };
@@ -188,15 +188,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         // Cancel-safe: `read` takes nothing from the socket and `next` nothing from the ring unless it completes; the rest
-        // only waits. A player's pauses and pings go before its media, of which there may always be more.
+        // only waits. A player's right to watch goes before what it says, and its pauses and pings before its media, of both
+        // of which there may always be more.
         tokio::select! {
             biased;
             reason = kicked => Wake::Kicked(reason),
             () = stop.cancelled() => Wake::Stopping,
             () = doors_closed => Wake::DoorsClosed,
+            () = recheck => Wake::Recheck,
             result = self.stream.read(&mut self.buffer) => Wake::Read(result),
             () = deadline => Wake::Deadline,
-            wake = media => wake,
+            there = media => Wake::Media(there),
         }
     }
 
@@ -337,27 +339,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Writes as slowly as the peer takes it; one that takes nothing for [`WRITE_TIMEOUT`] is given up.
     async fn write(&mut self, output: &mut Bytes, stop: &CancellationToken) -> io::Result<()> {
         let is_player = matches!(self.role, Role::Player(_));
-        let stream = &mut self.stream;
-        let writing = async {
-            while !output.is_empty() {
-                match tokio::time::timeout(WRITE_TIMEOUT, stream.write_buf(output)).await {
-                    Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(written) => written?,
-                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-                };
-            }
-            // TLS keeps what it has not yet put into a record.
-            tokio::time::timeout(WRITE_TIMEOUT, stream.flush())
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        };
+        let patience = if is_player { PLAYER_PATIENCE } else { ANSWER_PATIENCE };
         // A server that stops does not wait for a player that is behind; an encoder's last status is worth a moment.
         tokio::select! {
             biased;
-            written = writing => written,
+            written = writing::write(&mut self.stream, output, patience) => written,
             () = stop.cancelled(), if is_player => Err(io::ErrorKind::Interrupted.into()),
         }
     }

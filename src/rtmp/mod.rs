@@ -8,6 +8,7 @@ mod bitrate;
 mod connection;
 mod leaving;
 mod listener;
+mod writing;
 
 pub use leaving::Leaving;
 pub use listener::RtmpServer;

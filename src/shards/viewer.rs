@@ -88,12 +88,9 @@ impl ViewerRing {
     /// Takes an item, on the shard. Returns how many frames were lost for it.
     pub(super) fn push(&self, item: ViewerItem) -> u64 {
         let mut waiting = self.waiting();
-        let mut lost = 0;
+        let is_full = waiting.bytes + item.bytes() > self.bytes_max || waiting.items.len() >= VIEWER_ITEMS_MAX;
+        let lost = if is_full { waiting.lose_frames() } else { 0 };
         if let ViewerItem::Frame(_, frame) = &item {
-            let is_full = waiting.bytes + item.bytes() > self.bytes_max || waiting.items.len() >= VIEWER_ITEMS_MAX;
-            if is_full {
-                lost += waiting.lose_frames();
-            }
             if frame.config.codec().kind() == MediaKind::Video {
                 waiting.waits_for_key &= !frame.key;
                 if waiting.waits_for_key {
@@ -230,6 +227,10 @@ mod tests {
         let ring = ring(usize::MAX);
         let lost: u64 = (0..3 * VIEWER_ITEMS_MAX as i64).map(|n| ring.push(frame(Codec::Aac, n, true, 0))).sum();
         assert!(lost >= VIEWER_ITEMS_MAX as u64);
+        // An encoder that changes its tracks and sends no frame in between.
+        for item in (0..3 * VIEWER_ITEMS_MAX).map(|_| tracks(false)) {
+            ring.push(item);
+        }
         assert!(ring.waiting().items.len() <= VIEWER_ITEMS_MAX);
     }
 

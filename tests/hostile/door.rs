@@ -1,12 +1,13 @@
 //! The door: foreign protocols, handshakes without end, keys, names, and too many at once.
 
+use serde_json::json;
 use telstar_rtmp::amf::Value;
 use telstar_rtmp::chunk::message_type;
 use tokio::net::TcpStream;
 
 use super::encoder;
 use super::rtmp::{Client, PATIENCE};
-use super::stage::Stage;
+use super::stage::{SMALL_MIB, Stage};
 
 #[tokio::test]
 async fn tls_and_http_on_the_rtmp_port_are_closed_at_once() {
@@ -27,6 +28,7 @@ async fn tls_and_http_on_the_rtmp_port_are_closed_at_once() {
         stage.others_are_undisturbed().await;
     }
     assert_eq!(stage.metrics().rtmp_refused_connections.get(), probes.len() as u64);
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -49,6 +51,7 @@ async fn a_handshake_that_never_ends_is_cut_at_its_deadline() {
     }
     assert_eq!(stage.metrics().rtmp_refused_connections.get(), 6);
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -82,6 +85,29 @@ async fn wrong_keys_are_one_answer_and_guessing_is_throttled() {
     assert!(words.contains("takes no more streams"), "whoever guesses waits, even with a good key: {words}");
     stage.others_are_undisturbed().await;
     assert!(stage.metrics().auth_refused_requests.get() >= 120);
+    stage.memory_stays_below(SMALL_MIB);
+}
+
+#[tokio::test]
+async fn guessing_playback_tokens_is_throttled_and_open_rooms_stay_open() {
+    let mut stage = Stage::set(|_| {}).await;
+    stage.rig.api(&stage.admin, "PATCH", "/api/v1/rooms/attacker", Some(json!({ "open": false }))).await;
+    let mut throttled = 0;
+    for guess in 0..120 {
+        let mut client = stage.introduced().await;
+        client.play(&format!("attacker?t=eyJ.{guess}.x")).await;
+        let words = client.last_words().await;
+        let waits = words.contains("The server takes no more players at the moment.");
+        assert!(waits || words.contains("There is no such stream."), "{words}");
+        throttled += u32::from(waits);
+    }
+    assert!(throttled >= 10, "{throttled} of 120");
+    // Who shows nothing guesses nothing.
+    let mut client = stage.introduced().await;
+    client.play("demo").await;
+    client.until_code("NetStream.Play.Start").await;
+    stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -132,6 +158,7 @@ async fn names_that_lead_elsewhere_lead_nowhere() {
     }
     assert_eq!(files(), before, "no name becomes a file");
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -152,7 +179,7 @@ async fn a_thousand_half_open_connections_of_one_address_take_fifty_places() {
         })
         .await;
     assert!(stage.metrics().rtmp_refused_connections.get() >= 900);
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
     // At their deadline they are gone, and the next encoder of the same address gets in.
     stage.becomes("the places are free again", |metrics| metrics.rtmp_connections_count.get() <= 2).await;
     stage.publisher().await;
@@ -181,4 +208,5 @@ async fn commands_without_end_and_without_sense_cost_the_connection() {
     client.publish(&stage.key).await;
     assert!(client.last_words().await.contains("a command came out of order"));
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }

@@ -9,28 +9,30 @@ use tokio::task::JoinSet;
 
 use super::encoder;
 use super::rtmp::{self, PATIENCE};
-use super::stage::Stage;
+use super::stage::{SMALL_MIB, Stage};
 
 /// Streams of one HTTP/2 connection that stay below the server's limit.
 const STREAMS: usize = 100;
 
-/// The attacker's own stream, with a playlist; returns the encoder and the next media sequence number.
+/// Pictures of the attacker's own stream: two segments and more, however long they are here.
+const PICTURES: u32 = 600;
+
+/// The attacker's own stream, with a playlist that has come to rest; returns the encoder and the next media sequence number.
 async fn live(stage: &Stage) -> (rtmp::Client, u64) {
     let mut encoder = stage.publisher().await;
-    // Two segments and more, however long they are here.
-    encoder.push(600).await;
-    let name = RoomName::parse("attacker").expect("a room name");
-    let mut live = stage.rig.running.state().rooms.get(&name).await.expect("readable").expect("there").live();
-    let listed = async {
-        loop {
-            let (status, text) = get(stage, "/live/attacker/video/index.m3u8").await;
-            if status == 200 && text.matches("#EXTINF").count() >= 2 {
-                return text;
-            }
-            live.changed().await.expect("the room is there");
+    encoder.push(PICTURES).await;
+    // A player is given a picture behind the packager.
+    let mut player = stage.introduced().await;
+    player.play("attacker").await;
+    let last = (PICTURES - 1).to_be_bytes();
+    loop {
+        let (kind, _, body) = player.media().await.expect("the player is connected");
+        if kind == message_type::VIDEO && body.ends_with(&last) {
+            break;
         }
-    };
-    let text = tokio::time::timeout(PATIENCE, listed).await.expect("a playlist comes");
+    }
+    let (status, text) = get(stage, "/live/attacker/video/index.m3u8").await;
+    assert_eq!(status, 200, "{text}");
     let first = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")).expect("a number");
     let first: u64 = first.parse().expect("a number");
     (encoder, first + text.matches("#EXTINF").count() as u64)
@@ -72,6 +74,7 @@ async fn absurd_directives_are_refused_at_once() {
     }
     assert_eq!(stage.metrics().hls_waiting_requests_count.get(), 0);
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 /// Sends `count` requests that wait, over as few connections as the server allows; each answers with its status.
@@ -117,10 +120,10 @@ async fn thousands_of_held_requests_are_limited_for_each_address_and_in_all() {
     }
     assert!(refused.iter().all(|status| *status == 503), "{refused:?}");
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(256);
     // What need not wait is served meanwhile, and who waits is answered by the segment.
     assert_eq!(get(&stage, "/live/attacker/video/index.m3u8").await.0, 200);
-    encoder.push(600).await;
+    encoder.push(PICTURES).await;
     let answered = async {
         let mut answers = Vec::new();
         while let Some(status) = asked.join_next().await {
@@ -174,7 +177,7 @@ async fn readers_that_do_not_read_hold_their_socket_and_no_more() {
     // Everybody else is served at once, from the same segment.
     let whole = stage.rig.get(&format!("/live/attacker/video/{segment}")).await.bytes().await.expect("read");
     assert!(whole.len() > 1 << 20);
-    stage.memory_is_bounded();
+    stage.memory_stays_below(64);
     // They were answered, as far as their sockets go.
     let mut first = [0; 12];
     deaf[0].read_exact(&mut first).await.expect("an answer");

@@ -3,7 +3,7 @@
 use telstar_rtmp::chunk::message_type;
 
 use super::encoder;
-use super::stage::Stage;
+use super::stage::{SMALL_MIB, Stage};
 
 /// A chunk of type 0 that begins a message of `len` bytes and brings `body` of it.
 fn chunk(csid: u32, kind: u8, len: u32, body: &[u8]) -> Vec<u8> {
@@ -35,12 +35,12 @@ async fn chunk_sizes_of_1_and_of_2_gigabytes_cost_nothing() {
         claiming.push(client);
     }
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
     let mut publisher = stage.publisher().await;
     publisher.send(0, message_type::SET_CHUNK_SIZE, &(i32::MAX as u32).to_be_bytes()).await;
     publisher.raw(&chunk(6, message_type::VIDEO, 8 << 20, &[0; 100])).await;
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn long_messages_on_hundreds_of_chunk_streams_are_limited_together() {
     let words = client.last_words().await;
     assert!(words.is_empty() || words.contains("bytes in unfinished messages"), "{words}");
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(64);
     // Whoever has shown no key gets 64 KiB.
     let mut stranger = stage.introduced().await;
     stranger.raw(&chunk(6, message_type::VIDEO, 64 * 1_024 + 1, &[0; 128])).await;
@@ -120,7 +120,7 @@ async fn amf_bombs_end_their_connection_and_nothing_else() {
     assert!(publisher.push(30).await);
     publisher.command(&["getStreamLength".into(), 9.0.into()]).await;
     stage.others_are_undisturbed().await;
-    stage.memory_is_bounded();
+    stage.memory_stays_below(SMALL_MIB);
 }
 
 #[tokio::test]
@@ -132,4 +132,5 @@ async fn a_publisher_of_empty_messages_is_cut() {
     let words = client.last_words().await;
     assert!(words.contains("messages in a row carried neither media nor a command"), "{words}");
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
 }

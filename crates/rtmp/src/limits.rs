@@ -21,10 +21,21 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const MESSAGE_STREAMS_MAX: u32 = 64;
 /// Tracks of one publishing connection. Further ones are dropped and told as a warning.
 pub const TRACKS_MAX: usize = 16;
+/// Frames of one message, and tags of an aggregate one. A frame costs more memory than the four bytes that it can have in
+/// a message of 8 MiB. Higher lets one message become hundreds of megabytes; lower would meet encoders that send seconds
+/// at once. Further ones are dropped. Found: guess.
+pub const MESSAGE_FRAMES_MAX: usize = 2_048;
 /// How often the tracks of one publish may change codec or clock. Each change costs viewers a discontinuity; a track that
 /// changes beyond it is silent until the next publish. Higher lets a broken encoder trouble viewers for longer, lower
 /// silences one whose operator tries settings. Found: guess.
 pub const TRACK_CHANGES_MAX: u32 = 64;
+/// How often the configuration of tracks may change, within one codec and clock: so many times at once, and once in each
+/// interval. Each change is another init segment, a discontinuity and a segment that ends, however short it is; a track
+/// that changes faster is silent until the next publish. Higher lets an encoder of nonsense fill playlists, lower silences
+/// one that follows its network with its picture's size. Found: guess.
+pub const CONFIGURATION_CHANGES_MAX: u32 = 64;
+/// See [`CONFIGURATION_CHANGES_MAX`].
+pub const CONFIGURATION_CHANGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A type 3 chunk that begins a message repeats the previous delta; after a type 0 chunk that delta is the absolute
 /// stamp (RTMP §5.3.1.2.4), which is right for ffmpeg near the start of a stream and absurd later, where other
 /// encoders mean "no delta". Up to this value the standard is followed, above it the delta is zero. Found: guess.

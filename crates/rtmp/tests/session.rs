@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use support::*;
 use telstar_rtmp::amf::Value;
 use telstar_rtmp::chunk::{ChunkWriter, message_type};
+use telstar_rtmp::limits::MESSAGE_FRAMES_MAX;
 use telstar_rtmp::{EndReason, Error, Event, RejectReason, TimedOut};
 
 const CONNECTED: &str = "NetConnection.Connect.Success";
@@ -334,6 +335,14 @@ fn aggregates_are_their_parts() {
     pair.send(100, message_type::AGGREGATE, &parts);
     assert_eq!(pair.words(), ["track 0 AAC", "frame 0 4410 4410 4 key", "frame 0 5434 5434 4 key"]);
     pair.send(100, message_type::AGGREGATE, &parts[..parts.len() - 6]);
+    // More than anybody sends at once is left out.
+    let stamp = |index: u32| (f64::from(index) * 1_024.0 / 44.1) as u32;
+    let many: Vec<u8> = (0..3_000).flat_map(|index| tag(8, 6_000 + stamp(index), &aac_frame())).collect();
+    let mut pair = Pair::publishing();
+    pair.send(0, message_type::AUDIO, &aac_header());
+    pair.send(0, message_type::AGGREGATE, &many);
+    let words = pair.words();
+    assert_eq!(words.iter().filter(|word| word.starts_with("frame")).count(), MESSAGE_FRAMES_MAX);
 }
 
 /// A short session with all kinds of messages, after the publish request.

@@ -28,6 +28,7 @@ function name(text) {
 
 /** The header of a type 0 chunk. */
 export function header(csid, kind, length, ms = 0, stream = 1) {
+  if (csid >= 64) return Buffer.concat([Buffer.from([0, csid - 64]), header(63, kind, length, ms, stream).subarray(1)]);
   const head = Buffer.alloc(12);
   head[0] = csid;
   head.writeUIntBE(Math.min(ms, 0xffffff), 1, 3);

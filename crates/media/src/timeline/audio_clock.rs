@@ -107,7 +107,7 @@ impl<F> AudioClock<F> {
     }
 
     /// What waits goes on by the count.
-    fn release(&mut self) {
+    pub fn release(&mut self) {
         let Some(mut next) = self.next else { return };
         for Waiting { frame, samples, .. } in self.waiting.drain(..) {
             self.ready.push_back(Timed::Frame(next, frame));

@@ -23,13 +23,13 @@ impl AacTrack {
 }
 
 impl SoundCodec for AacTrack {
-    fn configure(&mut self, record: &Bytes) -> Configured {
+    fn configure(&mut self, record: &Bytes, outputs: &mut Outputs) -> Configured {
         if record.is_empty() || self.config().is_some_and(|aac| aac.asc == *record) {
             return Ok(None);
         }
         // The record is a slice of its message, which it would keep alive; it is small.
         let aac = AacConfig::parse(Bytes::copy_from_slice(record)).map_err(|error| error.to_string())?;
-        Ok(Some(Sound::change(&mut self.current, CodecConfig::Aac(aac))))
+        Ok(Some(Sound::change(&mut self.current, CodecConfig::Aac(aac), outputs)))
     }
 
     fn frames(&mut self, track: TrackNumber, wire_ms: i64, payload: Bytes, outputs: &mut Outputs) {

@@ -17,16 +17,16 @@ pub(super) struct Ac3Track {
 
 impl SoundCodec for Ac3Track {
     /// There is no record that would say more than the frames.
-    fn configure(&mut self, _record: &Bytes) -> Configured {
+    fn configure(&mut self, _record: &Bytes, _outputs: &mut Outputs) -> Configured {
         Ok(None)
     }
 
-    fn configure_in_band(&mut self, payload: &[u8]) -> Option<Arc<CodecConfig>> {
+    fn configure_in_band(&mut self, payload: &[u8], outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         let found = Ac3Config::parse(payload)?;
         let (known, mut sound) = self.current.take().unzip();
         // E-AC-3 may have another bitrate in each frame, which is no other configuration.
         let same = known.is_some_and(|known| known == Ac3Config { bitrate_kbps: known.bitrate_kbps, ..found });
-        let changed = (!same).then(|| Sound::change(&mut sound, CodecConfig::Ac3(found)));
+        let changed = (!same).then(|| Sound::change(&mut sound, CodecConfig::Ac3(found), outputs));
         self.current = known.filter(|_| same).or(Some(found)).zip(sound);
         changed
     }

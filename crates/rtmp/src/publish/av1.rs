@@ -1,6 +1,7 @@
 //! AV1: configuration records, in-band sequence headers, and temporal units as ISO samples.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::{Av1Config, Av1Error, Av1Unit, Colour};
@@ -62,8 +63,8 @@ impl PictureCodec for Av1Track {
         Some(self.in_force.set(CodecConfig::Av1(av1)))
     }
 
-    fn describe_colour(&mut self, colour: Option<Colour>) {
-        self.in_force.describe_colour(colour);
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        self.in_force.describe_colour(colour, now, outputs);
     }
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
@@ -71,7 +72,7 @@ impl PictureCodec for Av1Track {
         let unit = Av1Unit::read(&picture.payload, self.is_reduced()).ok().filter(|unit| unit.has_frame);
         let Some(unit) = unit else { return outputs.drop_frame(WarningKind::MalformedFrame) };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let payload = unit.sample(&picture.payload);
+        let payload = outputs.kept(unit.sample(&picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key: unit.key, payload });
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn colour_of(metadata: &[u8]) -> Option<Option<Colour>> {
     let info = values.get(name_at + 1)?;
     let Some(config) = info.get("colorConfig") else { return Some(None) };
     let code = |name, default: u8| {
-        // H.273 code points are bytes, of which 0 is reserved but for the matrix.
+        // H.273 code points are bytes.
         let number = config.get(name).and_then(Value::as_number).filter(|number| (0.0..=255.0).contains(number));
         number.map_or(default, |number| number as u8)
     };

@@ -1,6 +1,7 @@
 //! What turns the bodies of one codec into frames: a table of codecs, and what they have in common.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::Colour;
@@ -74,8 +75,8 @@ pub(super) trait PictureCodec: Send + Sync {
     /// The configuration that an access unit carries, if it is a new one.
     fn configure_in_band(&mut self, payload: &Bytes) -> Option<Arc<CodecConfig>>;
 
-    /// Colour as metadata describes it, or no longer does.
-    fn describe_colour(&mut self, colour: Option<Colour>);
+    /// Colour as metadata describes it, or no longer does. Passed over where it changes too often.
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs);
 
     /// An access unit.
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs);
@@ -83,11 +84,12 @@ pub(super) trait PictureCodec: Send + Sync {
 
 /// A codec of sound.
 pub(super) trait SoundCodec: Send + Sync {
-    /// A configuration record. An empty one says nothing (some encoders send it).
-    fn configure(&mut self, record: &Bytes) -> Configured;
+    /// A configuration record. An empty one says nothing (some encoders send it). What waits on a clock that ends goes to
+    /// `outputs`, before the track that follows.
+    fn configure(&mut self, record: &Bytes, outputs: &mut Outputs) -> Configured;
 
     /// The configuration that an access unit carries, if it is a new one.
-    fn configure_in_band(&mut self, _payload: &[u8]) -> Option<Arc<CodecConfig>> {
+    fn configure_in_band(&mut self, _payload: &[u8], _outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         None
     }
 
@@ -137,8 +139,8 @@ impl InForce {
     }
 
     /// Metadata describes the colour, from the next frame on.
-    pub(super) fn describe_colour(&mut self, colour: Option<Colour>) {
-        if self.colour != colour {
+    pub(super) fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        if self.colour != colour && outputs.may_reconfigure(now) {
             self.colour = colour;
             if let Some(own) = self.own.take() {
                 self.set(own);
@@ -155,13 +157,19 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// The stream has a new configuration.
-    pub(super) fn change(current: &mut Option<Sound>, config: CodecConfig) -> Arc<CodecConfig> {
+    /// The stream has a new configuration. With another sample rate the clock ends, and what waits on it goes out at its
+    /// times.
+    pub(super) fn change(current: &mut Option<Sound>, config: CodecConfig, outputs: &mut Outputs) -> Arc<CodecConfig> {
         let timescale = timescale_of(&config);
         let config = Arc::new(config);
         let clock = match current.take() {
             Some(before) if before.timescale == timescale => before.clock,
-            _ => SampleClock::new(timescale),
+            before => {
+                if let Some(mut before) = before {
+                    before.clock.flush(outputs);
+                }
+                SampleClock::new(timescale)
+            }
         };
         *current = Some(Sound { config: config.clone(), timescale, clock });
         config
@@ -181,6 +189,7 @@ impl Sound {
         payload: Bytes,
         outputs: &mut Outputs,
     ) {
+        let payload = outputs.kept(payload);
         let frame = Frame { config: self.config.clone(), dts: 0, pts: 0, duration, key: true, payload };
         self.clock.frame(track, wire_ms, frame, outputs);
     }

@@ -14,13 +14,13 @@ pub(super) struct FlacTrack {
 }
 
 impl SoundCodec for FlacTrack {
-    fn configure(&mut self, record: &Bytes) -> Configured {
+    fn configure(&mut self, record: &Bytes, outputs: &mut Outputs) -> Configured {
         if record.is_empty() {
             return Ok(None);
         }
         let config = CodecConfig::Flac(FlacConfig::parse(record).map_err(|error| error.to_string())?);
         let known = self.current.as_ref().is_some_and(|sound| *sound.config() == config);
-        Ok((!known).then(|| Sound::change(&mut self.current, config)))
+        Ok((!known).then(|| Sound::change(&mut self.current, config, outputs)))
     }
 
     fn frames(&mut self, track: TrackNumber, wire_ms: i64, payload: Bytes, outputs: &mut Outputs) {

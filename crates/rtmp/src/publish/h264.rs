@@ -1,6 +1,7 @@
 //! H.264: configuration records, in-band parameter sets, and access units as ISO samples.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::{Colour, H264Config, NalKind, nal_kinds};
@@ -72,8 +73,8 @@ impl PictureCodec for H264Track {
         Some(self.in_force.set(CodecConfig::H264(h264)))
     }
 
-    fn describe_colour(&mut self, colour: Option<Colour>) {
-        self.in_force.describe_colour(colour);
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        self.in_force.describe_colour(colour, now, outputs);
     }
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
@@ -88,6 +89,7 @@ impl PictureCodec for H264Track {
         // Some encoders mark every picture as a key, and some forget to: an IDR is one, a picture of intra slices may be.
         let key = has_idr || picture.key && first_slice_is_intra == Some(true);
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
+        let payload = outputs.kept(payload);
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

@@ -1,6 +1,7 @@
 //! H.265: configuration records, in-band parameter sets, and access units as ISO samples.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::{Colour, H265Config, H265NalKind, h265_parameter_set_id, nal_units};
@@ -75,8 +76,8 @@ impl PictureCodec for H265Track {
         Some(self.in_force.set(CodecConfig::H265(h265)))
     }
 
-    fn describe_colour(&mut self, colour: Option<Colour>) {
-        self.in_force.describe_colour(colour);
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        self.in_force.describe_colour(colour, now, outputs);
     }
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
@@ -88,6 +89,7 @@ impl PictureCodec for H265Track {
         });
         let Some(payload) = sample else { return outputs.drop_frame(WarningKind::MalformedFrame) };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
+        let payload = outputs.kept(payload);
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

@@ -49,6 +49,7 @@ pub struct Publication {
 impl Publication {
     /// The body of an audio message.
     pub fn audio(&mut self, now: Instant, timestamp_ms: u32, body: Bytes) {
+        self.outputs.begin_message(body.len());
         let result = parse_audio(body, &mut |tag| {
             let stamp = Stamp { now, timestamp_ms, nanos: tag.nano_offset };
             let wire = WireTrack { is_video: false, id: tag.track_id };
@@ -61,6 +62,7 @@ impl Publication {
 
     /// The body of a video message.
     pub fn video(&mut self, now: Instant, timestamp_ms: u32, body: Bytes) {
+        self.outputs.begin_message(body.len());
         let result = parse_video(body, &mut |tag| {
             let stamp = Stamp { now, timestamp_ms, nanos: tag.nano_offset };
             let wire = WireTrack { is_video: true, id: tag.track_id };

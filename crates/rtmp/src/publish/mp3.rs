@@ -30,16 +30,16 @@ struct Header {
 
 impl SoundCodec for Mp3Track {
     /// There is no record: Enhanced RTMP's sequence start of MP3 is empty.
-    fn configure(&mut self, _record: &Bytes) -> Configured {
+    fn configure(&mut self, _record: &Bytes, _outputs: &mut Outputs) -> Configured {
         Ok(None)
     }
 
     /// The configuration of the first frame in `payload`.
-    fn configure_in_band(&mut self, payload: &[u8]) -> Option<Arc<CodecConfig>> {
+    fn configure_in_band(&mut self, payload: &[u8], outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         let Header { sample_rate, channels, .. } = Header::parse(payload)?;
         let config = CodecConfig::Mp3 { sample_rate, channels };
         let known = self.current.as_ref().is_some_and(|sound| *sound.config() == config);
-        (!known).then(|| Sound::change(&mut self.current, config))
+        (!known).then(|| Sound::change(&mut self.current, config, outputs))
     }
 
     /// The frames of one message; FLV allows several.

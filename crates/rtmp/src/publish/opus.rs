@@ -18,30 +18,30 @@ pub(super) struct OpusTrack {
 }
 
 impl OpusTrack {
-    fn change(&mut self, opus: OpusConfig) -> Option<Arc<CodecConfig>> {
+    fn change(&mut self, opus: OpusConfig, outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         let config = CodecConfig::Opus(opus);
         let known = self.current.as_ref().is_some_and(|sound| *sound.config() == config);
-        (!known).then(|| Sound::change(&mut self.current, config))
+        (!known).then(|| Sound::change(&mut self.current, config, outputs))
     }
 }
 
 impl SoundCodec for OpusTrack {
-    fn configure(&mut self, record: &Bytes) -> Configured {
+    fn configure(&mut self, record: &Bytes, outputs: &mut Outputs) -> Configured {
         if record.is_empty() {
             return Ok(None);
         }
         let opus = OpusConfig::parse(record).map_err(|error| error.to_string())?;
-        Ok(self.change(opus))
+        Ok(self.change(opus, outputs))
     }
 
     /// Enhanced RTMP v2, "Enhanced Audio": without a header the channels are those of the multichannel configuration,
     /// or mono or stereo, as the packet says.
-    fn configure_in_band(&mut self, payload: &[u8]) -> Option<Arc<CodecConfig>> {
+    fn configure_in_band(&mut self, payload: &[u8], outputs: &mut Outputs) -> Option<Arc<CodecConfig>> {
         if self.current.is_some() {
             return None;
         }
         let surround = self.channels.and_then(OpusConfig::surround);
-        self.change(surround.unwrap_or(OpusConfig::plain(opus_channels(payload)?, 0)))
+        self.change(surround.unwrap_or(OpusConfig::plain(opus_channels(payload)?, 0)), outputs)
     }
 
     fn describe_channels(&mut self, channels: u8) {

@@ -3,12 +3,20 @@
 use std::collections::VecDeque;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
+use std::time::Instant;
 
+use bytes::Bytes;
 use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode};
 use telstar_units::Timescale;
 
 use crate::flv::{CodecTag, FlvError};
-use crate::limits::{TRACK_CHANGES_MAX, TRACKS_MAX};
+use crate::limits::{
+    CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, MESSAGE_FRAMES_MAX, TRACK_CHANGES_MAX, TRACKS_MAX,
+};
+
+/// What may be kept alive of a message beside its frame, and as much again as the frame. Delimiters and parameter sets fit.
+/// Higher: more than is counted is held; lower: frames are copied for a few bytes. Guess.
+const MESSAGE_REST_BYTES_MAX: usize = 1_024;
 
 /// A track of one publish, in the order in which they appeared. Never reused within a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +99,7 @@ pub enum WarningKind {
     MalformedFrame,
     /// A frame before the track's configuration.
     NoConfiguration,
-    /// More tracks, or more changes of tracks, than allowed.
+    /// More tracks, or more changes of tracks or of their configuration, than allowed.
     TooManyTracks,
     /// The encoder began a message and replaced it by another.
     AbandonedMessage,
@@ -107,6 +115,10 @@ pub(super) struct Outputs {
     codecs_warned: Vec<CodecTag>,
     next_number: u32,
     track_changes: u32,
+    /// When as many changes of configuration are forgiven as there were.
+    settled_at: Option<Instant>,
+    message_bytes: usize,
+    message_frames: usize,
     pub(super) frames: u64,
     pub(super) dropped_frames: u64,
 }
@@ -132,11 +144,37 @@ impl Outputs {
         self.track_changes <= TRACK_CHANGES_MAX
     }
 
+    /// Counts a change of configuration; false beyond [`CONFIGURATION_CHANGES_MAX`].
+    pub(super) fn may_reconfigure(&mut self, now: Instant) -> bool {
+        let settled_at = self.settled_at.map_or(now, |at| at.max(now)) + CONFIGURATION_CHANGE_INTERVAL;
+        let may = settled_at - now <= CONFIGURATION_CHANGE_INTERVAL * CONFIGURATION_CHANGES_MAX;
+        if may {
+            self.settled_at = Some(settled_at);
+        }
+        may
+    }
+
     pub(super) fn restart_clock(&mut self) {
         self.queue.push_back(Output::ClockRestarted);
     }
 
+    /// What follows comes from a message of so many bytes.
+    pub(super) fn begin_message(&mut self, bytes: usize) {
+        (self.message_bytes, self.message_frames) = (bytes, 0);
+    }
+
+    /// A payload as it may be kept. It is a slice of its message, which it keeps alive, and everybody who keeps frames
+    /// counts their own bytes only: a payload that is a small part of its message is copied out of it.
+    pub(super) fn kept(&self, payload: Bytes) -> Bytes {
+        let is_part = payload.len() * 2 + MESSAGE_REST_BYTES_MAX < self.message_bytes;
+        if is_part { Bytes::copy_from_slice(&payload) } else { payload }
+    }
+
     pub(super) fn add_frame(&mut self, track: TrackNumber, frame: Frame) {
+        self.message_frames += 1;
+        if self.message_frames > MESSAGE_FRAMES_MAX {
+            return self.drop_frame(WarningKind::MalformedFrame);
+        }
         self.frames += 1;
         self.queue.push_back(Output::Frame(PublishedFrame { track, frame }));
     }

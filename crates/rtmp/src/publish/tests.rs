@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use telstar_media::{CodecConfig, Frame};
 
 use super::*;
-use crate::limits::TRACK_CHANGES_MAX;
+use crate::limits::{CONFIGURATION_CHANGE_INTERVAL, CONFIGURATION_CHANGES_MAX, MESSAGE_FRAMES_MAX, TRACK_CHANGES_MAX};
 
 mod codecs;
 
@@ -416,6 +416,102 @@ fn another_sample_rate_is_another_track_and_another_channel_count_is_not() {
         ["frame 1 0 0 key", "frame 1 1024 1024 key", "track 2 AAC 48000 for 1", "frame 2 2208 2208 key"]
     );
     assert_eq!(bench.warnings().len(), 1, "the unreadable record: {:?}", bench.words);
+}
+
+#[test]
+fn sound_that_waits_when_the_sample_rate_changes_comes_out_at_its_own_times() {
+    // Three frames behind a gap that is not certain yet, when the encoder turns to 48 kHz.
+    let mut bench = Bench::with_headers();
+    [0, 500, 523, 546].into_iter().for_each(|ms| bench.audio(ms, AUDIO));
+    assert_eq!(bench.words, ["frame 1 0 0 key"]);
+    bench.audio(569, b"\xaf\x00\x11\x90");
+    bench.audio(569, AUDIO);
+    assert_eq!(
+        bench.words[1..],
+        [
+            "warning AudioGap { ms: 477 } x1",
+            "frame 1 22050 22050 key",
+            "frame 1 23074 23074 key",
+            "frame 1 24098 24098 key",
+            "track 2 AAC 48000 for 1",
+            "frame 2 27312 27312 key",
+        ]
+    );
+    // The same where the frames themselves say it.
+    let mp3 = |third: u8| {
+        let mut frame = vec![0x2f, 0xff, 0xfb, third, 0x00];
+        frame.resize(if third == 0x90 { 418 } else { 385 }, 0);
+        frame
+    };
+    let mut bench = Bench::new();
+    [0, 500, 526].into_iter().for_each(|ms| bench.audio(ms, &mp3(0x90)));
+    bench.audio(552, &mp3(0x94));
+    bench.finish();
+    assert_eq!((bench.times(0).len(), bench.times(1).len(), bench.publication.dropped_frames()), (3, 1, 0));
+}
+
+#[test]
+fn a_configuration_may_change_once_a_second_for_ever_and_at_once_to_the_limit_only() {
+    let change = |bench: &mut Bench, index: u32| {
+        let sps = if index.is_multiple_of(2) { LARGE } else { SMALL };
+        bench.video(index * 40, &picture(true, 0, &[sps, PPS, IDR]));
+    };
+    let mut bench = Bench::with_headers();
+    for index in 0..3 * CONFIGURATION_CHANGES_MAX {
+        bench.now += CONFIGURATION_CHANGE_INTERVAL;
+        change(&mut bench, index);
+    }
+    assert_eq!((bench.publication.dropped_frames(), bench.warnings().len()), (0, 0));
+    let mut bench = Bench::with_headers();
+    (0..3 * CONFIGURATION_CHANGES_MAX).for_each(|index| change(&mut bench, index));
+    assert_eq!(bench.publication.frames(), u64::from(CONFIGURATION_CHANGES_MAX));
+    assert_eq!(bench.publication.dropped_frames(), u64::from(2 * CONFIGURATION_CHANGES_MAX));
+    assert_eq!(bench.warnings(), ["warning TooManyTracks x1"]);
+}
+
+#[test]
+fn a_small_frame_does_not_keep_a_large_message_alive() {
+    let mut bench = Bench::with_headers();
+    let padding = vec![0x09; 100_000];
+    let mut mp3 = vec![0xff, 0xfb, 0x90, 0x00];
+    mp3.resize(417, 0);
+    let bodies = [
+        (true, picture(true, 0, &[&padding, IDR])),
+        (false, [&[0x2f], &mp3[..], &padding].concat()),
+        (true, picture(true, 0, &[IDR, &[0x65; 100_000]])),
+    ];
+    let mut lies_inside = Vec::new();
+    for (is_video, body) in bodies {
+        let body = Bytes::from(body);
+        let range = body.as_ptr_range();
+        match is_video {
+            true => bench.publication.video(bench.now, 0, body.clone()),
+            false => bench.publication.audio(bench.now, 0, body.clone()),
+        }
+        bench.drain();
+        lies_inside.push(range.contains(&bench.frames.last().expect("a frame").1.payload.as_ptr()));
+    }
+    assert_eq!(lies_inside, [false, false, true], "and a large one is not copied");
+}
+
+#[test]
+fn a_message_has_no_more_frames_than_any_encoder_puts_there() {
+    // 24 bytes each: 8 kbit/s at 24 kHz.
+    let mut frame = vec![0xff, 0xf3, 0x14, 0xc0];
+    frame.resize(24, 0);
+    let mut bench = Bench::new();
+    bench.audio(0, &[&[0x2f], &frame.repeat(10_000)[..]].concat());
+    assert_eq!(bench.publication.frames(), MESSAGE_FRAMES_MAX as u64);
+    assert_eq!(bench.publication.dropped_frames(), 10_000 - MESSAGE_FRAMES_MAX as u64);
+}
+
+#[test]
+fn sound_that_waits_is_limited_in_bytes() {
+    let mut bench = Bench::with_headers();
+    let large = [AUDIO, &[0; 1 << 20]].concat();
+    bench.audio(0, AUDIO);
+    bench.audio(500, &large);
+    assert_eq!(bench.frames.len(), 2, "no sound is that large, and nobody waits for it");
 }
 
 #[test]

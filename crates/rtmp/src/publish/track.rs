@@ -1,5 +1,7 @@
 //! One track of the wire: its codec, its configuration, its number in the hub.
 
+use std::time::Instant;
+
 use telstar_media::{Codec, KeyframeMode};
 use telstar_units::Timescale;
 
@@ -62,16 +64,16 @@ impl Track {
         };
         match packet {
             AudioPacket::SequenceStart(record) => {
-                let result = sound.configure(&record);
-                self.configured(result, outputs);
+                let result = sound.configure(&record, outputs);
+                self.configured(stamp.now, result, outputs);
             }
             AudioPacket::MultichannelConfig(body) => match multichannel_channels(body) {
                 Ok(channels) => sound.describe_channels(channels),
                 Err(error) => outputs.warn(WarningKind::Malformed(error)),
             },
             AudioPacket::Frame(payload) => {
-                let result = Ok(sound.configure_in_band(&payload));
-                self.configured(result, outputs);
+                let result = Ok(sound.configure_in_band(&payload, outputs));
+                self.configured(stamp.now, result, outputs);
                 let Some(number) = self.number_of_frame(outputs) else { return };
                 let Some(wire_ms) = timeline.map(&mut self.time, stamp, outputs) else { return };
                 if let Decoder::Sound(sound) = &mut self.decoder {
@@ -97,20 +99,20 @@ impl Track {
         match packet {
             VideoPacket::SequenceStart(record) => {
                 let result = codec.configure(&record);
-                self.configured(result, outputs);
+                self.configured(stamp.now, result, outputs);
             }
             VideoPacket::Mpeg2TsSequenceStart(descriptor) => {
                 let result = codec.configure_ts(&descriptor);
-                self.configured(result, outputs);
+                self.configured(stamp.now, result, outputs);
             }
             VideoPacket::Metadata(body) => {
                 if let Some(colour) = colour_of(&body) {
-                    codec.describe_colour(colour);
+                    codec.describe_colour(colour, stamp.now, outputs);
                 }
             }
             VideoPacket::Frame { composition_ms, payload } => {
                 let result = Ok(codec.configure_in_band(&payload));
-                self.configured(result, outputs);
+                self.configured(stamp.now, result, outputs);
                 let Some(number) = self.number_of_frame(outputs) else { return };
                 let Some(wire_ms) = timeline.map(&mut self.time, stamp, outputs) else { return };
                 let key = frame == FrameKind::Key;
@@ -138,19 +140,23 @@ impl Track {
 
     /// A configuration that came with a record or in-band. A change of codec or clock is another track; a change
     /// within both is told by the frames alone.
-    fn configured(&mut self, result: Configured, outputs: &mut Outputs) {
+    fn configured(&mut self, now: Instant, result: Configured, outputs: &mut Outputs) {
         let config = match result {
             Ok(Some(config)) => config,
             Ok(None) => return,
             Err(error) => return outputs.warn(WarningKind::BadConfiguration(error)),
         };
         let (codec, timescale) = (config.codec(), timescale_of(&config));
-        if self.current.is_some_and(|current| current.codec == codec && current.timescale == timescale) {
-            return;
-        }
-        if self.current.is_some() && !outputs.may_change_track() {
-            self.decoder = Decoder::Unsupported;
-            return outputs.warn(WarningKind::TooManyTracks);
+        if let Some(current) = self.current {
+            let is_same = current.codec == codec && current.timescale == timescale;
+            if !outputs.may_reconfigure(now) || !is_same && !outputs.may_change_track() {
+                self.flush(outputs);
+                self.decoder = Decoder::Unsupported;
+                return outputs.warn(WarningKind::TooManyTracks);
+            }
+            if is_same {
+                return;
+            }
         }
         let number = outputs.next_number();
         let replaces = self.current.replace(Current { number, codec, timescale }).map(|previous| previous.number);

@@ -1,6 +1,7 @@
 //! VP8: frames as they are. No output carries it, so that nothing but where decoding can start is read.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::Colour;
@@ -29,7 +30,7 @@ impl PictureCodec for Vp8Track {
         is_new.then(|| self.in_force.set(config))
     }
 
-    fn describe_colour(&mut self, _colour: Option<Colour>) {}
+    fn describe_colour(&mut self, _colour: Option<Colour>, _now: Instant, _outputs: &mut Outputs) {}
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
         let Some(config) = self.in_force.config() else { return outputs.drop_frame(WarningKind::NoConfiguration) };
@@ -37,7 +38,7 @@ impl PictureCodec for Vp8Track {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         }
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let (key, payload) = (is_key_frame(&picture.payload), picture.payload);
+        let (key, payload) = (is_key_frame(&picture.payload), outputs.kept(picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

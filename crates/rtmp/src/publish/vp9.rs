@@ -1,6 +1,7 @@
 //! VP9: a configuration record, completed by key frames, and frames as they are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use telstar_media::codec::{Colour, Vp9Config, Vp9Record};
@@ -32,8 +33,8 @@ impl PictureCodec for Vp9Track {
         (self.in_force.own() != Some(&config)).then(|| self.in_force.set(config))
     }
 
-    fn describe_colour(&mut self, colour: Option<Colour>) {
-        self.in_force.describe_colour(colour);
+    fn describe_colour(&mut self, colour: Option<Colour>, now: Instant, outputs: &mut Outputs) {
+        self.in_force.describe_colour(colour, now, outputs);
     }
 
     fn frame(&mut self, track: TrackNumber, picture: Picture, outputs: &mut Outputs) {
@@ -42,7 +43,7 @@ impl PictureCodec for Vp9Track {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         };
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let (key, payload) = (key_frame.is_some(), picture.payload);
+        let (key, payload) = (key_frame.is_some(), outputs.kept(picture.payload));
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use super::{Event, Metadata, Session};
 use crate::chunk::{Message, message_type};
 use crate::flv::FlvError;
+use crate::limits::MESSAGE_FRAMES_MAX;
 use crate::publish::{Output, WarningKind};
 
 impl Session {
@@ -32,7 +33,10 @@ impl Session {
         let mut body = message.payload;
         let mut first = None;
         // Type, 24-bit size, 24-bit stamp and its upper 8 bits, 24-bit stream id; the tag; its size again.
-        while body.len() >= 11 {
+        for _ in 0..MESSAGE_FRAMES_MAX {
+            if body.len() < 11 {
+                return;
+            }
             let kind = body.get_u8();
             let len = body.get_uint(3) as usize;
             let low = body.get_uint(3) as u32;
@@ -41,7 +45,8 @@ impl Session {
             if body.len() < len {
                 return self.publication.warn(WarningKind::Malformed(FlvError::Truncated));
             }
-            let tag = body.split_to(len);
+            // A slice would keep the whole message alive.
+            let tag = Bytes::copy_from_slice(&body.split_to(len));
             body.advance(body.len().min(4));
             let timestamp_ms = message.timestamp_ms.wrapping_add(stamp.wrapping_sub(*first.get_or_insert(stamp)));
             match kind {
@@ -50,6 +55,7 @@ impl Session {
                 _ => {}
             }
         }
+        self.publication.warn(WarningKind::MalformedFrame);
     }
 
     pub(super) fn data(&mut self, message: &Message) {

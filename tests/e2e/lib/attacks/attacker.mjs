@@ -27,6 +27,14 @@ export class Attacker {
     return verdict(good === count, { connections: count }, { good, of: count });
   }
 
+  /** Makes a key and revokes it. */
+  async withRevokedKey() {
+    const keys = `/api/v1/rooms/${this.room.name}/stream-keys`;
+    const { id, key } = await this.server.api('POST', keys);
+    await this.server.api('DELETE', `${keys}/${id}`);
+    return Object.assign(this, { revoked: key, shown: 0 });
+  }
+
   async introduced(client) {
     client.introduce();
     return client.hears('NetConnection.Connect.Success');

@@ -62,11 +62,34 @@ export const doorAttacks = {
   }),
 };
 
+/** Wrong keys that one address may show (src/auth/throttle.rs); beyond it the answer is another, whatever the key. */
+const WRONG_KEYS_MAX = 100;
+const WRONG = 'The stream key is not valid.';
+const THROTTLED = 'The server takes no more streams at the moment.';
+
 /** Goes last: afterwards nobody of this address gets in. */
 export const guessing = {
-  'keys guessed at speed': (attacker) => attacker.clients(1000, 20, async (client, index) => {
-    await attacker.introduced(client);
-    client.publish(`sk_${String(index).padStart(40, '0')}`);
-    return client.hears('NetStream.Publish.BadName');
-  }),
+  'keys that are unknown, revoked or of another room': (attacker) => {
+    const names = ['sk_unknown', attacker.revoked, `beside?key=${attacker.room.key}`, 'no-such-room?key=sk_x', attacker.room.name, ''];
+    return attacker.clients(names.length, 1, async (client, index) => {
+      await attacker.introduced(client);
+      client.publish(names[index]);
+      attacker.shown += 1;
+      const refused = await client.hears('NetStream.Publish.BadName');
+      return refused && (client.heard.includes(WRONG) || (attacker.shown > WRONG_KEYS_MAX && client.heard.includes(THROTTLED)));
+    });
+  },
+
+  'keys guessed at speed': async (attacker) => {
+    let throttled = 0;
+    const { ok, figures, detail } = await attacker.clients(1000, 20, async (client, index) => {
+      await attacker.introduced(client);
+      client.publish(`sk_${String(index).padStart(40, '0')}`);
+      const refused = await client.hears('NetStream.Publish.BadName');
+      if (client.heard.includes(THROTTLED)) throttled += 1;
+      return refused;
+    });
+    // One wrong key is forgiven each second.
+    return verdict(ok && throttled > 500, { ...figures, throttled }, { ...detail, throttled });
+  },
 };
