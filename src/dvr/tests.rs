@@ -43,7 +43,7 @@ fn gap(msn: u64) -> Arc<Segment> {
         discontinuity: false,
         discontinuity_sequence: 0,
         wall: WallTime(0),
-        starts_independent: true,
+        independent: true,
         gap: true,
         parts: Vec::new(),
         duration_secs: Some(2.0),

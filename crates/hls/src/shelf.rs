@@ -61,8 +61,9 @@ pub(crate) struct Shelf {
     /// The newest so many have not been asked to be kept.
     unasked: usize,
     listed_secs: f64,
-    /// Listed segments that do not begin with an independent frame.
-    listed_dependent: usize,
+    /// Every segment of the listing can be decoded by itself. That stays untrue when those that cannot have left: a playlist
+    /// may lose segments, not get back what it said of all of them (RFC 8216bis §6.2.1).
+    all_independent: bool,
     longest_playlist_secs: f64,
     memory: Budget,
     bytes_held: u64,
@@ -83,7 +84,7 @@ impl Shelf {
             settled: 0,
             unasked: 0,
             listed_secs: 0.0,
-            listed_dependent: 0,
+            all_independent: true,
             longest_playlist_secs: 0.0,
             memory,
             bytes_held: 0,
@@ -104,7 +105,7 @@ impl Shelf {
     /// A segment whose parts were charged.
     pub fn push(&mut self, segment: Segment) {
         self.listed_secs += segment.duration_secs.unwrap_or(0.0);
-        self.listed_dependent += usize::from(!segment.starts_independent);
+        self.all_independent &= segment.independent;
         self.finished.push_back(Finished { segment: Arc::new(segment), keep: Keep::New });
         self.unasked += 1;
         self.view = None;
@@ -135,9 +136,9 @@ impl Shelf {
         self.finished.range(self.expiries.len()..).map(|finished| &*finished.segment)
     }
 
-    /// Whether every listed segment begins with an independent frame.
+    /// See [`crate::rendition::Rendition::all_independent`].
     pub fn all_independent(&self) -> bool {
-        self.listed_dependent == 0
+        self.all_independent
     }
 
     pub fn oldest(&self) -> Option<&Segment> {
@@ -278,6 +279,7 @@ impl Shelf {
             self.unlist_oldest(now);
         }
         self.shortened = false;
+        self.all_independent = true;
     }
 
     /// RFC 8216bis §6.2.2: a segment stays available after its removal for its own duration and that of the longest
@@ -285,15 +287,14 @@ impl Shelf {
     fn unlist_oldest(&mut self, now: Instant) {
         let Some(oldest) = self.finished.get(self.expiries.len()) else { return };
         let expiry = now + Duration::from_secs_f64(oldest.secs() + self.longest_playlist_secs);
-        self.forget_listed(oldest.secs(), !oldest.segment.starts_independent);
+        self.forget_listed(oldest.secs());
         // Removed in order: never before one that was removed earlier.
         let expiry = self.expiries.back().map_or(expiry, |&last| last.max(expiry));
         self.expiries.push_back(expiry);
     }
 
-    fn forget_listed(&mut self, secs: f64, is_dependent: bool) {
+    fn forget_listed(&mut self, secs: f64) {
         self.listed_secs = (self.listed_secs - secs).max(0.0);
-        self.listed_dependent -= usize::from(is_dependent);
         self.shortened = true;
     }
 
@@ -340,7 +341,7 @@ impl Shelf {
     fn drop_oldest(&mut self) {
         let Some(finished) = self.finished.pop_front() else { return };
         if self.expiries.pop_front().is_none() {
-            self.forget_listed(finished.secs(), !finished.segment.starts_independent);
+            self.forget_listed(finished.secs());
         }
         if finished.is_on_disk() {
             self.discard_below = Some(finished.segment.msn + 1);
