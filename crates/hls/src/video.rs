@@ -118,6 +118,8 @@ impl VideoLane {
         }
         self.rendition.push(Sample { dts: out, pts, sync: frame.key, payload: frame.payload.clone() });
         self.last = Some(Written { source: dts, out });
+        // The frame was expected to begin a segment, and does not: whoever waits for what was hinted learns it now.
+        outcome.changed |= std::mem::take(&mut self.rendition.hint_next_segment);
         outcome.changed |= self.close_early(out);
         outcome
     }
@@ -166,13 +168,14 @@ impl VideoLane {
             return false;
         };
         let end = out + length;
-        let key_next = self.cadence.key_is_next() && self.ends_segment(end - start);
-        let segment_ends = key_next || self.reaches_limit(start, end);
+        let may_end = self.ends_segment(end - start);
+        let segment_ends = may_end && self.cadence.key_is_next() || self.reaches_limit(start, end);
         if !segment_ends && !self.overfills_part(end) {
             return false;
         }
         self.rendition.close_part(end);
-        self.rendition.hint_next_segment = segment_ends;
+        // One group of pictures is enough to guess where the next part will be, not to make a part that is too short.
+        self.rendition.hint_next_segment = segment_ends || may_end && self.cadence.key_is_likely_next();
         self.closed_end = Some(end);
         true
     }
