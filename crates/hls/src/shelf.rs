@@ -230,21 +230,24 @@ impl Shelf {
 
     /// Lets go of the memory of what is kept. What is not ends the list: a playlist may only lose its oldest.
     fn settle(&mut self, now: Instant, edge: usize, memory_secs: f64) {
-        while self.settled < edge {
-            match self.finished.get(self.settled).map(|finished| finished.keep) {
-                Some(Keep::Kept) => self.free(self.settled),
-                Some(Keep::Lost | Keep::New) => self.give_up(now, memory_secs),
-                // The answer will come: who keeps segments answers for each.
-                Some(Keep::Asked) | None => return,
-            }
+        let is_lost = |finished: &Finished| matches!(finished.keep, Keep::Lost | Keep::New);
+        // The newest: a disk that hangs owes an answer for older ones, which need not be awaited.
+        if let Some(lost) = (self.settled..edge).rev().find(|index| self.finished.get(*index).is_some_and(is_lost)) {
+            self.give_up(now, lost + 1, memory_secs);
+            (self.settled..lost).for_each(|index| {
+                self.free_if_kept(index);
+            });
+            self.settled = lost + 1;
+        }
+        while self.settled < edge && self.free_if_kept(self.settled) {
             self.settled += 1;
         }
     }
 
-    /// Ends the list behind the segment that nobody keeps. It and what is older stay fetchable for as long as without a
-    /// disk: memory cannot hold it for hours, and a disk that is full needs room.
-    fn give_up(&mut self, now: Instant, memory_secs: f64) {
-        while self.expiries.len() <= self.settled {
+    /// Ends the list behind the first `count`, the last of which nobody keeps. They stay fetchable for as long as without a
+    /// disk: memory cannot hold them for hours, and a disk that is full needs room.
+    fn give_up(&mut self, now: Instant, count: usize, memory_secs: f64) {
+        while self.expiries.len() < count {
             self.unlist_oldest(now);
         }
         let latest = now + Duration::from_secs_f64(memory_secs * 2.0);
@@ -254,23 +257,23 @@ impl Shelf {
 
     /// Takes everything that is kept out of memory: nothing comes behind it, and it may stay for hours.
     pub fn free_kept(&mut self) {
-        for index in self.settled..self.finished.len() {
-            if self.finished.get(index).is_some_and(|finished| finished.keep == Keep::Kept) {
-                self.free(index);
-            }
-        }
+        (self.settled..self.finished.len()).for_each(|index| {
+            self.free_if_kept(index);
+        });
     }
 
-    /// Takes a kept segment out of memory.
-    fn free(&mut self, index: usize) {
-        let Some(finished) = self.finished.get_mut(index) else { return };
+    /// Takes a segment out of memory if it is kept. Returns whether it is.
+    fn free_if_kept(&mut self, index: usize) -> bool {
+        let Some(finished) = self.finished.get_mut(index).filter(|finished| finished.keep == Keep::Kept) else {
+            return false;
+        };
         let bytes = finished.segment.memory_len();
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            finished.segment = Arc::new(finished.segment.without_bytes());
+            self.view = None;
+            self.release(bytes);
         }
-        finished.segment = Arc::new(finished.segment.without_bytes());
-        self.view = None;
-        self.release(bytes);
+        true
     }
 
     /// Forgets the listed segments, but not their bytes: a finished stream is followed by a new one.
@@ -318,8 +321,9 @@ impl Shelf {
         let before = self.bytes_held;
         let mut parts_from = None;
         while before - self.bytes_held < bytes && self.settled + 1 < self.finished.len() {
-            let Some(Keep::Kept) = self.finished.get(self.settled).map(|finished| finished.keep) else { break };
-            self.free(self.settled);
+            if !self.free_if_kept(self.settled) {
+                break;
+            }
             parts_from = self.finished.get(self.settled).map(|finished| finished.segment.msn + 1);
             self.settled += 1;
         }

@@ -130,6 +130,27 @@ fn a_segment_that_is_not_kept_ends_the_window_behind_it() {
 }
 
 #[test]
+fn what_a_hanging_disk_owes_is_not_awaited_once_newer_segments_are_lost() {
+    let source = Source { secs: 120.0, ..Source::default() };
+    let mut room = room(last(600), 1 << 30, &source);
+    room.checker.retention = false;
+    let frames = source.frames();
+    let middle = frames.iter().position(|arrival| arrival.at_ms >= 40_000).expect("long enough");
+    room.play(&frames[..middle]);
+    // Some segments are on the way to the disk, and no further ones are taken while they are.
+    (room.disk.hangs, room.disk.fails) = (6, usize::MAX);
+    for arrival in &frames[middle..] {
+        room.advance_to(arrival.at_ms);
+        room.play_one(arrival);
+    }
+    // 8 s are listed, and what left the list stays for twice as long.
+    assert!(room.budget.used() < 1_100_000, "{} bytes in memory", room.budget.used());
+    let lists = KINDS.map(|kind| listed_secs(&room.checker.playlist(kind)));
+    assert!(lists.iter().all(|secs| (7.9..14.0).contains(secs)), "what memory holds is listed: {lists:?}");
+    assert!(!read_all(&room).is_empty());
+}
+
+#[test]
 fn the_disks_share_bounds_the_window() {
     let source = Source { secs: 200.0, ..Source::default() };
     let limit = 2_000_000;

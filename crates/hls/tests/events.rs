@@ -95,7 +95,8 @@ fn a_hint_that_cannot_come_true_any_more_is_replaced_at_once() {
     room.start(UNIX_SECS, &source);
     let frames = source.frames();
     room.play(&frames[..180]);
-    let hint = |room: &Room| room.snapshot.video.as_ref().and_then(|view| view.hint()).map(|hint| (hint.msn, hint.part));
+    let hint =
+        |room: &Room| room.snapshot.video.as_ref().and_then(|view| view.hint()).map(|hint| (hint.msn, hint.part));
     assert_eq!(hint(&room), Some((UNIX_SECS + 3, 0)));
     room.advance_to(frames[180].at_ms);
     room.play_one(&frames[180]);
