@@ -256,10 +256,19 @@ async fn playlists_are_compressed_ranges_are_cut_and_heads_have_no_body() {
 #[tokio::test]
 async fn wrong_requests_are_refused_and_every_answer_may_be_read_by_any_page() {
     let stage = Stage::set(|_| {}).await;
-    let next = last_msn(&stage.until("video/index.m3u8", |_| true).await) + 1;
+    let list = stage.until("video/index.m3u8", |_| true).await;
+    let next = last_msn(&list) + 1;
+    let epoch = list.split_once("URI=\"").and_then(|(_, uri)| uri.split('/').next()).expect("a map");
+    let epoch: u64 = epoch.parse().expect("a number");
     for (path, status, cache) in [
         ("video/index.m3u8?_HLS_part=0".to_owned(), 400, "public, max-age=8"),
-        (format!("video/index.m3u8?_HLS_msn={}", next + 9), 400, "public, max-age=8"),
+        // What time may change is kept by nobody, or a guess would keep the answer from all others.
+        (format!("video/index.m3u8?_HLS_msn={}", next + 9), 400, "no-store"),
+        (format!("video/{epoch}/{}.0.m4s", next + 1), 404, "no-store"),
+        (format!("video/{epoch}/{next}.m4s"), 404, "no-store"),
+        (format!("video/{}/init-1.mp4", epoch + 9), 404, "no-store"),
+        (format!("video/{epoch}/{}.99.m4s", next - 1), 404, "public, max-age=2"),
+        ("video/1/init-1.mp4".to_owned(), 404, "public, max-age=2"),
         ("video/index.m3u8?_HLS_msn=x".to_owned(), 400, "public, max-age=8"),
         ("subtitles/index.m3u8".to_owned(), 404, "public, max-age=2"),
         (format!("video/1/{next}.0.m4s"), 404, "public, max-age=2"),

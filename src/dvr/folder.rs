@@ -11,7 +11,7 @@ use telstar_hls::{KeptInit, KeptListing, Segment};
 use telstar_media::MediaKind;
 use telstar_store::RoomId;
 
-use super::index::{self, Facts, InitRecord, Kind, Record, SegmentRecord, segment_file_name};
+use super::index::{self, Facts, InitRecord, Kind, Record, SegmentRecord, init_file_name, segment_file_name};
 use crate::files;
 
 const INDEX: &str = "index";
@@ -35,12 +35,57 @@ pub(super) struct Folder {
     path: PathBuf,
     index: File,
     index_len: u64,
+    /// A record was cut short behind `index_len`, and could not be taken back.
+    is_torn: bool,
     records: usize,
     /// Init segments that could not be written yet: no segment is kept before them.
     inits: Vec<KeptInit>,
-    /// What is there, oldest first: epoch and number, and whether it has a file.
-    video: VecDeque<(u64, u64, bool)>,
-    audio: VecDeque<(u64, u64, bool)>,
+    video: Kept,
+    audio: Kept,
+}
+
+/// What is there of a rendition, oldest first.
+#[derive(Default)]
+struct Kept {
+    segments: VecDeque<KeptSegment>,
+    inits: VecDeque<(u64, u32)>,
+}
+
+struct KeptSegment {
+    epoch: u64,
+    msn: u64,
+    init: u32,
+    has_file: bool,
+}
+
+impl Kept {
+    fn of(facts: &Facts, kind: Kind) -> Kept {
+        let segments = facts.segments.iter().filter(|segment| segment.kind == kind).map(KeptSegment::of).collect();
+        let inits = facts.inits.iter().filter(|init| init.kind == kind).map(|init| (init.epoch, init.number)).collect();
+        Kept { segments, inits }
+    }
+
+    /// Takes out the segments below a number and the init segments that no other needs. Returns the names of their files.
+    fn take_below(&mut self, kind: Kind, below: u64) -> Vec<String> {
+        let mut gone = Vec::new();
+        while let Some(segment) = self.segments.pop_front_if(|segment| segment.msn < below) {
+            gone.extend(segment.has_file.then(|| segment_file_name(kind, segment.epoch, segment.msn)));
+        }
+        // Numbers of init segments grow, and the newest is needed by what follows.
+        let needed = self.segments.front().map_or(u32::MAX, |segment| segment.init);
+        while self.inits.len() > 1
+            && let Some((epoch, number)) = self.inits.pop_front_if(|(_, number)| *number < needed)
+        {
+            gone.push(init_file_name(kind, epoch, number));
+        }
+        gone
+    }
+}
+
+impl KeptSegment {
+    fn of(record: &SegmentRecord) -> KeptSegment {
+        KeptSegment { epoch: record.epoch, msn: record.msn, init: record.init, has_file: !record.gap }
+    }
 }
 
 impl Folder {
@@ -64,6 +109,7 @@ impl Folder {
         let Some(mut facts) = Facts::of(index::parse(&bytes).0) else { return Ok(None) };
         let is_whole = |name: &str, len: u64| fs::metadata(path.join(name)).is_ok_and(|facts| facts.len() == len);
         facts.segments.retain(|segment| segment.gap || is_whole(&segment.file_name(), segment.len()));
+        facts.forget_unplayable(|init| path.join(init.file_name()).exists());
         facts.forget_unlisted();
         if facts.segments.is_empty() {
             return Ok(None);
@@ -80,15 +126,12 @@ impl Folder {
         let bytes: Vec<u8> = records.iter().flat_map(index::line).collect();
         write(&path, INDEX, &[bytes.clone().into()])?;
         let index = OpenOptions::new().append(true).open(path.join(INDEX))?;
-        let of = |kind| {
-            let segments = facts.segments.iter().filter(move |segment| segment.kind == kind);
-            segments.map(|segment| (segment.epoch, segment.msn, !segment.gap)).collect()
-        };
-        let (video, audio) = (of(Kind::Video), of(Kind::Audio));
+        let (video, audio) = (Kept::of(facts, Kind::Video), Kept::of(facts, Kind::Audio));
         Ok(Folder {
             path,
             index,
             index_len: bytes.len() as u64,
+            is_torn: false,
             records: records.len(),
             inits: Vec::new(),
             video,
@@ -99,9 +142,13 @@ impl Folder {
     /// Appends one record, or nothing at all.
     pub fn append(&mut self, record: &Record) -> io::Result<()> {
         let line = index::line(record);
-        if let Err(error) = self.index.write_all(&line) {
-            // What is torn now would end the index for all that come after.
+        // What is torn would end the index for all that come after.
+        if self.is_torn {
             self.index.set_len(self.index_len)?;
+            self.is_torn = false;
+        }
+        if let Err(error) = self.index.write_all(&line) {
+            self.is_torn = self.index.set_len(self.index_len).is_err();
             return Err(error);
         }
         self.index_len += line.len() as u64;
@@ -118,7 +165,9 @@ impl Folder {
         while let Some(init) = self.inits.first() {
             let record = InitRecord::of(init);
             write(&self.path, &record.file_name(), std::slice::from_ref(&init.init.bytes))?;
+            let (kind, id) = (init.kind, (record.epoch, record.number));
             self.append(&Record::Init(record))?;
+            self.of(kind).inits.push_back(id);
             self.inits.remove(0);
         }
         Ok(())
@@ -127,7 +176,7 @@ impl Folder {
     pub fn keep(&mut self, kind: MediaKind, segment: &Segment, listed_from: u64) -> io::Result<()> {
         self.write_inits()?;
         let record = SegmentRecord::of(kind, segment, listed_from);
-        let name = record.file_name();
+        let (name, kept) = (record.file_name(), KeptSegment::of(&record));
         if !segment.gap {
             let chunks: Vec<Bytes> = segment.chunks().cloned().collect();
             write(&self.path, &name, &chunks)?;
@@ -136,7 +185,7 @@ impl Folder {
             let _ = fs::remove_file(self.path.join(&name));
             return Err(error);
         }
-        self.of(kind).push_back((segment.epoch.0, segment.msn, !segment.gap));
+        self.of(kind).segments.push_back(kept);
         Ok(())
     }
 
@@ -144,13 +193,7 @@ impl Folder {
     pub fn discard(&mut self, kind: MediaKind, below: u64) -> io::Result<()> {
         // The record first: a segment that is listed has its file.
         let outcome = self.append(&Record::Discard { kind: kind.into(), below });
-        let mut gone = Vec::new();
-        let kept = self.of(kind);
-        while kept.front().is_some_and(|(_, msn, _)| *msn < below) {
-            let Some((epoch, msn, has_file)) = kept.pop_front() else { break };
-            gone.extend(has_file.then(|| segment_file_name(kind.into(), epoch, msn)));
-        }
-        for name in gone {
+        for name in self.of(kind).take_below(kind.into(), below) {
             // A file that stays is found by the next start.
             let _ = fs::remove_file(self.path.join(name));
         }
@@ -158,7 +201,7 @@ impl Folder {
         self.compact_if_long()
     }
 
-    fn of(&mut self, kind: MediaKind) -> &mut VecDeque<(u64, u64, bool)> {
+    fn of(&mut self, kind: MediaKind) -> &mut Kept {
         match kind {
             MediaKind::Video => &mut self.video,
             MediaKind::Audio => &mut self.audio,
@@ -166,7 +209,7 @@ impl Folder {
     }
 
     fn compact_if_long(&mut self) -> io::Result<()> {
-        let live = self.video.len() + self.audio.len();
+        let live = self.video.segments.len() + self.audio.segments.len();
         if self.records < live * 3 + DEAD_RECORDS_MIN {
             return Ok(());
         }
@@ -175,8 +218,8 @@ impl Folder {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         };
         // What is there stays known: segments of a listing that is over have files, but no record any more.
-        let Folder { index, index_len, records, .. } = Folder::open(self.path.clone(), &facts)?;
-        (self.index, self.index_len, self.records) = (index, index_len, records);
+        let Folder { index, index_len, is_torn, records, .. } = Folder::open(self.path.clone(), &facts)?;
+        (self.index, self.index_len, self.is_torn, self.records) = (index, index_len, is_torn, records);
         Ok(())
     }
 }

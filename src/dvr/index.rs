@@ -4,7 +4,7 @@
 //! leaves whole lines and perhaps one torn line behind them, which is cut off. What the lines say together is folded into
 //! what the packager lists again ([`Facts`]). Nothing here opens a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use telstar_hls::{CodecFacts, Init, KeptInit, KeptListing, KeyPicture, Segment};
@@ -66,9 +66,9 @@ pub(super) enum Record {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct InitRecord {
-    kind: Kind,
-    epoch: u64,
-    number: u32,
+    pub kind: Kind,
+    pub epoch: u64,
+    pub number: u32,
     hz: u32,
     part_target_ms: u64,
     target_duration_secs: u64,
@@ -87,7 +87,7 @@ pub(super) struct SegmentRecord {
     pub kind: Kind,
     pub epoch: u64,
     pub msn: u64,
-    init: u32,
+    pub init: u32,
     discontinuity: bool,
     discontinuity_sequence: u64,
     wall: i64,
@@ -174,7 +174,15 @@ impl Facts {
             Record::Next { msn } => self.next_msn = self.next_msn.max(msn),
             Record::Discard { kind, below } => {
                 self.segments.retain(|segment| segment.kind != kind || segment.msn >= below);
-                if self.listed_from.get(&kind).is_some_and(|(from, _)| *from < below) {
+                let needed = self.segments.iter().find(|segment| segment.kind == kind).map(|segment| segment.init);
+                // Without a segment that needs one, the newest is for what follows.
+                let newest = || self.inits.iter().rfind(|init| init.kind == kind).map(|init| init.number);
+                let first = needed.or_else(newest).unwrap_or(0);
+                self.inits.retain(|init| init.kind != kind || init.number >= first);
+                // The rendition was given up. If it comes back it says itself where it begins.
+                if below == u64::MAX {
+                    self.listed_from.remove(&kind);
+                } else if self.listed_from.get(&kind).is_some_and(|(from, _)| *from < below) {
                     self.listed_from.insert(kind, (below, true));
                 }
             }
@@ -195,12 +203,20 @@ impl Facts {
         let unknown = self.next_msn.saturating_sub(newest);
         let listed_from = &self.listed_from;
         self.segments.retain(|segment| match listed_from.get(&segment.kind) {
-            Some((from, slid)) => segment.msn >= from + if *slid { unknown } else { 0 },
+            Some((from, slid)) => segment.msn >= from.saturating_add(if *slid { unknown } else { 0 }),
             None => true,
         });
-        let used: Vec<(Kind, u64, u32)> =
+        let used: BTreeSet<(Kind, u64, u32)> =
             self.segments.iter().map(|segment| (segment.kind, segment.epoch, segment.init)).collect();
         self.inits.retain(|init| used.contains(&(init.kind, init.epoch, init.number)));
+    }
+
+    /// Takes out the segments whose init segment is not there: nothing can be played without it.
+    pub fn forget_unplayable(&mut self, is_there: impl Fn(&InitRecord) -> bool) {
+        self.inits.retain(is_there);
+        let known: BTreeSet<(Kind, u64, u32)> =
+            self.inits.iter().map(|init| (init.kind, init.epoch, init.number)).collect();
+        self.segments.retain(|segment| known.contains(&(segment.kind, segment.epoch, segment.init)));
     }
 
     /// The same as a short index.
@@ -280,7 +296,7 @@ impl SegmentRecord {
             discontinuity: segment.discontinuity,
             discontinuity_sequence: segment.discontinuity_sequence,
             wall: segment.wall.0,
-            independent: segment.starts_independent,
+            independent: segment.independent,
             gap: segment.gap,
             secs: segment.duration_secs.unwrap_or(0.0).to_bits(),
             hz: segment.timescale.hz(),
@@ -306,7 +322,7 @@ impl SegmentRecord {
             discontinuity: self.discontinuity,
             discontinuity_sequence: self.discontinuity_sequence,
             wall: WallTime(self.wall),
-            starts_independent: self.independent,
+            independent: self.independent,
             gap: self.gap,
             parts: Vec::new(),
             duration_secs: Some(secs).filter(|secs| secs.is_finite() && *secs >= 0.0),
@@ -452,6 +468,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_rendition_that_was_given_up_and_came_back_is_listed_again() {
+        let mut records = records();
+        records.extend((10..14).map(|msn| segment(Kind::Audio, msn, 10)));
+        records.push(Record::Discard { kind: Kind::Audio, below: u64::MAX });
+        records.extend((14..16).map(|msn| segment(Kind::Video, msn, 10)));
+        records.push(segment(Kind::Audio, 15, 15));
+        records.push(Record::Next { msn: 17 });
+        let mut facts = Facts::of(records).expect("an index");
+        facts.forget_unlisted();
+        let sound = facts.segments.iter().filter(|segment| segment.kind == Kind::Audio);
+        assert_eq!(sound.map(|segment| segment.msn).collect::<Vec<_>>(), [15]);
+        assert_eq!(facts.segments.len(), 7, "and of the pictures nothing is missing");
     }
 
     #[test]

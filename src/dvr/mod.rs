@@ -36,8 +36,8 @@ const FOLDER: &str = "dvr";
 /// Bytes of segments that wait for the disk. They are held beyond the memory budget. Higher bridges a longer stall of the
 /// disk; a minute of a stream of 8 Mbit/s fits. Beyond it segments are not kept, and the window ends behind them.
 const QUEUE_BYTES_MAX: u64 = 64 << 20;
-/// Segments and notes that wait. Beyond it segments are not kept; notes are taken, because there are at most a few for
-/// each segment that was.
+/// Segments and notes that wait. Beyond it segments are not kept, and what a later note says as well is not noted; the
+/// other notes are taken, because there are at most a few for each encoder that comes and goes.
 const QUEUE_JOBS_MAX: usize = 16_384;
 
 /// How the disk may be used.
@@ -259,8 +259,9 @@ impl Dvr {
 
     fn note(&self, job: Job) {
         let mut queue = self.shared.lock();
+        let is_said_again = matches!(job, Job::Next { .. } | Job::Discard { .. });
         // After the end there is nobody to read it; what it would have said, the next start finds out.
-        if !queue.stop {
+        if !queue.stop && (queue.jobs.len() < QUEUE_JOBS_MAX || !is_said_again) {
             queue.jobs.push_back(job);
         }
         drop(queue);

@@ -43,7 +43,7 @@ fn gap(msn: u64) -> Arc<Segment> {
         discontinuity: false,
         discontinuity_sequence: 0,
         wall: WallTime(0),
-        starts_independent: true,
+        independent: true,
         gap: true,
         parts: Vec::new(),
         duration_secs: Some(2.0),
@@ -104,6 +104,64 @@ fn a_disk_without_room_keeps_nothing_and_says_so() {
     assert_eq!(dvr.counters().lost_segments.load(Ordering::Relaxed), 1);
     dvr.shutdown(PATIENCE);
     assert!(!keep(&dvr, gap(2)), "after the end nothing is kept");
+}
+
+#[test]
+fn what_waits_for_a_disk_that_hangs_is_bounded() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let (dvr, _) = Dvr::start(&settings(&data)).expect("started");
+    dvr.begin(ROOM, name());
+    let (go_on, hangs) = mpsc::channel::<()>();
+    let hang = Answer::new(move |_| {
+        let _ = hangs.recv_timeout(PATIENCE);
+    });
+    dvr.keep(ROOM, MediaKind::Video, gap(1), 1, hang);
+    for msn in 2..QUEUE_JOBS_MAX as u64 * 2 {
+        dvr.note_next(ROOM, msn);
+        dvr.discard(ROOM, MediaKind::Video, msn - 1);
+    }
+    assert!(!keep(&dvr, gap(2)), "refused at once");
+    assert!(dvr.shared.lock().jobs.len() <= QUEUE_JOBS_MAX);
+    dvr.ended(ROOM);
+    assert!(matches!(dvr.shared.lock().jobs.back(), Some(Job::Ended { .. })), "what is said once is noted");
+    go_on.send(()).expect("the disk waits");
+    dvr.shutdown(PATIENCE);
+}
+
+#[test]
+fn init_segments_go_with_the_last_segment_that_needs_them() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let (dvr, _) = Dvr::start(&settings(&data)).expect("started");
+    dvr.begin(ROOM, name());
+    let numbered = |number| KeptInit { init: Init { number, ..init().init }, ..init() };
+    for number in 1..=3 {
+        dvr.keep_init(ROOM, numbered(number));
+        assert!(keep(&dvr, Arc::new(Segment { init: number, ..(*gap(number.into())).clone() })));
+    }
+    // The one that was written last is needed by what follows.
+    dvr.discard(ROOM, MediaKind::Video, 3);
+    dvr.shutdown(PATIENCE);
+    let folder = folder::path(&data.path().join(FOLDER), ROOM);
+    let is_there = |number: u32| folder.join(format!("v-1-init-{number}.mp4")).exists();
+    assert_eq!([1, 2, 3].map(is_there), [false, false, true]);
+}
+
+#[test]
+fn a_segment_without_its_init_segment_ends_the_window_behind_it() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let (dvr, _) = Dvr::start(&settings(&data)).expect("started");
+    dvr.begin(ROOM, name());
+    dvr.keep_init(ROOM, init());
+    assert!((1..=2).all(|msn| keep(&dvr, gap(msn))));
+    dvr.keep_init(ROOM, KeptInit { init: Init { number: 2, ..init().init }, ..init() });
+    assert!((3..=4).all(|msn| keep(&dvr, Arc::new(Segment { init: 2, ..(*gap(msn)).clone() }))));
+    dvr.shutdown(PATIENCE);
+    let folder = folder::path(&data.path().join(FOLDER), ROOM);
+    std::fs::remove_file(folder.join("v-1-init-1.mp4")).expect("there");
+    let (dvr, kept) = Dvr::start(&settings(&data)).expect("started");
+    let [KeptRoom { listing, .. }] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(listing.segments.iter().map(|(_, segment)| segment.msn).collect::<Vec<_>>(), [3, 4]);
+    dvr.shutdown(PATIENCE);
 }
 
 #[test]

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use telstar_hls::request::{
     Answer, CacheClass, DirectiveError, Directives, Media, answer, answer_pictures, has_ended, part, picture, segment,
 };
-use telstar_hls::{Content, PartId, Snapshot, rendition_name};
+use telstar_hls::{Content, PartId, RenditionView, Snapshot, rendition_name};
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
 use tokio::sync::{Semaphore, watch};
@@ -202,6 +202,15 @@ impl Player {
         snapshot.and_then(|snapshot| snapshot.target_duration_secs).unwrap_or(TARGET_DURATION_SECS_WITHOUT_PLAYLIST)
     }
 
+    /// A cache that kept that it is not there would withhold it from everybody once it is: a hint that did not come true
+    /// may name a later part, and anybody can guess names.
+    fn may_come(&self, file: File, kind: MediaKind) -> bool {
+        let live = self.room().live();
+        let snapshot = live.borrow().clone();
+        let view = snapshot.as_ref().and_then(|snapshot| snapshot.rendition(kind));
+        !view.is_some_and(|view| file.is_past(view))
+    }
+
     /// An error as caches may keep it: what was asked for is wrong or not there. That the server is busy or late says
     /// nothing about the next request, so it is kept by nobody.
     fn refuse(&self, problem: Problem, class: CacheClass) -> Problem {
@@ -264,16 +273,20 @@ async fn respond_with(
     let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
     let found = async {
         let kind = kind?;
-        let directives = directives.map_err(bad_directives)?;
+        let directives = directives.map_err(|error| player.refuse(bad_directives(error), error_class))?;
         let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
             Answer::Ready(rendered) => Found::There(rendered),
             Answer::Wait => Found::NotYet,
+            // Too far ahead now, and not for long: a cache that kept it would refuse those who ask in time.
             Answer::BadRequest(error) => Found::No(bad_directives(error)),
             Answer::NotFound => Found::No(Problem::not_found("stream")),
         });
         found.await
     };
-    let (rendered, snapshot) = found.await.map_err(|problem| player.refuse(problem, error_class))?;
+    let (rendered, snapshot) = found.await.map_err(|problem| match problem.code() {
+        Code::NotFound => player.refuse(problem, error_class),
+        _ => problem,
+    })?;
     player.note_viewer();
     let payload = Payload::playlist(&rendered, player.viewing.child_query(), &player.wishes);
     let class = if blocking { CacheClass::BlockingPlaylist } else { CacheClass::Playlist };
@@ -282,15 +295,19 @@ async fn respond_with(
 }
 
 async fn media(player: Player) -> Result<Response, Problem> {
+    let kind = kind_of(&player.params);
+    let file = File::parse(param(&player.params, "epoch"), param(&player.params, "file"));
     let found = async {
-        let kind = kind_of(&player.params)?;
-        let file = File::parse(param(&player.params, "epoch"), param(&player.params, "file"));
+        let kind = kind.clone()?;
         let file = file.filter(|file| kind == MediaKind::Video || !matches!(file, File::Picture(..)));
         let file = file.ok_or_else(|| Problem::not_found("file"))?;
         let (source, snapshot) = player.hold(|snapshot| file.find(snapshot, kind)).await?;
         Ok((player.open(source, kind).await?, snapshot))
     };
-    let (payload, snapshot) = found.await.map_err(|problem| player.refuse(problem, CacheClass::MediaError))?;
+    let (payload, snapshot) = found.await.map_err(|problem| match (&kind, file) {
+        (Ok(kind), Some(file)) if player.may_come(file, *kind) => problem,
+        _ => player.refuse(problem, CacheClass::MediaError),
+    })?;
     let cache = player.cache_control(CacheClass::Media, snapshot.target_duration_secs.unwrap_or_default());
     Ok(payload.respond(&player.wishes, cache, &player.state.metrics).await)
 }
@@ -341,6 +358,15 @@ impl File {
                 None => File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? }),
             },
         })
+    }
+
+    /// What is not there under this name never will be.
+    fn is_past(self, view: &RenditionView) -> bool {
+        match self {
+            File::Init(epoch, _) => view.is_past(epoch, u64::MAX),
+            File::Segment(epoch, msn) | File::Picture(epoch, msn, _) => view.is_past(epoch, msn),
+            File::Part(PartId { epoch, msn, .. }) => view.is_past(epoch, msn),
+        }
     }
 
     fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Source> {

@@ -84,7 +84,12 @@ impl Cadence {
 
     /// Groups of pictures have one length and the next frame begins the next one.
     pub fn key_is_next(&self) -> bool {
-        self.gop_repeated && self.gop.is_some_and(|gop| gop.frames == self.frames_since_key)
+        self.gop_repeated && self.key_is_likely_next()
+    }
+
+    /// The next frame begins another group of pictures if this one is as long as the one before.
+    pub fn key_is_likely_next(&self) -> bool {
+        self.gop.is_some_and(|gop| gop.frames == self.frames_since_key)
     }
 
     /// When the next keyframe comes if this group of pictures is as long as the one before.

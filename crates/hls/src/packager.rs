@@ -58,7 +58,7 @@ pub enum Effect {
     Discard {
         /// Whose.
         kind: MediaKind,
-        /// Media sequence number.
+        /// Media sequence number; the greatest of all: the rendition is over.
         below: u64,
     },
     /// The listing is over: what was kept until here is for those who play it, not to be listed again.

@@ -66,6 +66,7 @@ pub(crate) struct Rendition {
 struct OpenSegment {
     segment: Segment,
     start: i64,
+    starts_with_key: bool,
 }
 
 /// Bitrates of finished segments, for BANDWIDTH and AVERAGE-BANDWIDTH.
@@ -162,12 +163,19 @@ impl Rendition {
         self.place.discontinuity = true;
     }
 
-    pub fn begin_segment(&mut self, start: i64, wall: WallTime, starts_independent: bool) {
-        let segment = self.make_segment(wall, starts_independent, false);
-        self.open = Some(OpenSegment { segment, start });
+    pub fn begin_segment(&mut self, start: i64, wall: WallTime, starts_with_key: bool) {
+        let segment = self.make_segment(wall, starts_with_key, false);
+        self.open = Some(OpenSegment { segment, start, starts_with_key });
     }
 
-    fn make_segment(&mut self, wall: WallTime, starts_independent: bool, gap: bool) -> Segment {
+    /// A sample of the open segment may need what comes before it.
+    pub fn note_dependent(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.segment.independent = false;
+        }
+    }
+
+    fn make_segment(&mut self, wall: WallTime, independent: bool, gap: bool) -> Segment {
         assert!(self.open.is_none(), "a segment ends before the next begins");
         let place = &mut self.place;
         place.discontinuity_sequence += u64::from(place.discontinuity);
@@ -178,7 +186,7 @@ impl Rendition {
             discontinuity: std::mem::take(&mut place.discontinuity),
             discontinuity_sequence: place.discontinuity_sequence,
             wall,
-            starts_independent,
+            independent,
             gap,
             parts: Vec::new(),
             duration_secs: None,
@@ -205,6 +213,11 @@ impl Rendition {
     /// Decode time at which the open segment begins.
     pub fn segment_start(&self) -> Option<i64> {
         self.open.as_ref().map(|open| open.start)
+    }
+
+    /// The open segment is one that no player can start with.
+    pub fn starts_without_key(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.starts_with_key)
     }
 
     pub fn open_segment(&self) -> Option<&Segment> {
@@ -246,11 +259,12 @@ impl Rendition {
     /// Ends the open part and segment at `end`.
     pub fn close_segment(&mut self, end: i64) {
         self.close_part(end);
-        if let Some(OpenSegment { mut segment, start }) = self.open.take() {
+        if let Some(OpenSegment { mut segment, start, starts_with_key }) = self.open.take() {
             let secs = self.timescale.seconds((end - start).max(0));
             segment.duration_secs = Some(secs);
             segment.gap = segment.parts.is_empty();
-            if self.kind == MediaKind::Video {
+            // Without a keyframe at its beginning it is a gap there: each entry says how long it is shown, from its beginning on.
+            if self.kind == MediaKind::Video && starts_with_key {
                 segment.find_pictures(end, ticks(ENTRY_SPACING_MIN, self.timescale));
             }
             self.place.entry += segment.entries();
@@ -298,9 +312,9 @@ impl Rendition {
         self.shelf.listed().chain(self.open_segment())
     }
 
-    /// Every listed segment begins with an independent frame.
+    /// Every segment of the listing can be decoded by itself (RFC 8216bis §4.4.2.1).
     pub fn all_independent(&self) -> bool {
-        self.shelf.all_independent() && self.open_segment().is_none_or(|open| open.starts_independent)
+        self.shelf.all_independent() && self.open_segment().is_none_or(|open| open.independent)
     }
 
     /// Takes what has left the window off the list, see [`Shelf::slide`].

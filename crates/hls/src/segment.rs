@@ -119,8 +119,8 @@ pub struct Segment {
     pub discontinuity_sequence: u64,
     /// Calendar time of its first sample.
     pub wall: WallTime,
-    /// Its first sample is independent.
-    pub starts_independent: bool,
+    /// All its samples can be decoded without another segment, as far as it has come.
+    pub independent: bool,
     /// There is no media for this stretch of time: EXT-X-GAP.
     pub gap: bool,
     /// Its parts so far; none any more once its bytes are kept outside only.
@@ -213,12 +213,11 @@ impl Segment {
     }
 
     /// Finds its entries of the I-frame playlist, none of which is shown for less than `spacing_min` unless the segment is
-    /// that short. It ends at `end`. Without a keyframe at its beginning it has none: each entry says how long it is shown,
-    /// from the beginning on.
+    /// that short. It ends at `end`, and begins with a keyframe.
     pub(crate) fn find_pictures(&mut self, end: i64, spacing_min: i64) {
         let mut keys: Vec<(u64, &PartKey)> = Vec::new();
         let mut at = 0;
-        for part in self.parts.iter().filter(|_| self.starts_independent) {
+        for part in &self.parts {
             for key in &part.keys {
                 let is_apart =
                     |(_, last): &(u64, &PartKey)| key.dts - last.dts >= spacing_min && end - key.dts >= spacing_min;

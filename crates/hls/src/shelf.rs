@@ -61,8 +61,9 @@ pub(crate) struct Shelf {
     /// The newest so many have not been asked to be kept.
     unasked: usize,
     listed_secs: f64,
-    /// Listed segments that do not begin with an independent frame.
-    listed_dependent: usize,
+    /// Every segment of the listing can be decoded by itself. That stays untrue when those that cannot have left: a playlist
+    /// may lose segments, not get back what it said of all of them (RFC 8216bis §6.2.1).
+    all_independent: bool,
     longest_playlist_secs: f64,
     memory: Budget,
     bytes_held: u64,
@@ -83,7 +84,7 @@ impl Shelf {
             settled: 0,
             unasked: 0,
             listed_secs: 0.0,
-            listed_dependent: 0,
+            all_independent: true,
             longest_playlist_secs: 0.0,
             memory,
             bytes_held: 0,
@@ -104,7 +105,7 @@ impl Shelf {
     /// A segment whose parts were charged.
     pub fn push(&mut self, segment: Segment) {
         self.listed_secs += segment.duration_secs.unwrap_or(0.0);
-        self.listed_dependent += usize::from(!segment.starts_independent);
+        self.all_independent &= segment.independent;
         self.finished.push_back(Finished { segment: Arc::new(segment), keep: Keep::New });
         self.unasked += 1;
         self.view = None;
@@ -135,9 +136,9 @@ impl Shelf {
         self.finished.range(self.expiries.len()..).map(|finished| &*finished.segment)
     }
 
-    /// Whether every listed segment begins with an independent frame.
+    /// See [`crate::rendition::Rendition::all_independent`].
     pub fn all_independent(&self) -> bool {
-        self.listed_dependent == 0
+        self.all_independent
     }
 
     pub fn oldest(&self) -> Option<&Segment> {
@@ -229,21 +230,24 @@ impl Shelf {
 
     /// Lets go of the memory of what is kept. What is not ends the list: a playlist may only lose its oldest.
     fn settle(&mut self, now: Instant, edge: usize, memory_secs: f64) {
-        while self.settled < edge {
-            match self.finished.get(self.settled).map(|finished| finished.keep) {
-                Some(Keep::Kept) => self.free(self.settled),
-                Some(Keep::Lost | Keep::New) => self.give_up(now, memory_secs),
-                // The answer will come: who keeps segments answers for each.
-                Some(Keep::Asked) | None => return,
-            }
+        let is_lost = |finished: &Finished| matches!(finished.keep, Keep::Lost | Keep::New);
+        // The newest: a disk that hangs owes an answer for older ones, which need not be awaited.
+        if let Some(lost) = (self.settled..edge).rev().find(|index| self.finished.get(*index).is_some_and(is_lost)) {
+            self.give_up(now, lost + 1, memory_secs);
+            (self.settled..lost).for_each(|index| {
+                self.free_if_kept(index);
+            });
+            self.settled = lost + 1;
+        }
+        while self.settled < edge && self.free_if_kept(self.settled) {
             self.settled += 1;
         }
     }
 
-    /// Ends the list behind the segment that nobody keeps. It and what is older stay fetchable for as long as without a
-    /// disk: memory cannot hold it for hours, and a disk that is full needs room.
-    fn give_up(&mut self, now: Instant, memory_secs: f64) {
-        while self.expiries.len() <= self.settled {
+    /// Ends the list behind the first `count`, the last of which nobody keeps. They stay fetchable for as long as without a
+    /// disk: memory cannot hold them for hours, and a disk that is full needs room.
+    fn give_up(&mut self, now: Instant, count: usize, memory_secs: f64) {
+        while self.expiries.len() < count {
             self.unlist_oldest(now);
         }
         let latest = now + Duration::from_secs_f64(memory_secs * 2.0);
@@ -253,23 +257,23 @@ impl Shelf {
 
     /// Takes everything that is kept out of memory: nothing comes behind it, and it may stay for hours.
     pub fn free_kept(&mut self) {
-        for index in self.settled..self.finished.len() {
-            if self.finished.get(index).is_some_and(|finished| finished.keep == Keep::Kept) {
-                self.free(index);
-            }
-        }
+        (self.settled..self.finished.len()).for_each(|index| {
+            self.free_if_kept(index);
+        });
     }
 
-    /// Takes a kept segment out of memory.
-    fn free(&mut self, index: usize) {
-        let Some(finished) = self.finished.get_mut(index) else { return };
+    /// Takes a segment out of memory if it is kept. Returns whether it is.
+    fn free_if_kept(&mut self, index: usize) -> bool {
+        let Some(finished) = self.finished.get_mut(index).filter(|finished| finished.keep == Keep::Kept) else {
+            return false;
+        };
         let bytes = finished.segment.memory_len();
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            finished.segment = Arc::new(finished.segment.without_bytes());
+            self.view = None;
+            self.release(bytes);
         }
-        finished.segment = Arc::new(finished.segment.without_bytes());
-        self.view = None;
-        self.release(bytes);
+        true
     }
 
     /// Forgets the listed segments, but not their bytes: a finished stream is followed by a new one.
@@ -278,6 +282,7 @@ impl Shelf {
             self.unlist_oldest(now);
         }
         self.shortened = false;
+        self.all_independent = true;
     }
 
     /// RFC 8216bis §6.2.2: a segment stays available after its removal for its own duration and that of the longest
@@ -285,15 +290,14 @@ impl Shelf {
     fn unlist_oldest(&mut self, now: Instant) {
         let Some(oldest) = self.finished.get(self.expiries.len()) else { return };
         let expiry = now + Duration::from_secs_f64(oldest.secs() + self.longest_playlist_secs);
-        self.forget_listed(oldest.secs(), !oldest.segment.starts_independent);
+        self.forget_listed(oldest.secs());
         // Removed in order: never before one that was removed earlier.
         let expiry = self.expiries.back().map_or(expiry, |&last| last.max(expiry));
         self.expiries.push_back(expiry);
     }
 
-    fn forget_listed(&mut self, secs: f64, is_dependent: bool) {
+    fn forget_listed(&mut self, secs: f64) {
         self.listed_secs = (self.listed_secs - secs).max(0.0);
-        self.listed_dependent -= usize::from(is_dependent);
         self.shortened = true;
     }
 
@@ -317,8 +321,9 @@ impl Shelf {
         let before = self.bytes_held;
         let mut parts_from = None;
         while before - self.bytes_held < bytes && self.settled + 1 < self.finished.len() {
-            let Some(Keep::Kept) = self.finished.get(self.settled).map(|finished| finished.keep) else { break };
-            self.free(self.settled);
+            if !self.free_if_kept(self.settled) {
+                break;
+            }
             parts_from = self.finished.get(self.settled).map(|finished| finished.segment.msn + 1);
             self.settled += 1;
         }
@@ -340,7 +345,7 @@ impl Shelf {
     fn drop_oldest(&mut self) {
         let Some(finished) = self.finished.pop_front() else { return };
         if self.expiries.pop_front().is_none() {
-            self.forget_listed(finished.secs(), !finished.segment.starts_independent);
+            self.forget_listed(finished.secs());
         }
         if finished.is_on_disk() {
             self.discard_below = Some(finished.segment.msn + 1);

@@ -134,6 +134,12 @@ impl RenditionView {
         segment.is_some_and(|segment| (id.part as usize) < segment.part_count())
     }
 
+    /// What is not there under this epoch and number never will be.
+    pub fn is_past(&self, epoch: Epoch, msn: u64) -> bool {
+        let newest = self.finished.iter().chain(&self.open).next_back();
+        newest.is_some_and(|newest| epoch < newest.epoch) || self.last_finished_msn().is_some_and(|last| msn <= last)
+    }
+
     /// An init segment.
     pub fn init(&self, epoch: Epoch, number: u32) -> Option<&Bytes> {
         let init = self.inits.iter().find(|init| init.epoch == epoch && init.number == number)?;

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use telstar_media::codec::h265_is_skipped_leading;
 use telstar_media::{CodecConfig, Frame};
 use telstar_units::Timescale;
 
@@ -32,6 +33,8 @@ pub(crate) struct VideoLane {
     last: Option<Written>,
     /// Where the last part was said to end.
     closed_end: Option<i64>,
+    /// When the keyframe is shown that began the open segment, until the next one comes.
+    leads_until: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,7 @@ pub(crate) struct VideoOutcome {
 impl VideoLane {
     pub fn new(rendition: Rendition, limits: Limits, clock: WallClock, config: Arc<CodecConfig>) -> VideoLane {
         let cadence = Cadence::new(rendition.timescale);
-        VideoLane { rendition, limits, clock, config, cadence, last: None, closed_end: None }
+        VideoLane { rendition, limits, clock, config, cadence, last: None, closed_end: None, leads_until: None }
     }
 
     fn timescale(&self) -> Timescale {
@@ -106,9 +109,17 @@ impl VideoLane {
             }
             let wall = self.clock.at(Moment::new(out, self.timescale()));
             self.rendition.begin_segment(out, wall, frame.key);
+            self.leads_until = frame.key.then_some(pts);
+        } else if frame.key {
+            self.leads_until = None;
+        }
+        if self.leads_until.is_some_and(|shown| pts < shown) && refers_back(frame) {
+            self.rendition.note_dependent();
         }
         self.rendition.push(Sample { dts: out, pts, sync: frame.key, payload: frame.payload.clone() });
         self.last = Some(Written { source: dts, out });
+        // The frame was expected to begin a segment, and does not: whoever waits for what was hinted learns it now.
+        outcome.changed |= std::mem::take(&mut self.rendition.hint_next_segment);
         outcome.changed |= self.close_early(out);
         outcome
     }
@@ -131,8 +142,7 @@ impl VideoLane {
     /// can start only at one.
     fn ends_segment(&self, elapsed: i64) -> bool {
         let late_enough = elapsed >= self.limits.segment_min - self.limits.tolerance;
-        let unaligned = self.rendition.open_segment().is_some_and(|segment| !segment.starts_independent);
-        late_enough || unaligned
+        late_enough || self.rendition.starts_without_key()
     }
 
     /// A frame at `out` would carry the segment that began at `start` over the target duration. The tolerance is
@@ -158,13 +168,14 @@ impl VideoLane {
             return false;
         };
         let end = out + length;
-        let key_next = self.cadence.key_is_next() && self.ends_segment(end - start);
-        let segment_ends = key_next || self.reaches_limit(start, end);
+        let may_end = self.ends_segment(end - start);
+        let segment_ends = may_end && self.cadence.key_is_next() || self.reaches_limit(start, end);
         if !segment_ends && !self.overfills_part(end) {
             return false;
         }
         self.rendition.close_part(end);
-        self.rendition.hint_next_segment = segment_ends;
+        // One group of pictures is enough to guess where the next part will be, not to make a part that is too short.
+        self.rendition.hint_next_segment = segment_ends || may_end && self.cadence.key_is_likely_next();
         self.closed_end = Some(end);
         true
     }
@@ -196,5 +207,15 @@ impl VideoLane {
         self.rendition.close_segment(end);
         self.closed_end = Some(end);
         Some(Moment::new(end, self.timescale()))
+    }
+}
+
+/// Whether a picture that is shown before the keyframe it came behind may need what was decoded before that keyframe, as
+/// in an open group of pictures. HEVC says it of each picture. In H.264 no picture is shown before the IDR that it follows
+/// (§7.4.1.2.4), so the keyframe was another intra picture.
+fn refers_back(frame: &Frame) -> bool {
+    match &*frame.config {
+        CodecConfig::H265(_) => h265_is_skipped_leading(&frame.payload),
+        _ => true,
     }
 }

@@ -130,6 +130,27 @@ fn a_segment_that_is_not_kept_ends_the_window_behind_it() {
 }
 
 #[test]
+fn what_a_hanging_disk_owes_is_not_awaited_once_newer_segments_are_lost() {
+    let source = Source { secs: 120.0, ..Source::default() };
+    let mut room = room(last(600), 1 << 30, &source);
+    room.checker.retention = false;
+    let frames = source.frames();
+    let middle = frames.iter().position(|arrival| arrival.at_ms >= 40_000).expect("long enough");
+    room.play(&frames[..middle]);
+    // Some segments are on the way to the disk, and no further ones are taken while they are.
+    (room.disk.hangs, room.disk.fails) = (6, usize::MAX);
+    for arrival in &frames[middle..] {
+        room.advance_to(arrival.at_ms);
+        room.play_one(arrival);
+    }
+    // 8 s are listed, and what left the list stays for twice as long.
+    assert!(room.budget.used() < 1_100_000, "{} bytes in memory", room.budget.used());
+    let lists = KINDS.map(|kind| listed_secs(&room.checker.playlist(kind)));
+    assert!(lists.iter().all(|secs| (7.9..14.0).contains(secs)), "what memory holds is listed: {lists:?}");
+    assert!(!read_all(&room).is_empty());
+}
+
+#[test]
 fn the_disks_share_bounds_the_window() {
     let source = Source { secs: 200.0, ..Source::default() };
     let limit = 2_000_000;
@@ -266,12 +287,10 @@ fn check_deltas(source: &Source, window_secs: u64, pause: bool, lag: usize) {
                     assert_eq!(delta.discontinuity_sequence, full.discontinuity_sequence, "D8");
                     let until = delta.can_skip_until.expect("offered");
                     assert!(until >= 6.0 * delta.target_duration as f64, "L3");
-                    let left: f64 =
-                        delta.finished().filter_map(|segment| segment.whole.as_ref()).map(|(_, secs)| secs).sum();
-                    assert!(
-                        left >= until - delta.target_duration as f64,
-                        "nothing within the skip boundary is left out"
-                    );
+                    let open = delta.segments.iter().filter(|segment| segment.whole.is_none());
+                    let open_secs: f64 = open.flat_map(|segment| &segment.parts).map(|part| part.duration).sum();
+                    let left = listed_secs(&delta) + open_secs;
+                    assert!(left >= until - 0.001, "nothing within the skip boundary is left out: {left} s are left");
                     let mut expect = full.clone();
                     let first_kept = expect.segments.len() - delta.segments.len();
                     expect.segments[..first_kept].iter_mut().for_each(|segment| segment.parts.clear());
@@ -316,6 +335,24 @@ fn a_source_that_goes_on_in_the_middle_of_a_group_keeps_the_listed_pictures() {
     // Three seconds of sound come before the next keyframe.
     let source = Source { rate: Some(Rate::Constant(5.0)), gop_frames: 15, secs: 80.0, ..Source::default() };
     check_deltas(&source, 40, true, 0);
+}
+
+#[test]
+fn a_delta_update_names_an_init_segment_where_it_changes_and_not_again() {
+    // At 30 frames a second, in a playlist of 60 s of which the last 12 s are never left out.
+    for (changes_at, in_whole, in_delta) in [(900, 2, 0), (2_280, 2, 1)] {
+        let source = Source { secs: 80.0, config_changes_at: Some(changes_at), ..Source::default() };
+        let mut room = room(last(60), 1 << 30, &source);
+        room.play(&source.frames());
+        let view = room.snapshot.video.as_ref().expect("video");
+        let text = |rendered: &telstar_hls::Rendered| String::from_utf8(rendered.text().to_vec()).expect("text");
+        let (whole, delta) = (text(view.playlist().expect("listed")), text(view.delta_playlist().expect("listed")));
+        let maps = |text: &str| text.matches("#EXT-X-MAP:").count();
+        assert_eq!((maps(&whole), maps(&delta)), (in_whole, in_delta), "§4.4.5.2: skipped with its segments\n{delta}");
+        let last = |text: &str| text.lines().rfind(|line| line.starts_with("#EXT-X-MAP:")).map(str::to_owned);
+        assert!(in_delta == 0 || last(&whole) == last(&delta), "{delta}");
+        assert!(delta.contains("#EXT-X-SKIP:"), "{delta}");
+    }
 }
 
 #[test]

@@ -88,6 +88,22 @@ fn scene_cuts_between_regular_keyframes_do_no_harm() {
 }
 
 #[test]
+fn a_hint_that_cannot_come_true_any_more_is_replaced_at_once() {
+    // Groups of 60, 60 and 90 frames: the third is expected to end with frame 179.
+    let source = Source { gop_frames: 90, scene_cuts: vec![60, 120], audio_hz: None, ..Source::default() };
+    let mut room = Room::new(loose(), source.kinds());
+    room.start(UNIX_SECS, &source);
+    let frames = source.frames();
+    room.play(&frames[..180]);
+    let hint =
+        |room: &Room| room.snapshot.video.as_ref().and_then(|view| view.hint()).map(|hint| (hint.msn, hint.part));
+    assert_eq!(hint(&room), Some((UNIX_SECS + 3, 0)));
+    room.advance_to(frames[180].at_ms);
+    room.play_one(&frames[180]);
+    assert_eq!(hint(&room), Some((UNIX_SECS + 2, 6)), "the group goes on");
+}
+
+#[test]
 fn a_variable_frame_rate_keeps_every_rule_that_frames_allow() {
     let rates: [&[i64]; 3] = [&[16, 17, 33, 50, 200, 100, 16], &[200, 16, 16, 150], &[33, 33, 34, 66, 33, 100]];
     for intervals in rates {

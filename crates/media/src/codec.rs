@@ -20,7 +20,7 @@ pub use av1::{Av1Config, Av1Error, Av1Unit, Obu, ObuKind, obus};
 pub use colour::{Colour, VideoRange};
 pub use flac::{FlacConfig, FlacError, flac_frame_samples};
 pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, nal_kinds};
-pub use h265::{H265Config, H265Error, H265NalKind, H265ParameterSets, h265_parameter_set_id};
+pub use h265::{H265Config, H265Error, H265NalKind, H265ParameterSets, h265_is_skipped_leading, h265_parameter_set_id};
 pub use nal::{UnitOverrun, nal_units};
 pub use opus::{OPUS_SAMPLE_RATE, OpusConfig, OpusError, OpusMapping, opus_channels, opus_duration};
 pub use vp9::{Vp9Config, Vp9Error, Vp9Record};

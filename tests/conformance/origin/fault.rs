@@ -41,6 +41,7 @@ pub enum Fault {
     PartsLeaveOutOfOrder,
     GoneAfterRemoval,
     NoHint,
+    NoHintWhileStalled,
     HintNeverUsed,
     TwoHints,
     HintBehindEnd,
@@ -114,7 +115,7 @@ impl Fault {
             PartsStayListed | PartsLeaveOutOfOrder => ("L8", &[]),
             // A slow machine asks late for what was still listed.
             GoneAfterRemoval => ("L8", &["L7"]),
-            NoHint | HintNeverUsed | TwoHints | HintBehindEnd => ("L9", &[]),
+            NoHint | NoHintWhileStalled | HintNeverUsed | TwoHints | HintBehindEnd => ("L9", &[]),
             HintRefused | HintSlow | UnknownMediaIsEmpty => ("L10", &[]),
             NoReport | ReportAbsolute => ("L11", &[]),
             // The ends of renditions are compared by what the reports say.
@@ -160,7 +161,7 @@ impl Fault {
     /// The course of the stream in which it shows.
     pub fn course(self) -> Course {
         match self {
-            Fault::NeverGivesUp | Fault::GivesUpWith404 => Course::Stalls,
+            Fault::NeverGivesUp | Fault::GivesUpWith404 | Fault::NoHintWhileStalled => Course::Stalls,
             Fault::HintBehindEnd | Fault::EndedRefuses | Fault::NoEndlist | Fault::ChangesBehindEnd => Course::Ends,
             _ => Course::Live,
         }
@@ -200,6 +201,7 @@ impl Fault {
             PartsLeaveOutOfOrder,
             GoneAfterRemoval,
             NoHint,
+            NoHintWhileStalled,
             HintNeverUsed,
             TwoHints,
             HintBehindEnd,

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use super::PARTS_BEFORE_STALL;
 use super::fault::Fault;
 use super::stream::{
-    BEGAN_MS, DISCONTINUITY_AT, DISCONTINUITY_SEQUENCE, FIRST_MSN, PART_MS, PARTS_PER_SEGMENT, TARGET_SECS, Track,
-    WINDOW,
+    BEGAN_MS, DISCONTINUITY_AT, DISCONTINUITY_SEQUENCE, FIRST_MSN, PART_MS, PARTS_AT_START, PARTS_PER_SEGMENT,
+    TARGET_SECS, Track, WINDOW,
 };
 
 /// Segments that may be skipped are further than this from the end.
@@ -206,7 +207,13 @@ impl View {
         if ended {
             line!(text, "#EXT-X-ENDLIST");
         }
-        if (!ended || fault == Fault::HintBehindEnd) && fault != Fault::NoHint {
+        let hints = match fault {
+            Fault::HintBehindEnd => true,
+            Fault::NoHint => false,
+            Fault::NoHintWhileStalled => self.edge < PARTS_AT_START + PARTS_BEFORE_STALL,
+            _ => !ended,
+        };
+        if hints {
             let name = if fault == Fault::HintNeverUsed { "-hint" } else { "" };
             let hint = self.address(&format!("{open}.{}{name}.m4s", self.edge % PARTS_PER_SEGMENT));
             line!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\"");

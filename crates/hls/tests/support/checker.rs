@@ -580,8 +580,15 @@ fn check_directives(snapshot: &Snapshot, kind: MediaKind, playlist: &Playlist, v
         return;
     }
     let parts = newest.parts.len() as u64;
+    // RFC 8216bis §6.2.5.2: two segments beyond the last, and parts beyond the last by the Advance Part Limit.
+    let limit = if playlist.part_target < 1.0 { (3.0 / playlist.part_target).ceil() as u64 } else { 3 };
     assert!(refused(format!("_HLS_msn={}", newest.msn + 3)), "D5");
+    assert!(waits(format!("_HLS_msn={}", newest.msn + 2)), "D5");
     assert!(waits(format!("_HLS_msn={}", newest.msn + 1)), "D1");
+    for segments in 1..3 {
+        assert!(waits(format!("_HLS_msn={}&_HLS_part={}", newest.msn + segments, limit - segments)), "D5");
+        assert!(refused(format!("_HLS_msn={}&_HLS_part={}", newest.msn + segments, limit - segments + 1)), "D5");
+    }
     if newest.whole.is_some() {
         assert!(is_ready(format!("_HLS_msn={}", newest.msn)), "D1");
         assert!(waits(format!("_HLS_msn={}&_HLS_part={}", newest.msn, parts + 50)), "D2");
@@ -589,7 +596,8 @@ fn check_directives(snapshot: &Snapshot, kind: MediaKind, playlist: &Playlist, v
         assert!(waits(format!("_HLS_msn={}", newest.msn)), "D1");
         assert!(is_ready(format!("_HLS_msn={}&_HLS_part={}", newest.msn, parts - 1)), "D1");
         assert!(waits(format!("_HLS_msn={}&_HLS_part={parts}", newest.msn)), "D1");
-        assert!(refused(format!("_HLS_msn={}&_HLS_part={}", newest.msn, parts + 40)), "D5");
+        assert!(waits(format!("_HLS_msn={}&_HLS_part={}", newest.msn, parts - 1 + limit)), "D5");
+        assert!(refused(format!("_HLS_msn={}&_HLS_part={}", newest.msn, parts + limit)), "D5");
     }
     if let Some(hint) = &playlist.hint {
         let id = part_id(hint);

@@ -13,7 +13,9 @@ pub struct Disk {
     pub inits: Vec<KeptInit>,
     pub segments: Vec<(MediaKind, Segment)>,
     pub listed_from: HashMap<MediaKind, u64>,
-    /// The next so many segments are not kept.
+    /// The next so many segments are not answered for.
+    pub hangs: usize,
+    /// The next so many segments after them are not kept.
     pub fails: usize,
 }
 
@@ -24,6 +26,10 @@ impl Disk {
             Effect::KeepInit(init) => self.inits.push(init),
             Effect::Keep { kind, segment, listed_from } => {
                 let id = SegmentId { kind, epoch: segment.epoch, msn: segment.msn };
+                if self.hangs > 0 {
+                    self.hangs -= 1;
+                    return None;
+                }
                 if self.fails > 0 {
                     self.fails -= 1;
                     return Some((id, false));

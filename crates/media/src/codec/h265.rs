@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::FrameRate;
 use super::bits::{BitReader, without_emulation_prevention};
 use super::colour::Colour;
-use super::nal::{byte_stream_units, is_byte_stream};
+use super::nal::{byte_stream_units, is_byte_stream, nal_units};
 
 mod sps;
 
@@ -258,6 +258,14 @@ impl H265NalKind {
             other => H265NalKind::Other(other),
         }
     }
+}
+
+/// Whether a sample is a picture that may refer to what comes before the random access point that it belongs to: who starts
+/// there skips it (RASL: `nal_unit_type` 8 and 9, ITU-T H.265 §3.1 and table 7-1).
+pub fn h265_is_skipped_leading(sample: &[u8]) -> bool {
+    let mut slices =
+        nal_units(sample, 4).map_while(Result::ok).filter(|unit| H265NalKind::of(unit) == H265NalKind::Slice);
+    slices.next().is_some_and(|unit| matches!(unit[0] >> 1 & 0x3f, 8 | 9))
 }
 
 /// The id of a parameter set unit, by which a later one replaces it; `None` for one that ends before it.

@@ -17,11 +17,14 @@ pub fn listed(session: &Session, found: &mut Findings<'_>) {
     session.logs.iter().for_each(|log| listed_of(log, found));
 }
 
-/// The part behind this playlist came in the same stretch. A source that went away is not live: what follows, if anything,
-/// stands behind a discontinuity and could not be hinted.
-fn went_on(log: &Log, list: &Playlist) -> bool {
+/// No part is expected behind this playlist (Appendix B.1 asks for a hint of the one that is): its source has gone away. It
+/// came back behind a discontinuity, or the playlist ended where it stood.
+fn is_over(log: &Log, list: &Playlist) -> bool {
     let next = list.next_place().and_then(|(msn, part)| Some((part, log.history.get(&msn)?)));
-    next.is_some_and(|(part, segment)| part < segment.parts.len() && !(part == 0 && segment.discontinuity))
+    match next.filter(|(part, segment)| *part < segment.parts.len()) {
+        Some((part, segment)) => part == 0 && segment.discontinuity,
+        None => log.seen.iter().chain(&log.probed).any(|seen| seen.list.ended),
+    }
 }
 
 fn listed_of(log: &Log, found: &mut Findings<'_>) {
@@ -34,8 +37,8 @@ fn listed_of(log: &Log, found: &mut Findings<'_>) {
         if list.ended {
             found.check(list.hints.is_empty(), || "a hint behind EXT-X-ENDLIST".into(), evidence);
         } else {
-            let lacks = count("PART") == 0 && went_on(log, list);
-            found.check(!lacks, || "a part came that no hint of TYPE=PART had announced".into(), evidence);
+            let lacks = count("PART") == 0 && !is_over(log, list);
+            found.check(!lacks, || "parts and no end, but no hint of TYPE=PART".into(), evidence);
         }
         let already = |url: &str| {
             let parts = list.segments.iter().flat_map(|segment| &segment.parts);

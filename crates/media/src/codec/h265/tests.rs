@@ -252,3 +252,21 @@ fn units_are_known_by_their_type() {
     assert_eq!((kind(35), kind(39)), (H265NalKind::Delimiter, H265NalKind::Other(39)));
     assert_eq!(H265NalKind::of(&[0x26]), H265NalKind::Other(63), "shorter than a header");
 }
+
+#[test]
+fn pictures_that_need_what_comes_before_a_random_access_point_are_known() {
+    let sample =
+        |nal_types: &[u8]| nal_types.iter().flat_map(|kind| [0, 0, 0, 3, kind << 1, 1, 0x80]).collect::<Vec<_>>();
+    for (nal_types, expect) in [
+        (&[8][..], true),
+        (&[39, 9, 9], true),
+        (&[6], false),
+        (&[7], false),
+        (&[1], false),
+        (&[21], false),
+        (&[], false),
+    ] {
+        assert_eq!(h265_is_skipped_leading(&sample(nal_types)), expect, "{nal_types:?}");
+    }
+    assert!(!h265_is_skipped_leading(&[0, 0, 0, 9, 8 << 1]), "an overrun says nothing");
+}
