@@ -68,13 +68,16 @@ impl Kept {
     /// Takes out the segments below a number and the init segments that no other needs. Returns the names of their files.
     fn take_below(&mut self, kind: Kind, below: u64) -> Vec<String> {
         let mut gone = Vec::new();
-        while let Some(segment) = self.segments.pop_front_if(|segment| segment.msn < below) {
+        while self.segments.front().is_some_and(|segment| segment.msn < below)
+            && let Some(segment) = self.segments.pop_front()
+        {
             gone.extend(segment.has_file.then(|| segment_file_name(kind, segment.epoch, segment.msn)));
         }
         // Numbers of init segments grow, and the newest is needed by what follows.
         let needed = self.segments.front().map_or(u32::MAX, |segment| segment.init);
         while self.inits.len() > 1
-            && let Some((epoch, number)) = self.inits.pop_front_if(|(_, number)| *number < needed)
+            && self.inits.front().is_some_and(|(_, number)| *number < needed)
+            && let Some((epoch, number)) = self.inits.pop_front()
         {
             gone.push(init_file_name(kind, epoch, number));
         }

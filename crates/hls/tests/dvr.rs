@@ -243,6 +243,25 @@ fn a_restarted_server_lists_the_old_window_and_goes_on_behind_a_discontinuity() 
     assert!(read_all(&second).len() > restored.len() + 40);
 }
 
+#[test]
+fn a_window_that_was_lost_long_before_the_server_ended_is_not_listed_again() {
+    let source = Source { secs: 60.0, ..Source::default() };
+    let mut first = room(last(600), 1 << 30, &source);
+    first.play(&source.frames());
+    let newest = first.checker.playlist(MediaKind::Video).segments.last().expect("listed").msn;
+    for (unknown, is_listed) in [(20, true), (2_000, false)] {
+        let config = HlsConfig { dvr_window: last(600), ..HlsConfig::default() };
+        let (memory, disk) = (Budget::new(1 << 30), Budget::new(1 << 30));
+        let mut second = Room::with(Expect::default(), source.kinds(), config, memory, disk.clone());
+        second.disk.inits = first.disk.inits.clone();
+        second.checker.retention = false;
+        second.packager.restore(second.now(), first.disk.listing(newest + unknown));
+        second.drain();
+        assert_eq!(second.snapshot.multivariant.is_some(), is_listed);
+        assert!(is_listed || second.packager.is_idle() && disk.used() == 0, "it leaves the disk to others");
+    }
+}
+
 /// Plays a source and holds each delta update against the playlist that a client had a while before.
 fn check_deltas(source: &Source, window_secs: u64, pause: bool, lag: usize) {
     let config = HlsConfig { dvr_window: last(window_secs), ..HlsConfig::default() };

@@ -138,7 +138,9 @@ impl Fault {
             TargetDurationChanges => ("S2", &[]),
             DiscontinuitySequenceStuck => ("S3", &[]),
             WindowTooShort => ("S4", &[]),
-            NoEndlist | ChangesBehindEnd => ("S5", &[]),
+            // A question that comes as the last segment becomes whole is one for the next, which never comes.
+            NoEndlist => ("S5", &["D5"]),
+            ChangesBehindEnd => ("S5", &[]),
             NoHttp2 => ("T1", &[]),
             NoGzip | NoVary | RangeIgnored | RangeShifted => ("T2", &[]),
             RenditionsApart => ("T3", &[]),

@@ -77,8 +77,6 @@ impl Packager {
         assert!(self.epoch.is_none() && !self.continues, "a packager takes a listing up before it begins one");
         let Some(budget) = self.disk.as_ref().map(|disk| disk.budget.clone()) else { return };
         let Some(newest) = listing.inits.last() else { return };
-        self.target_duration_secs = Some(newest.target_duration_secs);
-        self.frame_rate = newest.frame_rate;
         self.inits = listing.inits.iter().map(|kept| kept.init.number).max().unwrap_or(0);
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let segments = listing.segments.iter().filter(|(of, _)| *of == kind).map(|(_, segment)| segment);
@@ -86,10 +84,17 @@ impl Packager {
             self.parked.extend(rendition);
         }
         let last = self.parked.iter().map(Rendition::place).max_by_key(|place| place.msn);
-        let Some(last) = last else { return };
+        let Some(last) = last.filter(|last| listing.next_msn <= last.msn + RESTORED_GAPS_MAX) else {
+            return self.parked.clear();
+        };
+        self.target_duration_secs = Some(newest.target_duration_secs);
+        self.frame_rate = newest.frame_rate;
         self.next = Place { msn: last.msn.max(listing.next_msn), entry: self.next.entry, ..last };
         let next_msn = self.next.msn;
-        self.parked.iter_mut().for_each(|rendition| fill(rendition, next_msn));
+        // The same for both, or they would drift apart.
+        let gap_secs = self.parked.iter().find_map(|rendition| rendition.shelf.listed().next_back()?.duration_secs);
+        let gap_secs = gap_secs.unwrap_or(newest.target_duration_secs as f64);
+        self.parked.iter_mut().for_each(|rendition| fill(rendition, next_msn, gap_secs));
         self.continues = true;
         self.is_event = self.config.dvr_window == DvrWindow::Event && !listing.shortened;
         self.set_state(if listing.ended { State::Ended } else { State::Reconnecting });
@@ -188,6 +193,11 @@ impl Packager {
     }
 }
 
+/// Segments that players may have seen behind the last that was kept. More than memory and the queue of the disk hold were
+/// lost before the server ended, and what is older had left the list with them. Lower gives up a window that a slow disk
+/// had only not caught up with; higher lists more gaps. A guess.
+const RESTORED_GAPS_MAX: u64 = 64;
+
 /// How long an event that has ended stays fetchable. Who was late to it sees its end; longer holds the disk. A guess.
 const EVENT_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
@@ -208,12 +218,15 @@ fn unbroken<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<&'a Segment>
 }
 
 /// Numbers what was listed but not kept.
-fn fill(rendition: &mut Rendition, next_msn: u64) {
+fn fill(rendition: &mut Rendition, next_msn: u64, gap_secs: f64) {
+    let micros = |secs: f64| (secs * 1e6) as i64;
     let newest = rendition.shelf.listed().next_back();
-    let Some((secs, mut wall)) = newest.and_then(|last| Some((last.duration_secs?, last.wall))) else { return };
+    let Some(mut wall) = newest.and_then(|last| Some(last.wall.plus_micros(micros(last.duration_secs?)))) else {
+        return;
+    };
     while rendition.next_msn() < next_msn {
-        wall = wall.plus_micros((secs * 1e6) as i64);
-        rendition.push_gap(secs, wall);
+        rendition.push_gap(gap_secs, wall);
+        wall = wall.plus_micros(micros(gap_secs));
     }
 }
 
