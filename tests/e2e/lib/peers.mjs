@@ -30,7 +30,7 @@ class Peer {
 
 /** MediaMTX, whose executable `MEDIAMTX_BIN` names; `null` without one. */
 export async function mediamtx({ env = {} } = {}) {
-  const binary = process.env.MEDIAMTX_BIN;
+  const binary = process.env.MEDIAMTX_BIN && path.resolve(process.env.MEDIAMTX_BIN);
   if (!binary) return null;
   const peer = new Peer('mediamtx');
   const [rtmp, hls] = await freePorts(2);
