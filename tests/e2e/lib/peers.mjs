@@ -30,7 +30,7 @@ class Peer {
 
 /** MediaMTX, whose executable `MEDIAMTX_BIN` names; `null` without one. */
 export async function mediamtx({ env = {} } = {}) {
-  const binary = process.env.MEDIAMTX_BIN;
+  const binary = process.env.MEDIAMTX_BIN && path.resolve(process.env.MEDIAMTX_BIN);
   if (!binary) return null;
   const peer = new Peer('mediamtx');
   const [rtmp, hls] = await freePorts(2);
@@ -49,7 +49,7 @@ hlsSegmentDuration: 2s
 paths:
   all_others:
 `);
-  peer.process = start('mediamtx', binary, [file], { env });
+  peer.process = start('mediamtx', binary, [file], { cwd: peer.folder, env });
   peer.version = `MediaMTX ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}`;
   peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}`, playlist: `http://127.0.0.1:${hls}/live/${name}/index.m3u8` });
   await until('MediaMTX to listen', 10_000, () => fetch(`http://127.0.0.1:${hls}/`).then(() => true, () => false));
