@@ -525,12 +525,12 @@ fn codecs_that_are_not_taken_are_told_once_and_do_not_disturb_the_others() {
     let expect = [
         "warning CodecUnsupported(VVC (vvc1)) x1",
         "warning CodecUnsupported(Speex (11)) x1",
-        "warning NoConfiguration x1",
+        "frame 0 10800 10800 key",
+        "frame 0 14400 14400 key",
     ];
-    assert_eq!(bench.words, expect);
     bench.video(160, &header(SMALL, 3));
     bench.video(160, &picture(true, 0, &[IDR]));
-    assert_eq!(bench.words[3..], ["frame 0 14400 14400 key"], "back to H.264, the track goes on");
+    assert_eq!(bench.words, expect, "back to H.264, the track goes on, with or without another header");
 }
 
 #[test]

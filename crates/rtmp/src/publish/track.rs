@@ -26,6 +26,10 @@ pub(super) struct Track {
     time: TrackTime,
     /// Set once the track has a configuration.
     current: Option<Current>,
+    /// Whether that is this decoder's.
+    is_current: bool,
+    /// The decoder that it is of, while the encoder tries another codec: what comes back to it goes on with its clock.
+    parked: Option<(CodecTag, Decoder)>,
 }
 
 /// What a hub track is fixed to.
@@ -39,15 +43,21 @@ struct Current {
 impl Track {
     pub(super) fn new(wire: WireTrack, tag: CodecTag, outputs: &mut Outputs) -> Track {
         let decoder = new_decoder(wire, tag, outputs);
-        Track { wire, tag, decoder, time: TrackTime::default(), current: None }
+        Track { wire, tag, decoder, time: TrackTime::default(), current: None, is_current: false, parked: None }
     }
 
     /// Changes the codec if the encoder did.
     pub(super) fn use_codec(&mut self, tag: CodecTag, outputs: &mut Outputs) {
-        if self.tag != tag {
-            self.flush(outputs);
-            self.tag = tag;
-            self.decoder = new_decoder(self.wire, tag, outputs);
+        if self.tag == tag {
+            return;
+        }
+        self.flush(outputs);
+        let parked = self.parked.take_if(|(parked, _)| *parked == tag);
+        let is_current = parked.is_some();
+        let decoder = parked.map_or_else(|| new_decoder(self.wire, tag, outputs), |(_, decoder)| decoder);
+        let left = (std::mem::replace(&mut self.tag, tag), std::mem::replace(&mut self.decoder, decoder));
+        if std::mem::replace(&mut self.is_current, is_current) {
+            self.parked = Some(left);
         }
     }
 
@@ -130,7 +140,7 @@ impl Track {
     /// The hub track of a frame; without one the frame is counted as dropped. Frames without a track do not touch
     /// the timeline: nothing is known of them.
     fn number_of_frame(&self, outputs: &mut Outputs) -> Option<TrackNumber> {
-        match (&self.decoder, self.current) {
+        match (&self.decoder, self.current.filter(|_| self.is_current)) {
             (Decoder::Unsupported, _) => drop_unsupported(true, outputs),
             (_, Some(current)) => return Some(current.number),
             (_, None) => outputs.drop_frame(WarningKind::NoConfiguration),
@@ -148,7 +158,7 @@ impl Track {
         };
         let (codec, timescale) = (config.codec(), timescale_of(&config));
         if let Some(current) = self.current {
-            let is_same = current.codec == codec && current.timescale == timescale;
+            let is_same = self.is_current && current.codec == codec && current.timescale == timescale;
             if !outputs.may_reconfigure(now) || !is_same && !outputs.may_change_track() {
                 self.flush(outputs);
                 self.decoder = Decoder::Unsupported;
@@ -158,6 +168,7 @@ impl Track {
                 return;
             }
         }
+        (self.is_current, self.parked) = (true, None);
         let number = outputs.next_number();
         let replaces = self.current.replace(Current { number, codec, timescale }).map(|previous| previous.number);
         let keyframes = if self.wire.is_video { KeyframeMode::Periodic } else { KeyframeMode::None };

@@ -195,6 +195,20 @@ fn vp9_waits_for_a_key_frame_and_goes_on_without_a_record() {
 }
 
 #[test]
+fn an_encoder_that_tries_another_codec_and_comes_back_goes_on_with_its_clock() {
+    // Found by fuzzing: the times of the track began again.
+    let key = enhanced_video(0x91, b"vp09", VP9_KEY);
+    for other in [enhanced_video(0x91, b"vp??", VP9_KEY), enhanced_video(0x93, b"avc1", &[])] {
+        let mut bench = Bench::new();
+        bench.video(0, &key);
+        bench.video(0, &other);
+        bench.video(0, &key);
+        bench.video(40, &key);
+        assert_eq!(bench.times(0), [(0, 0), (1, 1), (3_600, 3_600)]);
+    }
+}
+
+#[test]
 fn vp8_is_kept_as_a_track() {
     let mut bench = Bench::new();
     bench.video(0, &enhanced_video(0xa1, b"vp08", &[0x31, 0, 0, 1, 2, 3]));
