@@ -2,7 +2,8 @@
 //!
 //! In: commands (rare, one bounded queue per shard) and one bounded ring of batches per ingest connection, each with a
 //! wake-up. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request never enters a shard, one
-//! bounded ring of frames for each viewer with a connection of its own, and a status that is the latest only. A shard knows no name, no right and no socket of tokio's.
+//! bounded ring of frames for each viewer with a connection of its own, and a status that is the latest only. A shard
+//! knows no right and no socket of tokio's.
 
 mod meter;
 mod ring;

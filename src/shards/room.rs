@@ -1,7 +1,7 @@
 //! One room on its media thread: the hub, the packager, and the epochs between them.
 //!
-//! In: batches of an ingest ring. Out: snapshots, the status, and the rings of viewers. Each connection that publishes is an epoch of its own,
-//! and so is what follows a jump of its clock.
+//! In: batches of an ingest ring. Out: snapshots, the status, and the rings of viewers. Each connection that publishes is
+//! an epoch of its own, and so is what follows a jump of its clock.
 
 mod ingest;
 mod keeping;

@@ -21,7 +21,7 @@ pub(crate) fn render(listing: &Listing, skip: usize) -> Rendered {
     let mut text = String::with_capacity(4_096);
     write_top(&mut text, listing, skip > 0);
     line!(text, "#EXT-X-I-FRAMES-ONLY");
-    write_server_control(&mut text, listing, "");
+    write_server_control(&mut text, listing);
     let first = listing.segments().next();
     line!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.first_entry));
     write_state(&mut text, listing);

@@ -50,8 +50,7 @@ pub(crate) fn render(listing: &Listing, skip: usize) -> Rendered {
     let facts = &listing.facts;
     let mut text = String::with_capacity(4_096);
     write_top(&mut text, listing, skip > 0);
-    let part_hold_back = secs(facts.part_target_max_ms * PART_HOLD_BACK_TARGETS);
-    write_server_control(&mut text, listing, &format!(",PART-HOLD-BACK={part_hold_back}"));
+    write_server_control(&mut text, listing);
     line!(text, "#EXT-X-PART-INF:PART-TARGET={}", secs(facts.part_target_ms));
     let first = listing.segments().next();
     line!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn));
@@ -88,14 +87,18 @@ pub(crate) fn write_top(text: &mut String, listing: &Listing, skips: bool) {
     }
 }
 
-/// `parts` is what only a playlist with parts says.
-pub(crate) fn write_server_control(text: &mut String, listing: &Listing, parts: &str) {
+/// RFC 8216bis §6.2.4: the same in every media playlist, that of I-frames included, which has no parts.
+pub(crate) fn write_server_control(text: &mut String, listing: &Listing) {
+    let part_hold_back = secs(listing.facts.part_target_max_ms * PART_HOLD_BACK_TARGETS);
     let hold_back = listing.facts.target_duration_secs * HOLD_BACK_TARGET_DURATIONS;
     let skip = match listing.facts.skips {
         true => format!(",CAN-SKIP-UNTIL={}.0", listing.skip_until_secs()),
         false => String::new(),
     };
-    line!(text, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES{parts},HOLD-BACK={hold_back}.0{skip}");
+    line!(
+        text,
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_hold_back},HOLD-BACK={hold_back}.0{skip}"
+    );
 }
 
 /// What stands between EXT-X-MEDIA-SEQUENCE and the segments.

@@ -128,6 +128,10 @@ fn numbers_go_on_over_a_reconnect_and_a_request_waits_for_its_number() {
     assert_eq!(room.state, State::Ended);
     assert!(matches!(ask(&room, "_HLS_msn=18446744073709551615"), Answer::Ready(_)), "D4");
     assert!(self::text(&room).ends_with("#EXT-X-ENDLIST\n"));
+    let control = |text: &str| text.lines().find(|line| line.starts_with("#EXT-X-SERVER-CONTROL")).map(str::to_owned);
+    let video = room.snapshot.video.as_ref().and_then(|view| view.playlist()).expect("listed").text().clone();
+    let video = String::from_utf8(video.to_vec()).expect("text");
+    assert!(control(&video).is_some() && control(&video) == control(&self::text(&room)), "§6.2.4: the same in all");
 }
 
 #[test]

@@ -142,7 +142,11 @@ impl View {
             Fault::SkipUntilTooSmall => "CAN-SKIP-UNTIL=11.0,".to_owned(),
             _ => format!("CAN-SKIP-UNTIL={SKIP_UNTIL_SECS}.0,"),
         };
-        let hold_back = if self.fault == Fault::HoldBackTooSmall { 5 } else { 9 };
+        let hold_back = match self.fault {
+            Fault::HoldBackTooSmall => 5,
+            Fault::ControlsDiffer if self.track == Track::Audio => 10,
+            _ => 9,
+        };
         line!(text, "#EXT-X-SERVER-CONTROL:{block}{part_hold_back}{skip}HOLD-BACK={hold_back}.0");
     }
 
@@ -241,7 +245,7 @@ impl View {
         line!(text, "#EXTM3U");
         line!(text, "#EXT-X-VERSION:9");
         line!(text, "#EXT-X-TARGETDURATION:{TARGET_SECS}");
-        line!(text, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK=9.0");
+        self.server_control(&mut text);
         if self.fault != Fault::IFramesOnlyMissing {
             line!(text, "#EXT-X-I-FRAMES-ONLY");
         }

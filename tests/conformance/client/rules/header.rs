@@ -46,8 +46,18 @@ pub fn part_hold_back(session: &Session, found: &mut Findings<'_>) {
     }
 }
 
-/// L3.
+/// L3. EXT-X-SERVER-CONTROL is the same in all media playlists (§6.2.4).
 pub fn hold_back(session: &Session, found: &mut Findings<'_>) {
+    let mut newest = session.logs.iter().filter_map(|log| log.seen.last());
+    if let Some(first) = newest.next() {
+        for other in newest {
+            found.check(
+                first.list.control == other.list.control,
+                || "EXT-X-SERVER-CONTROL says other things in another playlist".into(),
+                || excerpt(first, &["SERVER-CONTROL"]) + &excerpt(other, &["SERVER-CONTROL"]),
+            );
+        }
+    }
     for seen in session.all_lists() {
         let Some(control) = &seen.list.control else { continue };
         let evidence = || excerpt(seen, &["SERVER-CONTROL", "TARGETDURATION"]);
