@@ -34,6 +34,14 @@ const SERVER_CORE = '0';
 const LOAD_CORE = '1';
 const PART_P99_MAX_MS = 20;
 const NGINX_SHARE_MIN = 0.9;
+/** What the players wait for, and how many there are; what is judged by its median has five rounds. */
+const LOADS = [
+  { players: 1, mode: 'fetch' },
+  { players: 1, mode: 'hint' },
+  { players: 100, mode: 'fetch', rounds: ROUNDS },
+  { players: 100, mode: 'hint', rounds: ROUNDS },
+  { players: 3000, mode: 'list', oneCore: true },
+];
 const mib = (kib) => round(kib / 1024, 1);
 
 const results = new Results('peers', 'Parts, encoders and segments beside MediaMTX and nginx in one run.');
@@ -52,15 +60,6 @@ async function telstar(name, env = {}) {
   const server = await Telstar.launch({ name, env: limits });
   return Object.assign(server, { version: 'Telstar' });
 }
-
-/** What the players wait for, and how many there are; what is judged by its median has five rounds. */
-const LOADS = [
-  { players: 1, mode: 'fetch' },
-  { players: 1, mode: 'hint' },
-  { players: 100, mode: 'fetch', rounds: ROUNDS },
-  { players: 100, mode: 'hint', rounds: ROUNDS },
-  { players: 3000, mode: 'list', oneCore: true },
-];
 
 /** Delays of parts at blocked players, and what each of them costs. */
 async function parts() {
