@@ -17,11 +17,12 @@ use telstar_signaling::call::{
 };
 use telstar_signaling::wire::call::{LeaveReason, Mode, Participant};
 use telstar_signaling::wire::{CallRequest, ErrorCode, Label, ParticipantRef, Payload};
+use telstar_store::RoomMode;
 use telstar_units::{ParticipantId, RoomName, TrackId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::TokenName;
+use crate::auth::{Authority, Caller, RoomFacts};
 use crate::data::wall_now;
 use crate::rooms::RoomEntry;
 use crate::shards::{RoomKey, Shards};
@@ -77,8 +78,8 @@ pub struct Newcomer {
     pub joining: Joining,
     /// Where replies and events go.
     pub mailbox: Mailbox,
-    /// The token that it joined with, if any: denied when a moderator removes it.
-    pub token: Option<TokenName>,
+    /// Who joins: its token is denied when a moderator removes it.
+    pub caller: Caller,
 }
 
 /// Why a moderator's wish was not carried out.
@@ -153,7 +154,7 @@ struct Inner {
     /// Bounded by the rooms in the store: a call ends with its last participant.
     calls: Mutex<HashMap<RoomKey, CallHandle>>,
     facts: mpsc::Sender<RoomFact>,
-    denials: mpsc::Sender<TokenName>,
+    authority: Arc<Authority>,
 }
 
 /// The way to one call's task. Cheap to clone.
@@ -181,15 +182,15 @@ impl CallHandle {
 }
 
 impl Calls {
-    /// No calls yet. `facts` go to the webhooks; tokens of those whom a moderator removed go to `denials`.
+    /// No calls yet. `facts` go to the webhooks.
     pub fn new(
         shards: Arc<Shards>,
+        authority: Arc<Authority>,
         tasks: Tasks,
         facts: mpsc::Sender<RoomFact>,
-        denials: mpsc::Sender<TokenName>,
     ) -> Calls {
         let (numbers, last_epoch, calls) = (Numbers::default(), AtomicU64::new(0), Mutex::default());
-        Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, facts, denials }) }
+        Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, facts, authority }) }
     }
 
     /// Takes a newcomer into the room's call, which begins with the first. The call answers it; `None` when its mailbox is full.
@@ -204,7 +205,10 @@ impl Calls {
         let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
         let (sink, media) = mpsc::channel(MEDIA_EVENTS_MAX);
         let facts = room.facts();
-        let mode = if facts.p2p { Mode::P2p } else { Mode::Sfu };
+        let mode = match facts.mode {
+            RoomMode::Sfu => Mode::Sfu,
+            RoomMode::P2p => Mode::P2p,
+        };
         let call_room = CallRoom { name: facts.name.clone(), title: facts.title.clone(), mode };
         let seconds = u64::try_from(wall_now().0 / 1_000_000).unwrap_or_default();
         let next = |last: u64| Some(seconds.max(last + 1));

@@ -6,24 +6,24 @@ use std::time::Instant;
 
 use telstar_sfu as sfu;
 use telstar_signaling::call::{
-    Call, CallConfig, CallEffect, CallRoom, ConnectionId, Fact, MediaCommand, MediaEvent,
+    Call, CallConfig, CallEffect, CallReply, CallRoom, ConnectionId, Fact, MediaCommand,
 };
+use telstar_signaling::Ticket;
 use telstar_signaling::wire::ErrorCode;
 use telstar_signaling::wire::call::LeaveReason;
-use telstar_units::RoomName;
+use telstar_units::{ParticipantId, RoomName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CallRefusal, Calls, Delivery, Mailbox, Message, Newcomer, Numbers, RoomFact, media};
-use crate::auth::TokenName;
+use crate::auth::{Caller, RoomFacts};
 use crate::rooms::RoomEntry;
-use crate::shards::RoomKey;
 
 /// One call's task.
 pub(super) struct CallTask {
     calls: Calls,
     core: Call,
-    room: RoomKey,
+    entry: Arc<RoomEntry>,
     name: RoomName,
     numbers: Numbers,
     members: HashMap<ConnectionId, Member>,
@@ -35,7 +35,11 @@ pub(super) struct CallTask {
 
 struct Member {
     mailbox: Mailbox,
-    token: Option<TokenName>,
+    caller: Caller,
+    /// Who it is in the call; `None` before the call has let it in.
+    participant: Option<ParticipantId>,
+    /// It is in the call no more.
+    has_left: bool,
 }
 
 impl CallTask {
@@ -51,7 +55,7 @@ impl CallTask {
         let (numbers, stop) = (calls.inner.numbers.clone(), calls.inner.tasks.child_token());
         let core = Call::new(config, call_room, epoch, Instant::now());
         let members = HashMap::new();
-        CallTask { calls, core, room: room.key(), name, numbers, members, sink, media_is_open: false, stop }
+        CallTask { calls, core, entry: Arc::clone(room), name, numbers, members, sink, media_is_open: false, stop }
     }
 
     /// Runs until the last participant is gone.
@@ -83,10 +87,10 @@ impl CallTask {
         let mut calls = self.calls.calls();
         let is_over = inbox.is_empty() || self.stop.is_cancelled();
         if is_over {
-            calls.remove(&self.room);
+            calls.remove(&self.entry.key());
             drop(calls);
             if self.media_is_open {
-                self.command(sfu::Command::CloseRoom { room: media::room(self.room) });
+                self.command(sfu::Command::CloseRoom { room: media::room(self.entry.key()) });
             }
         }
         is_over
@@ -96,20 +100,15 @@ impl CallTask {
         let now = Instant::now();
         match message {
             Message::Join(newcomer) => {
-                let Newcomer { connection, ticket, joining, mailbox, token } = *newcomer;
-                self.members.insert(connection, Member { mailbox, token });
+                let Newcomer { connection, ticket, joining, mailbox, caller } = *newcomer;
+                self.members.insert(connection, Member { mailbox, caller, participant: None, has_left: false });
                 self.core.handle_join(now, &mut self.numbers, connection, ticket, joining);
             }
             Message::Request { connection, ticket, request } => {
                 self.core.handle_request(now, &mut self.numbers, connection, ticket, *request);
             }
             Message::Presence { connection, away } => self.core.handle_presence(now, connection, away),
-            Message::Gone { connection, reason } => {
-                self.core.handle_gone(now, connection, reason);
-                // What the others hear of it comes first; nobody reads here any more.
-                self.apply();
-                self.members.remove(&connection);
-            }
+            Message::Gone { connection, reason } => self.core.handle_gone(now, connection, reason),
             Message::List { answer } => {
                 let _ = answer.send(Ok(self.core.participants()));
             }
@@ -139,7 +138,7 @@ impl CallTask {
     fn apply(&mut self) {
         while let Some(effect) = self.core.poll_effect() {
             match effect {
-                CallEffect::Reply { connection, ticket, reply } => self.tell(connection, Delivery::Reply(ticket, reply)),
+                CallEffect::Reply { connection, ticket, reply } => self.reply(connection, ticket, reply),
                 CallEffect::Event { to, event } => {
                     for connection in to.iter() {
                         self.tell(*connection, Delivery::Event(event.clone()));
@@ -147,8 +146,20 @@ impl CallTask {
                 }
                 CallEffect::Media(command) => self.carry_out(command),
                 CallEffect::Fact(fact) => self.note(fact),
-                CallEffect::Removed { connection } => self.deny(connection),
             }
+        }
+        // Only now: what they were told last came with the rest.
+        self.members.retain(|_, member| !member.has_left);
+    }
+
+    fn reply(&mut self, connection: ConnectionId, ticket: Ticket, reply: Result<CallReply, ErrorCode>) {
+        if let Some(member) = self.members.get_mut(&connection) {
+            match &reply {
+                Ok(CallReply::Joined { participant, .. }) => member.participant = Some(*participant),
+                Err(_) if member.participant.is_none() => member.has_left = true,
+                _ => {}
+            }
+            member.mailbox.deliver(Delivery::Reply(ticket, reply));
         }
     }
 
@@ -161,33 +172,42 @@ impl CallTask {
     /// What a media thread cannot take now has failed: the client is told, and may try again.
     fn carry_out(&mut self, command: MediaCommand) {
         if !self.media_is_open {
-            self.media_is_open = self.calls.inner.shards.open_call(self.room, self.sink.clone());
+            self.media_is_open = self.calls.inner.shards.open_call(self.entry.key(), self.sink.clone());
         }
         let failure = media::failure(&command);
-        let is_taken = self.media_is_open && self.command(media::command(self.room, command));
+        let is_taken = self.media_is_open && self.command(media::command(self.entry.key(), command));
         if let (false, Some(failure)) = (is_taken, failure) {
             self.core.handle_media(Instant::now(), failure);
         }
     }
 
     fn command(&self, command: sfu::Command) -> bool {
-        self.calls.inner.shards.call(self.room, command)
+        self.calls.inner.shards.call(self.entry.key(), command)
     }
 
-    fn note(&self, fact: Fact) {
+    fn note(&mut self, fact: Fact) {
+        if let Fact::Left { participant, reason } = &fact {
+            self.left(participant.info.id.0, *reason);
+        }
         let fact = RoomFact { room: self.name.clone(), fact };
         if self.calls.inner.facts.try_send(fact).is_err() {
             tracing::warn!(room = %self.name, "a fact was lost: the webhooks are too far behind");
         }
     }
 
-    /// A moderator removed it: its token opens nothing any more.
-    fn deny(&self, connection: ConnectionId) {
-        let token = self.members.get(&connection).and_then(|member| member.token.clone());
-        if let Some(token) = token
-            && self.calls.inner.denials.try_send(token).is_err()
-        {
-            tracing::warn!(room = %self.name, "a removed participant's token could not be denied");
+    fn left(&mut self, participant: ParticipantId, reason: LeaveReason) {
+        let of = |member: &&mut Member| member.participant == Some(participant);
+        let Some(member) = self.members.values_mut().find(of) else { return };
+        member.has_left = true;
+        if reason == LeaveReason::Removed {
+            // Its token opens nothing any more.
+            let (authority, caller) = (Arc::clone(&self.calls.inner.authority), member.caller.clone());
+            let room = RoomFacts::from(&*self.entry.facts());
+            self.calls.inner.tasks.spawn("deny", async move {
+                if let Err(error) = authority.deny(&caller, &room).await {
+                    tracing::error!(%error, "a removed participant's token could not be denied");
+                }
+            });
         }
     }
 }
@@ -198,4 +218,3 @@ fn refusal(code: ErrorCode) -> CallRefusal {
         code => CallRefusal::Refused(code),
     }
 }
-
