@@ -175,6 +175,11 @@ impl CallHandle {
         let _ = self.mailbox.send(Message::Presence { connection, away }).await;
     }
 
+    /// The connection ended without saying so: its task was ended from outside.
+    pub fn lost(self, connection: ConnectionId, tasks: &Tasks) {
+        tasks.spawn("call-lost", async move { self.gone(connection, LeaveReason::Timeout).await });
+    }
+
     /// The connection is gone.
     pub async fn gone(&self, connection: ConnectionId, reason: LeaveReason) {
         let _ = self.mailbox.send(Message::Gone { connection, reason }).await;

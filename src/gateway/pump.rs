@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream};
 use telstar_signaling::{Connection, Output};
@@ -45,6 +44,13 @@ impl Pump {
     /// Cancel-safe: what was taken from the core is in the socket layer, and what was read is returned at once.
     pub(super) async fn next(&mut self, core: &mut Connection) -> Incoming {
         poll_fn(|context| self.poll(core, context)).await
+    }
+
+    /// Says goodbye without a core.
+    pub(super) async fn close(mut self, frame: CloseFrame) -> Result<(), axum::Error> {
+        poll_fn(|context| Pin::new(&mut self.socket).poll_ready(context)).await?;
+        Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)))?;
+        poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await
     }
 
     /// Messages sent since the last call.
@@ -99,7 +105,7 @@ impl Pump {
                     self.sent += 1;
                     Message::Text(text.into())
                 }
-                Output::Ping => Message::Ping(Bytes::new()),
+                Output::Ping(payload) => Message::Ping(payload.into()),
                 Output::Close(code, reason) => {
                     Message::Close(Some(CloseFrame { code: code.number(), reason: reason.into() }))
                 }

@@ -1,11 +1,15 @@
 //! What a caller may subscribe to.
 
+use std::sync::Arc;
+
+use telstar_signaling::call::CallGrants;
 use telstar_signaling::wire::ErrorCode;
 use telstar_signaling::{Audience, TopicName};
+use telstar_units::RoomName;
 
 use super::topics::Grant;
-use crate::auth::{Action, Caller, RoomFacts, authorise};
-use crate::rooms::Rooms;
+use crate::auth::{Action, Caller, Denied, RoomFacts, authorise};
+use crate::rooms::{RoomEntry, Rooms};
 
 /// The view of a topic that the rules give this caller. What it may not see is answered like what does not exist.
 pub(super) async fn grant(caller: &Caller, topic: &TopicName, rooms: &Rooms) -> Result<Grant, ErrorCode> {
@@ -24,4 +28,24 @@ pub(super) async fn grant(caller: &Caller, topic: &TopicName, rooms: &Rooms) -> 
             Ok(Grant::Room(entry, if administers { Audience::Admin } else { Audience::Public }))
         }
     }
+}
+
+/// The room whose call this caller may join, and what it may do there.
+pub(super) async fn join(caller: &Caller, room: &str, rooms: &Rooms) -> Result<(Arc<RoomEntry>, CallGrants), ErrorCode> {
+    let name = RoomName::parse(room).map_err(|_| ErrorCode::NotFound)?;
+    let entry = rooms.get(&name).await.map_err(|_| ErrorCode::Unavailable)?;
+    let facts = entry.as_ref().map(|entry| RoomFacts::from(&*entry.facts()));
+    let may = |action| authorise(caller, action, facts.as_ref());
+    may(Action::JoinCall).map_err(|denied| match denied {
+        Denied::Unauthenticated => ErrorCode::Unauthorised,
+        Denied::Forbidden => ErrorCode::Forbidden,
+        Denied::NotFound => ErrorCode::NotFound,
+    })?;
+    let grants = CallGrants {
+        publish: may(Action::PublishInCall).is_ok(),
+        subscribe: may(Action::SubscribeInCall).is_ok(),
+        chat: may(Action::ChatInCall).is_ok(),
+        admin: may(Action::ModerateCall).is_ok(),
+    };
+    Ok((entry.ok_or(ErrorCode::NotFound)?, grants))
 }
