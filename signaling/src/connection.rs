@@ -159,7 +159,7 @@ impl Connection {
             Ok(parsed) => parsed,
             Err(_) => return self.close(now, CloseCode::BadMessage, "not a request"),
         };
-        let (Parsed::Request(id, _) | Parsed::UnknownType(id) | Parsed::BadFields(id)) = &parsed;
+        let (Parsed::Request(id, _) | Parsed::Call(id, _) | Parsed::UnknownType(id) | Parsed::BadFields(id)) = &parsed;
         if !self.within_rate(now) {
             return self.reply_error(now, &id.clone(), ErrorCode::RateLimited);
         }
@@ -167,6 +167,7 @@ impl Connection {
             Parsed::UnknownType(id) => self.reply_error(now, &id, ErrorCode::UnknownType),
             Parsed::BadFields(id) => self.reply_error(now, &id, ErrorCode::BadRequest),
             Parsed::Request(id, _) if self.authentication.is_some() => self.reply_error(now, &id, ErrorCode::Busy),
+            Parsed::Call(..) => {}
             Parsed::Request(id, request) => self.handle_request(now, id, request),
         }
     }

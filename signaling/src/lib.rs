@@ -5,6 +5,7 @@
 //! This crate knows no socket, no clock, no task, no store and no rights: it asks the shell through [`Effect`]s.
 
 mod bucket;
+pub mod call;
 mod connection;
 mod limits;
 mod outbox;

@@ -19,6 +19,7 @@ impl Connection {
             }
             Request::Subscribe { topic, watch } => self.subscribe(now, id, &topic, watch),
             Request::Unsubscribe { topic } => self.unsubscribe(now, &id, &topic),
+            Request::Resume { .. } => {}
         }
     }
 

@@ -114,7 +114,7 @@ fn at_most<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>, const MAX: usi
     if list.len() > MAX { Err(D::Error::custom("too many")) } else { Ok(list) }
 }
 
-/// See [`CallRequest::Join`].
+/// The fields of `join`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Join {
@@ -134,12 +134,12 @@ pub struct Join {
     pub auto_subscribe: bool,
 }
 
-/// See [`CallRequest::Leave`].
+/// The fields of `leave`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Leave {}
 
-/// See [`CallRequest::Publish`].
+/// The fields of `publish`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Publish {
@@ -173,7 +173,7 @@ pub struct PublishedTrack {
     pub layers: Vec<Layer>,
 }
 
-/// See [`CallRequest::Unpublish`].
+/// The fields of `unpublish`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unpublish {
@@ -181,7 +181,7 @@ pub struct Unpublish {
     pub track: TrackRef,
 }
 
-/// See [`CallRequest::UpdateTrack`].
+/// The fields of `update-track`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateTrack {
@@ -201,7 +201,7 @@ fn layers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Ve
     if list.as_ref().is_some_and(|list| list.len() > LAYERS_MAX) { Err(D::Error::custom("too many")) } else { Ok(list) }
 }
 
-/// See [`CallRequest::Mute`].
+/// The fields of `mute`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mute {
@@ -211,7 +211,7 @@ pub struct Mute {
     pub muted: bool,
 }
 
-/// See [`CallRequest::Candidate`].
+/// The fields of `candidate`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CandidateFor {
@@ -221,7 +221,7 @@ pub struct CandidateFor {
     pub candidate: Candidate,
 }
 
-/// See [`CallRequest::Answer`].
+/// The fields of `answer`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
@@ -231,12 +231,12 @@ pub struct Answer {
     pub sdp: Sdp,
 }
 
-/// See [`CallRequest::RestartIce`].
+/// The fields of `restart-ice`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RestartIce {}
 
-/// See [`CallRequest::UpdateSubscription`].
+/// The fields of `update-subscription`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateSubscription {
@@ -262,7 +262,7 @@ pub struct UpdateSubscription {
     pub priority: u8,
 }
 
-/// See [`CallRequest::UpdateParticipant`].
+/// The fields of `update-participant`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateParticipant {
@@ -289,7 +289,7 @@ pub struct ParticipantChange {
     pub grants: Option<Vec<CallGrant>>,
 }
 
-/// See [`CallRequest::Remove`].
+/// The fields of `remove`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Remove {
@@ -297,7 +297,7 @@ pub struct Remove {
     pub participant: ParticipantRef,
 }
 
-/// See [`CallRequest::SendData`].
+/// The fields of `send-data`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SendData {
@@ -320,7 +320,7 @@ fn receivers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
     if fits { Ok(list) } else { Err(D::Error::custom("none, or too many")) }
 }
 
-/// See [`CallRequest::Report`].
+/// The fields of `report`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
@@ -328,7 +328,7 @@ pub struct Report {
     pub enabled: bool,
 }
 
-/// See [`CallRequest::Signal`].
+/// The fields of `signal`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Signal {

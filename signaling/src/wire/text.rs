@@ -21,8 +21,7 @@ macro_rules! bounded {
         $(#[$doc])*
         #[derive(Clone, Default, PartialEq, Eq, Serialize)]
         #[serde(transparent)]
-        #[cfg_attr(test, derive(schemars::JsonSchema))]
-        pub struct $name(#[cfg_attr(test, schemars(length(max = "$max")))] String);
+        pub struct $name(String);
 
         impl $name {
             /// Checks a text that came from outside.
@@ -44,6 +43,21 @@ macro_rules! bounded {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
                 $name::parse(String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("too long"))
+            }
+        }
+
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "maxLength": $max })
             }
         }
     };

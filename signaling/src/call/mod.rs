@@ -1,0 +1,3 @@
+//! x
+mod api;
+pub use api::*;
