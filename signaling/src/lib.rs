@@ -10,12 +10,13 @@ mod connection;
 mod limits;
 mod outbox;
 pub mod room;
+mod sent;
 mod timer;
 mod topic;
 mod topic_name;
 pub mod wire;
 
-pub use connection::{Answer, Connection, Effect, Output, Principal, Ticket, Token};
+pub use connection::{Answer, Connection, Effect, Output, Principal, Resume, Ticket, Token};
 pub use limits::{Limits, TopicLimits};
 pub use topic::{Audience, Event, ListTopic, Snapshot, StateTopic, Update, Version};
 pub use topic_name::{TOPIC_NAME_LEN_MAX, TopicName, TopicNameError};

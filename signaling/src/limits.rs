@@ -110,7 +110,8 @@ const _: () = assert!(METADATA_BYTES_MAX * 6 < MESSAGE_BYTES_MAX, "the longest m
 const _: () = assert!(CALL_MESSAGE_BYTES_MAX < CALL_OUTBOX_BYTES_MAX, "the longest offer fits into the outbox");
 const _: () = assert!(CONFIRM_MESSAGES < RESUME_MESSAGES_MAX, "a ping goes out before anything has to be dropped");
 
-/// The limits of a [`crate::Connection`]. Worst-case memory: `outbox_bytes_max` and one snapshot, plus 200 bytes per subscription.
+/// The limits of a [`crate::Connection`]. Worst-case memory: `outbox_bytes_max` and one snapshot, plus 200 bytes per
+/// subscription; in a call `call_outbox_bytes_max` and `resume_bytes_max`, most of it shared with the other participants.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// See [`MESSAGE_BYTES_MAX`].
@@ -141,6 +142,28 @@ pub struct Limits {
     pub authentication_timeout: Duration,
     /// See [`CLOSE_TIMEOUT`].
     pub close_timeout: Duration,
+    /// See [`CALL_MESSAGE_BYTES_MAX`].
+    pub call_message_bytes_max: usize,
+    /// See [`CALL_OUTBOX_MESSAGES_MAX`].
+    pub call_outbox_messages_max: usize,
+    /// See [`CALL_OUTBOX_BYTES_MAX`].
+    pub call_outbox_bytes_max: usize,
+    /// See [`MESSAGES_PER_SEC`].
+    pub messages_per_sec: u32,
+    /// See [`MESSAGES_BURST`].
+    pub messages_burst: u32,
+    /// See [`CALL_REQUESTS_MAX`].
+    pub call_requests_max: usize,
+    /// See [`JOIN_TIMEOUT`].
+    pub join_timeout: Duration,
+    /// See [`RESUME_WINDOW`].
+    pub resume_window: Duration,
+    /// See [`RESUME_MESSAGES_MAX`].
+    pub resume_messages_max: usize,
+    /// See [`RESUME_BYTES_MAX`].
+    pub resume_bytes_max: usize,
+    /// See [`CONFIRM_MESSAGES`].
+    pub confirm_messages: usize,
 }
 
 impl Default for Limits {
@@ -160,6 +183,17 @@ impl Default for Limits {
             stall_timeout: STALL_TIMEOUT,
             authentication_timeout: AUTHENTICATION_TIMEOUT,
             close_timeout: CLOSE_TIMEOUT,
+            call_message_bytes_max: CALL_MESSAGE_BYTES_MAX,
+            call_outbox_messages_max: CALL_OUTBOX_MESSAGES_MAX,
+            call_outbox_bytes_max: CALL_OUTBOX_BYTES_MAX,
+            messages_per_sec: MESSAGES_PER_SEC,
+            messages_burst: MESSAGES_BURST,
+            call_requests_max: CALL_REQUESTS_MAX,
+            join_timeout: JOIN_TIMEOUT,
+            resume_window: RESUME_WINDOW,
+            resume_messages_max: RESUME_MESSAGES_MAX,
+            resume_bytes_max: RESUME_BYTES_MAX,
+            confirm_messages: CONFIRM_MESSAGES,
         }
     }
 }

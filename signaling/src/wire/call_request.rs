@@ -1,5 +1,7 @@
 //! What clients ask of a call.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::Error;
 
@@ -93,9 +95,37 @@ impl CallRequest {
         })
     }
 
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CallRequest::Join(_) => "join",
+            CallRequest::Leave(_) => "leave",
+            CallRequest::Publish(_) => "publish",
+            CallRequest::Unpublish(_) => "unpublish",
+            CallRequest::UpdateTrack(_) => "update-track",
+            CallRequest::Mute(_) => "mute",
+            CallRequest::Candidate(_) => "candidate",
+            CallRequest::Answer(_) => "answer",
+            CallRequest::RestartIce(_) => "restart-ice",
+            CallRequest::UpdateSubscription(_) => "update-subscription",
+            CallRequest::UpdateParticipant(_) => "update-participant",
+            CallRequest::Remove(_) => "remove",
+            CallRequest::SendData(_) => "send-data",
+            CallRequest::Report(_) => "report",
+            CallRequest::Signal(_) => "signal",
+        }
+    }
+
     /// Whether it is one of those that come in bursts and have a rate of their own.
     pub fn is_message(&self) -> bool {
         matches!(self, CallRequest::Candidate(_) | CallRequest::SendData(_) | CallRequest::Signal(_))
+    }
+}
+
+/// The type only: the rest is a client's own.
+impl fmt::Debug for CallRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.kind())
     }
 }
 

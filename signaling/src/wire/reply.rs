@@ -112,6 +112,20 @@ pub struct PublishedMid {
 }
 
 impl Reply<'_> {
+    /// The id of the request that it answers.
+    pub(crate) fn re(&self) -> &RequestId {
+        match self {
+            Reply::Error { re, .. }
+            | Reply::Subscribed { re, .. }
+            | Reply::Joined { re, .. }
+            | Reply::Published { re, .. }
+            | Reply::Resumed { re, .. }
+            | Reply::Authenticated { re, .. }
+            | Reply::Done { re, .. } => re,
+        }
+    }
+
+
     /// The text message.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("replies have text keys and no fallible serialisers")
