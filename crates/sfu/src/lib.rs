@@ -4,5 +4,7 @@
 //! This crate knows no socket, no clock, no name and no right.
 
 mod api;
+pub mod demux;
+pub mod rfc4571;
 
 pub use api::*;
