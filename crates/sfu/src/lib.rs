@@ -4,5 +4,22 @@
 //! This crate knows no socket, no clock, no name and no right.
 
 mod api;
+mod assign;
+mod commands;
+mod config;
+mod demux;
+mod engine;
+mod forward;
+mod peer;
+mod peers;
+mod publisher;
+mod room;
+mod sdp;
+mod sfu;
+mod subscriber;
+mod tick;
 
 pub use api::*;
+pub use config::{Limits, SfuConfig};
+pub use engine::Certificate;
+pub use sfu::{Counters, Sfu};
