@@ -5,4 +5,10 @@
 
 mod api;
 
+// The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod bitrate;
+pub mod data;
+pub mod police;
+pub mod throttle;
+
 pub use api::*;
