@@ -19,6 +19,12 @@ mod sfu;
 mod subscriber;
 mod tick;
 
+// The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod bitrate;
+pub mod data;
+pub mod police;
+pub mod throttle;
+
 pub use api::*;
 pub use config::{Limits, SfuConfig};
 pub use engine::Certificate;
