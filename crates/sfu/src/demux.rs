@@ -1,137 +1,216 @@
-//! What a datagram is and whom it names, read without any state: RFC 7983 §7 and the USERNAME of a STUN request.
+//! Which peer a datagram is for: by the path it came on, or by the name fragment in a STUN request.
 //!
-//! In: bytes of a stranger. Out: a word. Nothing here allocates, so that a flood costs little.
+//! In: datagrams from anybody. Out: a peer's key, or nothing. Nothing is stored and nothing is computed for a
+//! datagram that names none of our peers. A path counts as a peer's only after the peer answered for it with its
+//! password, which the engine checks ([`Demux::bind`] is called when the engine answers a request).
 
-/// Bytes of a STUN header (RFC 8489 §5).
-const STUN_HEADER_BYTES: usize = 20;
-/// The magic cookie of STUN (RFC 8489 §5).
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-/// A binding request (RFC 8489 §3).
-const BINDING_REQUEST: [u8; 2] = [0, 1];
-/// USERNAME (RFC 8489 §18.3).
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::api::Path;
+
+/// Where a peer sits in its shard.
+pub(crate) type Key = usize;
+
+/// STUN's magic cookie (RFC 8489 §5).
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+const STUN_HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+const BINDING_FAILURE: [u8; 2] = [0x01, 0x11];
 
-/// What a datagram is, by its first byte.
+/// Paths of one peer. Browsers check every pair of candidates, so a laptop with VPN and IPv6 has about ten; beyond
+/// this the longest silent one is forgotten.
+const PATHS_MAX: usize = 16;
+/// A path that answered for its owner within this time is not given to another peer: whoever can forge source
+/// addresses could otherwise cut off somebody else. Consent checks come every 5 s (RFC 7675 §5.1).
+const PATH_KEPT: Duration = Duration::from_secs(15);
+/// Our own checks whose answers are still expected, of all peers. Only with full ICE. The oldest is forgotten and
+/// checked again.
+const CHECKS_MAX: usize = 4_096;
+
+/// What a datagram is by its first byte (RFC 7983 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Datagram {
-    /// STUN, of which ICE is made.
-    Stun,
+pub enum Sort<'a> {
+    /// A STUN request with our side of USERNAME (RFC 8445 §7.2.2).
+    Request(&'a str),
+    /// A STUN answer with its transaction.
+    Response([u8; 12]),
     /// DTLS.
-    Dtls,
-    /// RTP or RTCP, encrypted.
+    Handshake,
+    /// RTP or RTCP.
     Media,
-    /// TURN's channel data, QUIC, ZRTP, noise: nothing of ours.
+    /// None of them.
     Other,
 }
 
-/// Sorts a datagram by its first byte.
-pub fn kind_of(datagram: &[u8]) -> Datagram {
-    match datagram.first() {
-        Some(0..=3) => Datagram::Stun,
-        Some(20..=63) => Datagram::Dtls,
-        Some(128..=191) => Datagram::Media,
-        _ => Datagram::Other,
+/// Reads what is needed to find a datagram's peer and nothing else.
+pub fn sort(bytes: &[u8]) -> Sort<'_> {
+    match bytes.first() {
+        Some(0..=1) => sort_stun(bytes),
+        Some(20..=63) => Sort::Handshake,
+        Some(128..=191) if bytes.len() > 12 => Sort::Media,
+        _ => Sort::Other,
     }
 }
 
-/// The receiver's name fragment in a STUN binding request: what stands before the colon (RFC 8445 §7.2.2). Nothing is
-/// proved by it.
-pub fn ufrag_of(datagram: &[u8]) -> Option<&str> {
-    let (header, mut attributes) = datagram.split_at_checked(STUN_HEADER_BYTES)?;
+fn sort_stun(bytes: &[u8]) -> Sort<'_> {
+    let Some(header) = bytes.get(..STUN_HEADER) else { return Sort::Other };
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[..2] != BINDING_REQUEST || header[4..8] != MAGIC_COOKIE || length != attributes.len() {
-        return None;
+    if header[4..8] != MAGIC_COOKIE || length % 4 != 0 || bytes.len() != STUN_HEADER + length {
+        return Sort::Other;
     }
-    while let Some((head, rest)) = attributes.split_at_checked(4) {
-        let kind = u16::from_be_bytes([head[0], head[1]]);
+    let class = [header[0], header[1]];
+    if class == BINDING_REQUEST {
+        return username(&bytes[STUN_HEADER..]).map_or(Sort::Other, Sort::Request);
+    }
+    if class == BINDING_SUCCESS || class == BINDING_FAILURE {
+        let mut transaction = [0; 12];
+        transaction.copy_from_slice(&header[8..20]);
+        return Sort::Response(transaction);
+    }
+    Sort::Other
+}
+
+/// Our half of USERNAME, which is in front of the colon in a request to us.
+fn username(mut attributes: &[u8]) -> Option<&str> {
+    loop {
+        let (head, rest) = attributes.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = rest.get(..length)?;
-        if kind == USERNAME {
-            let colon = value.iter().position(|byte| *byte == b':')?;
-            return std::str::from_utf8(&value[..colon]).ok().filter(|ufrag| !ufrag.is_empty());
+        if u16::from_be_bytes([head[0], head[1]]) == USERNAME {
+            let ours = value.split(|byte| *byte == b':').next()?;
+            return std::str::from_utf8(ours).ok();
         }
-        // Each attribute ends on a multiple of four (RFC 8489 §14).
         attributes = rest.get(length.next_multiple_of(4)..)?;
     }
-    None
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// What one of our outgoing datagrams says about its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The peer's request was right: the path is the peer's.
+    Answered,
+    /// We asked.
+    Asked([u8; 12]),
+    /// Nothing.
+    Nothing,
+}
 
-    use super::*;
-
-    /// A binding request with a PRIORITY before its USERNAME.
-    fn request(username: &[u8]) -> Vec<u8> {
-        let padded = username.len().next_multiple_of(4);
-        let mut datagram = vec![0, 1];
-        datagram.extend_from_slice(&(8 + 4 + padded as u16).to_be_bytes());
-        datagram.extend_from_slice(&MAGIC_COOKIE);
-        datagram.extend_from_slice(&[7; 12]);
-        datagram.extend_from_slice(&[0, 0x24, 0, 4, 1, 2, 3, 4]);
-        datagram.extend_from_slice(&[0, 6]);
-        datagram.extend_from_slice(&(username.len() as u16).to_be_bytes());
-        datagram.extend_from_slice(username);
-        datagram.resize(20 + 8 + 4 + padded, 0);
-        datagram
+/// Looks at an outgoing datagram.
+pub(crate) fn told(bytes: &[u8]) -> Told {
+    let Some(header) = bytes.get(..STUN_HEADER) else { return Told::Nothing };
+    if header[0] > 1 || header[4..8] != MAGIC_COOKIE {
+        return Told::Nothing;
     }
+    match [header[0], header[1]] {
+        BINDING_SUCCESS => Told::Answered,
+        BINDING_REQUEST => {
+            let mut transaction = [0; 12];
+            transaction.copy_from_slice(&header[8..20]);
+            Told::Asked(transaction)
+        }
+        _ => Told::Nothing,
+    }
+}
 
-    #[test]
-    fn a_request_names_whom_it_is_for() {
-        assert_eq!(ufrag_of(&request(b"abcd:efgh")), Some("abcd"));
-        assert_eq!(ufrag_of(&request(b"abcd:")), Some("abcd"));
-        for wrong in [&b":efgh"[..], b"abcd", b"", b"\xff\xfe:x"] {
-            assert_eq!(ufrag_of(&request(wrong)), None, "{wrong:?}");
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    peer: Key,
+    seen: Instant,
+}
+
+/// The tables.
+#[derive(Default)]
+pub(crate) struct Demux {
+    paths: HashMap<Path, Bound>,
+    fragments: HashMap<String, Key>,
+    checks: HashMap<[u8; 12], Key>,
+    checks_order: VecDeque<[u8; 12]>,
+}
+
+impl Demux {
+    /// The peer of a datagram.
+    pub(crate) fn find(&self, path: &Path, sort: Sort<'_>) -> Option<Key> {
+        match sort {
+            Sort::Request(fragment) => self.fragments.get(fragment).copied(),
+            Sort::Response(transaction) => self.checks.get(&transaction).copied(),
+            Sort::Handshake | Sort::Media => self.paths.get(path).map(|bound| bound.peer),
+            Sort::Other => None,
         }
     }
 
-    #[test]
-    fn a_request_cut_at_any_byte_names_nobody() {
-        let whole = request(b"abcd:efgh");
-        for cut in 0..whole.len() {
-            assert_eq!(ufrag_of(&whole[..cut]), None, "cut at {cut}");
-        }
-        let mut answer = whole.clone();
-        answer[0] = 1;
-        assert_eq!(ufrag_of(&answer), None, "an answer names nobody");
-        let mut other = whole;
-        other[5] = 0;
-        assert_eq!(ufrag_of(&other), None, "no cookie");
+    /// Whether a request may be handed to the engine: a new path of a peer that has enough of them is not.
+    pub(crate) fn admits(&self, path: &Path, peer: Key, paths: &[Path]) -> bool {
+        paths.len() < PATHS_MAX || self.paths.get(path).is_some_and(|bound| bound.peer == peer)
     }
 
-    #[test]
-    fn the_first_byte_says_what_a_datagram_is() {
-        for (byte, expect) in [
-            (0, Datagram::Stun),
-            (3, Datagram::Stun),
-            (4, Datagram::Other),
-            (19, Datagram::Other),
-            (20, Datagram::Dtls),
-            (63, Datagram::Dtls),
-            (64, Datagram::Other),
-            (127, Datagram::Other),
-            (128, Datagram::Media),
-            (191, Datagram::Media),
-            (192, Datagram::Other),
-            (255, Datagram::Other),
-        ] {
-            assert_eq!(kind_of(&[byte]), expect, "{byte}");
-        }
-        assert_eq!(kind_of(&[]), Datagram::Other);
+    /// Makes a name fragment known.
+    pub(crate) fn name(&mut self, fragment: String, peer: Key) {
+        self.fragments.insert(fragment, peer);
     }
 
-    proptest! {
-        #[test]
-        fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ufrag_of(&bytes);
-            if bytes.len() >= STUN_HEADER_BYTES {
-                let length = (bytes.len() - STUN_HEADER_BYTES) as u16;
-                bytes[..2].copy_from_slice(&BINDING_REQUEST);
-                bytes[2..4].copy_from_slice(&length.to_be_bytes());
-                bytes[4..8].copy_from_slice(&MAGIC_COOKIE);
-                let _ = ufrag_of(&bytes);
+    /// Forgets a name fragment.
+    pub(crate) fn unname(&mut self, fragment: &str) {
+        self.fragments.remove(fragment);
+    }
+
+    /// The engine answered a request that came on this path.
+    pub(crate) fn bind(&mut self, now: Instant, path: Path, peer: Key, paths: &mut Vec<Path>) {
+        if let Some(bound) = self.paths.get_mut(&path) {
+            if bound.peer == peer {
+                bound.seen = now;
+                return;
+            }
+            if now.saturating_duration_since(bound.seen) < PATH_KEPT {
+                return;
             }
         }
+        if paths.len() >= PATHS_MAX {
+            self.forget_oldest(paths);
+        }
+        self.paths.insert(path, Bound { peer, seen: now });
+        paths.push(path);
+    }
+
+    fn forget_oldest(&mut self, paths: &mut Vec<Path>) {
+        let oldest = paths.iter().enumerate().min_by_key(|(_, path)| self.paths.get(path).map(|bound| bound.seen));
+        if let Some((index, _)) = oldest {
+            let path = paths.swap_remove(index);
+            self.paths.remove(&path);
+        }
+    }
+
+    /// We asked something.
+    pub(crate) fn expect_answer(&mut self, transaction: [u8; 12], peer: Key) {
+        if self.checks_order.len() >= CHECKS_MAX
+            && let Some(oldest) = self.checks_order.pop_front()
+        {
+            self.checks.remove(&oldest);
+        }
+        if self.checks.insert(transaction, peer).is_none() {
+            self.checks_order.push_back(transaction);
+        }
+    }
+
+    /// A connection of a path ended.
+    pub(crate) fn unbind(&mut self, path: &Path) -> Option<Key> {
+        self.paths.remove(path).map(|bound| bound.peer)
+    }
+
+    /// A peer is gone.
+    pub(crate) fn forget(&mut self, peer: Key, paths: &[Path], fragments: &[String]) {
+        for path in paths {
+            if self.paths.get(path).is_some_and(|bound| bound.peer == peer) {
+                self.paths.remove(path);
+            }
+        }
+        for fragment in fragments {
+            self.fragments.remove(fragment);
+        }
+        let checks = &mut self.checks;
+        checks.retain(|_, owner| *owner != peer);
+        self.checks_order.retain(|transaction| checks.contains_key(transaction));
     }
 }
