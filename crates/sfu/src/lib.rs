@@ -4,5 +4,30 @@
 //! This crate knows no socket, no clock, no name and no right.
 
 mod api;
+mod assign;
+mod commands;
+mod config;
+mod demux;
+mod engine;
+mod forward;
+mod peer;
+mod peers;
+mod publisher;
+mod room;
+mod sdp;
+mod sfu;
+mod subscriber;
+mod tick;
+
+// The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod bitrate;
+pub mod data;
+pub mod police;
+pub mod rfc4571;
+pub mod throttle;
 
 pub use api::*;
+pub use config::{Limits, SfuConfig};
+pub use demux::{Sort, sort};
+pub use engine::Certificate;
+pub use sfu::{Counters, Sfu};
