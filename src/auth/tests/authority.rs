@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use telstar_store::{
-    NewApiKey, NewRoom, PageRequest, PrincipalKind, Role, Room, SqliteStore, Store, StoreError, StreamKeyId,
+    NewApiKey, NewRoom, PageRequest, PrincipalKind, Role, Room, RoomMode, SqliteStore, Store, StoreError, StreamKeyId,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 use tokio::sync::broadcast::error::TryRecvError;
@@ -30,7 +30,7 @@ fn name(text: &str) -> RoomName {
 }
 
 fn new_room(text: &str) -> NewRoom {
-    NewRoom { name: name(text), title: text.into(), open: false }
+    NewRoom { name: name(text), title: text.into(), open: false, mode: RoomMode::Sfu }
 }
 
 impl World {
