@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod banner;
+pub mod calls;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -34,6 +35,7 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod web;
+pub mod webhooks;
 
 pub use config::Config;
 pub use server::{Running, Server, StartError};

@@ -21,6 +21,7 @@ use crate::addresses::{Addresses, Links};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
+use crate::calls::{self, CallsHandle};
 use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
@@ -33,6 +34,7 @@ use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, Certificate, TlsError};
+use crate::webhooks::{Sender, Webhooks};
 
 /// How often expired records are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -109,6 +111,11 @@ impl Server {
         let (dvr, kept) = tasks.blocking(move || crate::app::open_dvr(&for_dvr)).await?;
         let media = Media::start(&config, Arc::clone(&data.store), run, dvr, &tasks)?;
         media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
+        let sender = Sender::new(config.webhooks.allow_private, tasks.clone());
+        let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
+        let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
+        let (calls, asked) = CallsHandle::new();
+        tasks.spawn("calls", calls::nobody(asked));
         let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,
@@ -116,6 +123,8 @@ impl Server {
             doorkeeper: Arc::new(Doorkeeper::default()),
             rooms: media.rooms.clone(),
             dvr: media.dvr.clone(),
+            calls,
+            webhooks,
             changes: Changes::new(tasks.clone()),
             metrics,
             tasks,

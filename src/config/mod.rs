@@ -17,6 +17,7 @@ pub mod section;
 mod shutdown;
 mod tls;
 pub mod value;
+mod webhooks;
 
 pub use document::commented_file;
 pub use general::General;
@@ -29,6 +30,7 @@ pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
+pub use webhooks::Webhooks;
 
 use section::{Refusal, Section, SectionInfo};
 use value::Raw;
@@ -68,6 +70,8 @@ sections! {
     play: Play = "play",
     /// Low-latency HLS out.
     hls: Hls = "hls",
+    /// Calls to apps.
+    webhooks: Webhooks = "webhooks",
     /// The log.
     log: Log = "log",
     /// What clients may take.

@@ -24,7 +24,7 @@ use super::sessions::HandOver;
 use super::topics::{DELIVERIES_MAX, Delivery, Grant, Subscriber, TopicKey};
 use super::ws::Gateway;
 use crate::api::error::Code;
-use crate::auth::{Caller, Credential, Holder, Revocation, Secret, Standing, Voucher, random_text};
+use crate::auth::{Caller, Credential, Holder, Revocation, Secret, Standing, random_text};
 use crate::calls::{self, CallHandle, Mailbox, Newcomer};
 use crate::client::Client;
 use crate::data::wall_now;
@@ -415,8 +415,8 @@ fn random_secret() -> Option<SessionSecret> {
 /// Who the caller is, for the core.
 fn principal(gateway: &Gateway, caller: &Caller) -> Principal {
     let subject = caller.principal.as_ref().map(|principal| principal.subject.clone());
-    // A pass that this server signed names nobody: its subject is only the token's own name.
-    let is_pass = matches!(&caller.standing, Standing::Token(pass) if matches!(pass.voucher, Voucher::Server(_)));
+    // A playback token names nobody: its subject is only the token's own name.
+    let is_pass = matches!(&caller.standing, Standing::Token(pass) if pass.holder == Holder::Anybody);
     let left = |end: WallTime| u64::try_from(end.0.saturating_sub(gateway.state.authority.now().0)).unwrap_or(0);
     Principal {
         identity: subject.filter(|_| !is_pass),
@@ -431,7 +431,12 @@ fn relies_on(caller: &Caller, revocation: &Revocation) -> bool {
         (Revocation::Token { issuer, jti }, Standing::Token(pass)) => {
             pass.jti == *jti && caller.principal.as_ref().is_some_and(|principal| principal.issuer == *issuer)
         }
-        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::Token { .. }, _) => false,
+        (Revocation::ApiKey(gone), Standing::Token(_)) => {
+            caller.principal.as_ref().is_some_and(|principal| principal.issuer == *gone)
+        }
+        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. }, _) => {
+            false
+        }
     }
 }
 
