@@ -13,6 +13,7 @@ use std::path::Path;
 
 use telstar_client::clip::{Audio, Clip, Video, play_audio, play_video};
 use telstar_client::{Call, Client, Codec, Credential, Event, JoinOptions, LocalTrackOptions, Source};
+use tokio::task::JoinSet;
 
 /// Width, height and bits a second of the simulcast layers, the lowest first, and their names in SDP.
 const LAYERS: [(u16, u16, u32); 3] = [(320, 180, 150_000), (640, 360, 500_000), (1280, 720, 1_500_000)];
@@ -44,21 +45,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{} is here: {}", participant.id, participant.identity);
     }
 
-    // Each track is played by a task of its own, and ends with the call.
-    publish_clip(&call, clip).await?;
+    // Each track is played by a task of its own, until the call ends.
+    let players = publish_clip(&call, clip).await?;
 
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => on_event(&call, event).await?,
-                None => return Ok(()),
+                None => break,
             },
-            _ = tokio::signal::ctrl_c() => return Ok(call.leave().await?),
+            _ = tokio::signal::ctrl_c() => break,
         }
     }
+    drop(players);
+    Ok(call.leave().await?)
 }
 
-async fn publish_clip(call: &Call, clip: Clip) -> Result<(), telstar_client::Error> {
+/// One task for each track; each ends when the call does, with the reason.
+type Players = JoinSet<Result<(), telstar_client::Error>>;
+
+async fn publish_clip(call: &Call, clip: Clip) -> Result<Players, telstar_client::Error> {
+    let mut players = Players::new();
     let rids = RIDS.iter().zip(&clip.layers);
     let video = LocalTrackOptions {
         codec: clip.layers[0].codec,
@@ -69,27 +76,25 @@ async fn publish_clip(call: &Call, clip: Clip) -> Result<(), telstar_client::Err
     };
     let mut track = call.publish(video).await?;
     println!("publishing video as {}", track.id());
-    tokio::spawn(async move { play_video(&mut track, &clip.layers).await });
+    players.spawn(async move { play_video(&mut track, &clip.layers).await });
 
     if let Some(audio) = clip.audio {
-        let sound = LocalTrackOptions {
-            codec: Codec::Opus,
-            source: Source::Microphone,
-            name: "clip".into(),
-            layers: vec![],
-        };
+        let sound =
+            LocalTrackOptions { codec: Codec::Opus, source: Source::Microphone, name: "clip".into(), layers: vec![] };
         let mut track = call.publish(sound).await?;
         println!("publishing audio as {}", track.id());
-        tokio::spawn(async move { play_audio(&mut track, &audio).await });
+        players.spawn(async move { play_audio(&mut track, &audio).await });
     }
-    Ok(())
+    Ok(players)
 }
 
 async fn on_event(call: &Call, event: Event) -> Result<(), telstar_client::Error> {
     match event {
         Event::ParticipantJoined { participant } => println!("{} joined: {}", participant.id, participant.identity),
         Event::ParticipantLeft { participant, reason } => println!("{participant} left: {reason}"),
-        Event::TrackPublished { participant, track } => println!("{participant} publishes {:?} {}", track.kind, track.id),
+        Event::TrackPublished { participant, track } => {
+            println!("{participant} publishes {:?} {}", track.kind, track.id)
+        }
         Event::Data { from: Some(from), label, data } => {
             println!("{from} says {data}");
             call.send_data(&[&from], label.as_deref(), data).await?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::Error;
 use crate::call::Call;
 use crate::media::engine::default_addresses;
 use crate::signal::{Pending, Signal};
 use crate::wire::{Event, Joined, Request};
-use crate::Error;
 
 /// Who a client is.
 #[derive(Clone)]

@@ -219,7 +219,8 @@ fn parse_ivf(bytes: &Bytes) -> Result<Video, Error> {
 
 /// Splits Annex B (H.264 Annex B.1) into access units (§7.4.1.2.3), as far as encoders make them.
 fn parse_annex_b(bytes: &Bytes) -> Video {
-    let starts: Vec<usize> = (0..bytes.len().saturating_sub(3)).filter(|at| bytes[*at..].starts_with(&[0, 0, 1])).collect();
+    let starts: Vec<usize> =
+        (0..bytes.len().saturating_sub(3)).filter(|at| bytes[*at..].starts_with(&[0, 0, 1])).collect();
     let mut frames: Vec<Frame> = Vec::new();
     let (mut begin, mut has_picture, mut keyframe) = (0, false, false);
     for start in starts {
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn annex_b_is_split_into_access_units() {
         let stream = [
-            &[0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 3][..], // parameter sets
+            &[0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 3][..],       // parameter sets
             &[0, 0, 1, 0x65, 0x88, 7, 0, 0, 1, 0x65, 0x40, 8][..], // a keyframe of two slices
             &[0, 0, 1, 0x41, 0x9a, 1][..],
             &[0, 0, 1, 0x09, 0xf0, 0, 0, 1, 0x41, 0x9a, 2][..], // a delimiter, a picture

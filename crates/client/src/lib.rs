@@ -54,3 +54,12 @@ fn random_u32() -> u32 {
 fn random_unit() -> f64 {
     f64::from(random_u32()) / (f64::from(u32::MAX) + 1.0)
 }
+
+/// Tasks of this crate end by themselves with the connection that they serve.
+#[expect(clippy::disallowed_methods, reason = "a client has no app whose shutdown would wait for it")]
+fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(task)
+}

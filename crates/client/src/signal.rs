@@ -82,7 +82,7 @@ impl Signal {
             seq: 0,
             session: None,
         };
-        tokio::spawn(task.run(socket));
+        crate::spawn(task.run(socket));
         Ok((Signal { commands, peer }, events))
     }
 
@@ -168,6 +168,9 @@ impl Task {
             };
             let Some(session) = self.session.take() else { return self.give_up(&reason) };
             self.backlog.push_back(Event::Reconnecting);
+            for event in self.backlog.drain(..) {
+                let _ = self.sink.send(event).await; // nobody reads events any more
+            }
             match self.come_back(session).await {
                 Ok(resumed) => socket = resumed,
                 Err(error) => return self.give_up(&format!("{reason}; {error}")),
@@ -356,10 +359,7 @@ fn envelope(id: u64, request: &Request) -> String {
 async fn open_socket(address: &str, tls: &Tls) -> Result<Socket, Error> {
     let mut request = address.into_client_request().map_err(|_| Error::Address(address.to_owned()))?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-    let connector = match tls {
-        Some(config) => Some(Connector::Rustls(config.clone())),
-        None => None,
-    };
+    let connector = tls.clone().map(Connector::Rustls);
     let opened = timeout(ATTEMPT_MAX, connect_async_tls_with_config(request, None, true, connector)).await;
     let opened = opened.map_err(|_| Error::Closed("the server did not answer in time".into()))?;
     Ok(opened.map_err(broken)?.0)

@@ -18,7 +18,7 @@ use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 
 use super::engine::{AUDIO_LEVEL_URI, Codec, MID_URI, RID_URI, engine_kind};
 use crate::wire::{Layer, Source};
-use crate::{Error, RtpPacket, random_u32};
+use crate::{Error, RtpPacket, random_u32, spawn};
 
 /// What one RTP payload may carry, so that a packet with header, extensions and SRTP's tag stays below 1,200 bytes and
 /// fits every path (RFC 8834 §4.3 leaves the choice to us; browsers use the same).
@@ -140,7 +140,7 @@ impl Draft {
             })
             .collect();
         let ssrcs: Vec<u32> = self.encodings.iter().map(|encoding| encoding.ssrc).collect();
-        tokio::spawn(watch_feedback(self.track.clone(), ssrcs, state.clone()));
+        spawn(watch_feedback(self.track.clone(), ssrcs, state.clone()));
         LocalTrack {
             id,
             codec: self.options.codec,

@@ -133,7 +133,8 @@ impl Routes {
         let found = {
             let table = self.table();
             let mut sections = table.sections.values();
-            let section = sections.find(|section| section.assigned.as_ref().is_some_and(|to| to.as_deref() == Some(id)));
+            let section =
+                sections.find(|section| section.assigned.as_ref().is_some_and(|to| to.as_deref() == Some(id)));
             section.and_then(|section| Some((section.source.clone()?, section.ssrc.load(Ordering::Relaxed))))
         };
         // Nothing arrived yet: the server begins with a keyframe.
