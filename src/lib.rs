@@ -4,6 +4,7 @@
 //! `telstar-signaling`) do no I/O; everything that touches the outside is here. ARCHITECTURE.md has the map.
 
 pub mod addresses;
+pub mod advertise;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -33,6 +34,7 @@ mod slots;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;
+mod threads;
 pub mod tls;
 pub mod web;
 pub mod webhooks;

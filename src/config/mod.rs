@@ -11,6 +11,7 @@ mod hls;
 mod limits;
 mod load;
 mod log;
+mod media;
 mod play;
 mod rtmp;
 pub mod section;
@@ -26,6 +27,7 @@ pub use limits::Limits;
 pub(crate) use load::flag_of;
 pub use load::{CONFIG_VARIABLE, ConfigError, ConfigErrors, Layers, Origin, check_file, variable_of};
 pub use log::{Log, LogFormat, LogLevel};
+pub use media::{Advertised, IceLite, Media};
 pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
@@ -72,6 +74,8 @@ sections! {
     hls: Hls = "hls",
     /// Calls to apps.
     webhooks: Webhooks = "webhooks",
+    /// Calls.
+    media: Media = "media",
     /// The log.
     log: Log = "log",
     /// What clients may take.
