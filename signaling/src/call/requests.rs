@@ -309,7 +309,7 @@ impl Call {
             let others = self.members.iter().filter(|(id, _)| Some(**id) != from);
             return Ok(others.map(|(_, member)| member.connection).collect());
         };
-        let named: BTreeSet<ParticipantId> = to.iter().map(|one| one.0).collect();
+        let named: BTreeSet<ParticipantId> = to.iter().map(|one| one.0).filter(|id| Some(*id) != from).collect();
         let found: Arc<[ConnectionId]> =
             named.iter().filter_map(|id| self.members.get(id)).map(|member| member.connection).collect();
         if found.is_empty() { Err(ErrorCode::NotFound) } else { Ok(found) }

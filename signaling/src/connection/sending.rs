@@ -85,7 +85,8 @@ impl Connection {
         self.authentication = None;
         self.resume = None;
         self.subscriptions.clear();
-        self.effects.clear();
+        // Nothing of it is wanted any more, but that the call is told.
+        self.effects.retain(|effect| matches!(effect, Effect::CallEnded { .. }));
         self.timers.clear_all();
         self.call_requests.clear();
         self.session = None;

@@ -12,6 +12,7 @@ use crate::limits::{
 };
 
 mod model;
+mod resume;
 
 /// A connection with a clock and a client that reads everything at once, unless told otherwise.
 struct Rig {
