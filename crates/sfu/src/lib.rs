@@ -8,7 +8,11 @@ mod api;
 // The parts that know no WebRTC engine: values and state machines that the peers plug together.
 pub mod bitrate;
 pub mod data;
+pub mod dependency;
+pub mod descriptor;
 pub mod police;
+pub mod rewrite;
+pub mod select;
 pub mod throttle;
 
 pub use api::*;
