@@ -6,6 +6,7 @@
 mod api;
 
 // The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod allocate;
 pub mod bitrate;
 pub mod data;
 pub mod dependency;
