@@ -20,9 +20,14 @@ mod subscriber;
 mod tick;
 
 // The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod allocate;
 pub mod bitrate;
 pub mod data;
+pub mod dependency;
+pub mod descriptor;
 pub mod police;
+pub mod rewrite;
+pub mod select;
 pub mod throttle;
 
 pub use api::*;
