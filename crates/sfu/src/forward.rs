@@ -12,6 +12,7 @@ use str0m::media::Mid;
 use telstar_media::Codec;
 
 use crate::api::{Event, Fault, Flow, Kind};
+use crate::budget::renew;
 use crate::descriptor::Descriptor;
 use crate::engine::{Outgoing, Patch, Received};
 use crate::peer::{Peer, Side};
@@ -176,10 +177,19 @@ impl Sfu {
         rung.throttle.wake();
         let source = Source { ssrc: packet.ssrc, track: id, layer, payload_type: packet.payload_type, format };
         publisher.note(source);
-        if track.format.map(|format| format.codec) != Some(format.codec) {
-            self.events.push_back(Event::Track { track: id, codec: format.codec });
-        }
+        let changed = track.format.map(|format| format.codec) != Some(format.codec);
         track.format = Some(format);
+        if changed {
+            self.events.push_back(Event::Track { track: id, codec: format.codec });
+            let (shape, viewers) = (track.shape(), track.viewers.clone());
+            for viewer in viewers {
+                let subscriber = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber);
+                let slot = subscriber.and_then(|subscriber| subscriber.slots.get_mut(viewer.slot));
+                if let Some(selector) = slot.and_then(|slot| slot.selector.as_mut()) {
+                    renew(selector, shape);
+                }
+            }
+        }
         Some(source)
     }
 

@@ -5,11 +5,14 @@
 
 mod api;
 mod assign;
+mod budget;
 mod commands;
 mod config;
 mod demux;
 mod engine;
 mod forward;
+mod keyframes;
+mod messages;
 mod peer;
 mod peers;
 mod publisher;
@@ -28,6 +31,7 @@ pub mod descriptor;
 pub mod police;
 pub mod rewrite;
 pub mod select;
+pub mod speakers;
 pub mod throttle;
 
 pub use api::*;

@@ -67,6 +67,16 @@ impl Patches {
         self.picture_id.is_none() && self.tl0.is_none()
     }
 
+    /// VP8's or VP9's new picture id, without the bit for its width.
+    pub fn picture_id(&self) -> Option<u16> {
+        self.picture_id.map(|(_, bytes, wide)| u16::from_be_bytes(bytes) & if wide { 0x7fff } else { 0x7f })
+    }
+
+    /// The new TL0PICIDX.
+    pub fn tl0(&self) -> Option<u8> {
+        self.tl0.map(|(_, value)| value)
+    }
+
     /// Overwrites the numbers in a copy of the payload that the descriptor was read from.
     pub fn apply(&self, payload: &mut [u8]) {
         if let Some((at, bytes, wide)) = self.picture_id {
