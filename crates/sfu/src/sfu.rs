@@ -126,10 +126,25 @@ impl Sfu {
         true
     }
 
-    fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, _bytes: &[u8]) -> bool {
+    /// Whether a datagram is within its peer's limits. Nothing of it is believed yet.
+    fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, bytes: &[u8]) -> bool {
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return false };
+        if !peer.ingress.admit(now, bytes.len()) {
+            return false;
+        }
         match sort {
             Sort::Request(_) => self.demux.admits(path, key, &peer.paths),
+            Sort::Media if !is_rtcp(bytes) => {
+                let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
+                    return false;
+                };
+                match &peer.side {
+                    Side::Publisher(publisher) => publisher.knows(ssrc) || peer.new_streams.take(now, 1),
+                    // Subscribers send reports only.
+                    Side::Subscriber(_) => false,
+                }
+            }
             _ => true,
         }
     }
@@ -266,17 +281,18 @@ impl Sfu {
                 peer.link = Link::Up;
                 peer.heard = self.now;
                 self.events.push_back(Event::Connected { peer: peer.id });
-                if matches!(peer.side, Side::Subscriber(_)) {
-                    self.connected(peer);
+                if let Some(subscriber) = peer.subscriber() {
+                    // What its slots carry begins with keyframes.
+                    subscriber.allocate_at = self.now;
+                    self.chores.push_back(Chore::Assign(key));
                 }
             }
-            Happened::Reachable(_) => {}
             Happened::Packet(packet) => self.forward(peer, &packet),
             Happened::KeyframeWanted(mid) => self.keyframe_wanted(peer, mid),
             Happened::Estimate(bps) => {
                 if let Some(subscriber) = peer.subscriber() {
                     subscriber.estimate_bps = bps;
-                    subscriber.allocate_at = Some(self.now);
+                    subscriber.allocate_at = self.now;
                 }
             }
             Happened::ChannelOpen(channel, label) => {
@@ -294,6 +310,14 @@ impl Sfu {
             Happened::Over => return Err(Fault::NoPath),
         }
         Ok(())
+    }
+
+    fn chore(&mut self, chore: Chore) {
+        match chore {
+            Chore::Keyframe { track, layer } => self.ask_keyframe(track, layer),
+            Chore::Message { from, data } => self.spread(from, data),
+            Chore::Assign(key) => self.assign(key),
+        }
     }
 
     /// Finishes what the last calls began: queued packets leave, and what peers want from each other is done.
@@ -352,4 +376,9 @@ impl Sfu {
     pub(crate) fn engine(&self, role: crate::api::Role) -> Engine {
         Engine::new(&self.config, role, self.now)
     }
+}
+
+/// RFC 5761 §4: payload types 64 to 95 are RTCP's.
+fn is_rtcp(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
 }
