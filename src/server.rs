@@ -23,7 +23,7 @@ use crate::advertise::{self, Candidates};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
-use crate::calls::{self, CallsHandle};
+use crate::calls::Calls;
 use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
@@ -123,8 +123,8 @@ impl Server {
         let sender = Sender::new(config.webhooks.allow_private, tasks.clone());
         let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
         let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
-        let (calls, asked) = CallsHandle::new();
-        tasks.spawn("calls", calls::nobody(asked));
+        let (shards, authority) = (Arc::clone(&media.shards), Arc::clone(&data.authority));
+        let calls = Calls::new(shards, authority, webhooks.clone(), tasks.clone());
         let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,

@@ -9,7 +9,7 @@ use telstar_store::Store;
 use crate::addresses::Links;
 use crate::api::changes::Changes;
 use crate::auth::Authority;
-use crate::calls::CallsHandle;
+use crate::calls::Calls;
 use crate::config::Config;
 use crate::door::Doorkeeper;
 use crate::dvr::Dvr;
@@ -53,7 +53,7 @@ pub struct Shared {
     /// The DVR window on disk, if there is one.
     pub dvr: Option<Arc<Dvr>>,
     /// The running calls.
-    pub calls: CallsHandle,
+    pub calls: Calls,
     /// What tells apps what happens.
     pub webhooks: Webhooks,
     /// Through which durable records are changed.

@@ -4,6 +4,11 @@ use axum::extract::{RawPathParams, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use telstar_signaling::limits::{DATA_BYTES_MAX, DATA_RECEIVERS_MAX as RECEIVERS_MAX, METADATA_BYTES_MAX};
+use telstar_signaling::wire::{
+    Label, Metadata, Name, Participant, ParticipantChange, ParticipantRef, Payload, TrackRef,
+};
+use telstar_units::ParticipantId;
 use utoipa::ToSchema;
 
 use super::call_schema::{ParticipantDoc, ParticipantListDoc};
@@ -13,24 +18,16 @@ use super::rooms::permitted_room;
 use super::text::{checked_label, checked_name};
 use super::tokens::checked_grants;
 use crate::auth::{Action, Caller};
-use crate::calls::{CallRefusal, DataMessage, ParticipantChange, ParticipantNumber, TrackNumber};
+use crate::calls::{self, CallRefusal, DataMessage};
 use crate::state::{AppState, Shared};
 
-/// The longest metadata in bytes. It is in every participant's state.
-const METADATA_BYTES_MAX: usize = 8 * 1024;
-/// The largest data message in bytes of JSON, as over `/ws`.
-const DATA_BYTES_MAX: usize = 16 * 1024;
-/// Receivers that one data message names; more are everybody. As over `/ws`.
-const RECEIVERS_MAX: usize = 64;
 
 impl From<CallRefusal> for Problem {
     fn from(refusal: CallRefusal) -> Problem {
         match refusal {
             CallRefusal::NoParticipant => Problem::not_found("participant"),
             CallRefusal::NoTrack => Problem::not_found("track"),
-            CallRefusal::Invalid => Problem::new(Code::InvalidFields, "The call does not take that."),
             CallRefusal::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
-            CallRefusal::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
         }
     }
 }
@@ -38,7 +35,7 @@ impl From<CallRefusal> for Problem {
 /// Who takes part.
 #[derive(Serialize)]
 pub(super) struct ParticipantList {
-    participants: Vec<Value>,
+    participants: Vec<Participant>,
 }
 
 /// What changes of a participant; absent fields stay.
@@ -80,17 +77,9 @@ pub(super) struct SendData {
     data: Value,
 }
 
-/// `p7` is 7. What is no id is no participant.
-fn number(id: &str, prefix: char) -> Option<u64> {
-    let digits = id.strip_prefix(prefix)?;
-    // One spelling for each: no sign, no zero before it.
-    let number: u64 = digits.parse().ok()?;
-    (number.to_string() == digits).then_some(number)
-}
-
-fn participant_of(params: &RawPathParams) -> Result<ParticipantNumber, Problem> {
-    let id = params.iter().find(|(key, _)| *key == "participant").and_then(|(_, id)| number(id, 'p'));
-    id.map(ParticipantNumber).ok_or_else(|| Problem::not_found("participant"))
+fn participant_of(params: &RawPathParams) -> Result<ParticipantId, Problem> {
+    let id = params.iter().find(|(key, _)| *key == "participant").and_then(|(_, id)| ParticipantRef::parse(id));
+    id.map(|id| id.0).ok_or_else(|| Problem::not_found("participant"))
 }
 
 /// Who takes part in the room's call.
@@ -102,10 +91,8 @@ pub(super) async fn list(
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
 ) -> Result<axum::Json<ParticipantList>, Problem> {
-    permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
-    let participants = state.calls.participants(name).await?;
-    let participants = participants.into_iter().map(|participant| participant.body).collect();
-    Ok(axum::Json(ParticipantList { participants }))
+    let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
+    Ok(axum::Json(ParticipantList { participants: state.calls.participants(&room).await? }))
 }
 
 /// One participant.
@@ -119,9 +106,9 @@ pub(super) async fn read(
     RoomPath(name): RoomPath,
     params: RawPathParams,
     State(state): State<AppState>,
-) -> Result<axum::Json<Value>, Problem> {
-    permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
-    Ok(axum::Json(state.calls.participant(name, participant_of(&params)?).await?.body))
+) -> Result<axum::Json<Participant>, Problem> {
+    let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
+    Ok(axum::Json(state.calls.participant(&room, participant_of(&params)?).await?))
 }
 
 /// Changes a participant's name, metadata or grants. Everybody in the call is told.
@@ -136,18 +123,21 @@ pub(super) async fn change(
     params: RawPathParams,
     State(state): State<AppState>,
     Json(body): Json<ChangeParticipant>,
-) -> Result<axum::Json<Value>, Problem> {
-    permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
+) -> Result<axum::Json<Participant>, Problem> {
+    let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
     let participant = participant_of(&params)?;
-    if body.metadata.as_ref().is_some_and(|metadata| metadata.len() > METADATA_BYTES_MAX) {
-        return Err(Problem::new(Code::InvalidFields, format!("metadata: at most {METADATA_BYTES_MAX} bytes.")));
-    }
+    let invalid = |detail: String| Problem::new(Code::InvalidFields, detail);
+    let name = body.name.as_deref().map(checked_name).transpose()?;
+    let metadata = body.metadata.map(|text| {
+        Metadata::parse(text).ok_or_else(|| invalid(format!("metadata: at most {METADATA_BYTES_MAX} bytes.")))
+    });
+    let grants = body.grants.map(|grants| checked_grants(Some(&grants))).transpose()?;
     let change = ParticipantChange {
-        name: body.name.as_deref().map(checked_name).transpose()?,
-        metadata: body.metadata,
-        grants: body.grants.map(|grants| checked_grants(Some(&grants))).transpose()?,
+        name: name.as_deref().and_then(Name::parse),
+        metadata: metadata.transpose()?,
+        grants: grants.map(|grants| calls::grants(grants).list()),
     };
-    Ok(axum::Json(state.calls.update(name, participant, change).await?.body))
+    Ok(axum::Json(state.calls.update(&room, participant, change).await?))
 }
 
 /// Sends a participant away. The token that it joined with is good for nothing from then on.
@@ -167,12 +157,12 @@ pub(super) async fn remove(
     let owner = room.facts().owner;
     let Shared { authority, calls, .. } = Shared::clone(&state);
     let change = async move {
-        let token = calls.participant(name.clone(), participant).await?.token;
+        let token = calls.token_of(&room, participant).await?;
         // Durably first, so that whoever is sent away finds the door closed; told last, so that it hears why it left.
         if let Some(token) = &token {
             authority.deny_from_now_on(token, owner).await?;
         }
-        let removed = calls.remove(name, participant).await;
+        let removed = calls.remove(&room, participant).await;
         if let Some(token) = token {
             authority.announce_denied(token);
         }
@@ -199,15 +189,15 @@ pub(super) async fn mute(
     params: RawPathParams,
     State(state): State<AppState>,
     Json(body): Json<ChangeTrack>,
-) -> Result<axum::Json<Value>, Problem> {
-    permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
+) -> Result<axum::Json<Participant>, Problem> {
+    let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
     let participant = participant_of(&params)?;
-    let track = params.iter().find(|(key, _)| *key == "track").and_then(|(_, id)| number(id, 't'));
-    let track = track.map(TrackNumber).ok_or_else(|| Problem::not_found("track"))?;
+    let track = params.iter().find(|(key, _)| *key == "track").and_then(|(_, id)| TrackRef::parse(id));
+    let track = track.ok_or_else(|| Problem::not_found("track"))?.0;
     if !body.muted {
         return Err(Problem::new(Code::InvalidFields, "muted: true. Only its owner unmutes a track."));
     }
-    Ok(axum::Json(state.calls.mute(name, participant, track).await?.body))
+    Ok(axum::Json(state.calls.mute(&room, participant, track).await?))
 }
 
 /// Sends a message to participants in the server's name.
@@ -220,9 +210,8 @@ pub(super) async fn send_data(
     State(state): State<AppState>,
     Json(body): Json<SendData>,
 ) -> Result<StatusCode, Problem> {
-    permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
-    let message = checked_message(body)?;
-    state.calls.send_data(name, message).await?;
+    let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
+    state.calls.send_data(&room, checked_message(body)?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -231,36 +220,18 @@ fn checked_message(body: SendData) -> Result<DataMessage, Problem> {
     if body.to.len() > RECEIVERS_MAX {
         return Err(invalid(format!("to: at most {RECEIVERS_MAX}; absent is everybody.")));
     }
-    let to: Option<Vec<_>> = body.to.iter().map(|id| number(id, 'p').map(ParticipantNumber)).collect();
+    let to: Option<Vec<_>> = body.to.iter().map(|id| ParticipantRef::parse(id)).collect();
     let to = to.ok_or_else(|| invalid("to: ids such as p2.".to_owned()))?;
-    let length = serde_json::to_vec(&body.data).map_err(Problem::internal)?.len();
-    if length > DATA_BYTES_MAX {
-        return Err(invalid(format!("data: at most {DATA_BYTES_MAX} bytes.")));
-    }
+    let data = serde_json::value::to_raw_value(&body.data).map_err(Problem::internal)?;
+    let data = Payload::new(data).ok_or_else(|| invalid(format!("data: at most {DATA_BYTES_MAX} bytes.")))?;
     let label = body.label.as_deref().map(checked_label).transpose()?.map(str::to_owned);
-    Ok(DataMessage { to, label, data: body.data })
+    let label = label.map(|label| Label::parse(label).ok_or_else(|| invalid("label: too long.".to_owned()))).transpose()?;
+    Ok(DataMessage { to: (!to.is_empty()).then_some(to), label, data })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_has_one_spelling() {
-        for (id, expect) in [
-            ("p7", Some(7)),
-            ("p18446744073709551615", Some(u64::MAX)),
-            ("p18446744073709551616", None),
-            ("p07", None),
-            ("p+7", None),
-            ("p", None),
-            ("7", None),
-            ("t7", None),
-            ("p7 ", None),
-        ] {
-            assert_eq!(number(id, 'p'), expect, "{id}");
-        }
-    }
 
     #[test]
     fn a_message_has_few_receivers_and_little_data() {

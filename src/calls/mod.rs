@@ -13,31 +13,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
-    CallConfig, CallEvent, CallReply, CallRoom, ConnectionId, Fact, Ids, Joining, ParticipantChange, PeerNumber,
+    CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
 };
-use telstar_signaling::wire::call::{LeaveReason, Mode, Participant};
-use telstar_signaling::wire::{CallRequest, ErrorCode, Label, ParticipantRef, Payload};
+use telstar_signaling::wire::call::{LeaveReason, Mode};
+use telstar_signaling::wire::{
+    CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload,
+};
 use telstar_store::RoomMode;
 use telstar_units::{ParticipantId, RoomName, TrackId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authority, Caller, RoomFacts};
+use crate::auth::{Authority, Grant, Grants, TokenName};
 use crate::data::wall_now;
 use crate::rooms::RoomEntry;
 use crate::shards::{RoomKey, Shards};
 use crate::tasks::Tasks;
+use crate::webhooks::Webhooks;
 
 /// Messages that wait for one call's task. When it is full a request is answered `busy`, and a connection that cannot be
 /// told of is closed as too slow. Guess: every participant of a full call asking twice at once.
 const MAILBOX_MAX: usize = 1_024;
-/// Events of the media thread that wait for one call's task; see [`Shards::open_call`] for what happens when it is full.
-const MEDIA_EVENTS_MAX: usize = 4_096;
 /// Replies and events that wait for one connection's task; beyond it the connection is closed with 4408. It never waits
 /// for its socket, so that a full mailbox means that the machine is overloaded.
 pub const DELIVERIES_MAX: usize = 512;
-/// Facts that wait for the webhooks; beyond it they are lost and counted.
-pub const FACTS_MAX: usize = 4_096;
 
 /// What reaches a connection from its call.
 pub enum Delivery {
@@ -78,27 +77,39 @@ pub struct Newcomer {
     pub joining: Joining,
     /// Where replies and events go.
     pub mailbox: Mailbox,
-    /// Who joins: its token is denied when a moderator removes it.
-    pub caller: Caller,
+    /// The token that it joined with: denied when a moderator removes it.
+    pub token: Option<TokenName>,
+}
+
+/// A message from the server itself to participants.
+pub struct DataMessage {
+    /// To whom; `None` is everybody.
+    pub to: Option<Vec<ParticipantRef>>,
+    /// What it is about, in the app's words.
+    pub label: Option<Label>,
+    /// What it says.
+    pub data: Payload,
 }
 
 /// Why a moderator's wish was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallRefusal {
-    /// There is no such participant or track.
-    NotFound,
-    /// The call says no, with the code of the protocol.
-    Refused(ErrorCode),
+    /// Nobody of that number is in the call.
+    NoParticipant,
+    /// The participant publishes no track of that number.
+    NoTrack,
     /// The call's mailbox is full.
     Busy,
 }
 
-/// What happened in a room, for the webhooks.
-pub struct RoomFact {
-    /// Where.
-    pub room: RoomName,
-    /// What.
-    pub fact: Fact,
+/// What these grants of a credential allow in a call.
+pub fn grants(grants: Grants) -> CallGrants {
+    CallGrants {
+        publish: grants.has(Grant::Publish),
+        subscribe: grants.has(Grant::Subscribe),
+        chat: grants.has(Grant::Chat),
+        admin: grants.has(Grant::Admin),
+    }
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CallRefusal>>;
@@ -109,10 +120,12 @@ enum Message {
     Presence { connection: ConnectionId, away: bool },
     Gone { connection: ConnectionId, reason: LeaveReason },
     List { answer: Answer<Vec<Participant>> },
+    Read { participant: ParticipantId, answer: Answer<Participant> },
+    TokenOf { participant: ParticipantId, answer: Answer<Option<TokenName>> },
     Update { participant: ParticipantId, change: ParticipantChange, answer: Answer<Participant> },
     Remove { participant: ParticipantId, answer: Answer<()> },
-    Mute { participant: ParticipantId, track: TrackId, answer: Answer<()> },
-    Send { to: Option<Vec<ParticipantRef>>, label: Option<Label>, data: Payload, answer: Answer<()> },
+    Mute { participant: ParticipantId, track: TrackId, answer: Answer<Participant> },
+    Send { message: DataMessage, answer: Answer<()> },
     Close { reason: LeaveReason },
 }
 
@@ -153,8 +166,8 @@ struct Inner {
     last_epoch: AtomicU64,
     /// Bounded by the rooms in the store: a call ends with its last participant.
     calls: Mutex<HashMap<RoomKey, CallHandle>>,
-    facts: mpsc::Sender<RoomFact>,
     authority: Arc<Authority>,
+    webhooks: Webhooks,
 }
 
 /// The way to one call's task. Cheap to clone.
@@ -187,15 +200,10 @@ impl CallHandle {
 }
 
 impl Calls {
-    /// No calls yet. `facts` go to the webhooks.
-    pub fn new(
-        shards: Arc<Shards>,
-        authority: Arc<Authority>,
-        tasks: Tasks,
-        facts: mpsc::Sender<RoomFact>,
-    ) -> Calls {
+    /// No calls yet.
+    pub fn new(shards: Arc<Shards>, authority: Arc<Authority>, webhooks: Webhooks, tasks: Tasks) -> Calls {
         let (numbers, last_epoch, calls) = (Numbers::default(), AtomicU64::new(0), Mutex::default());
-        Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, facts, authority }) }
+        Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, authority, webhooks }) }
     }
 
     /// Takes a newcomer into the room's call, which begins with the first. The call answers it; `None` when its mailbox is full.
@@ -208,7 +216,6 @@ impl Calls {
 
     fn begin(&self, room: &Arc<RoomEntry>) -> CallHandle {
         let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
-        let (sink, media) = mpsc::channel(MEDIA_EVENTS_MAX);
         let facts = room.facts();
         let mode = match facts.mode {
             RoomMode::Sfu => Mode::Sfu,
@@ -219,8 +226,8 @@ impl Calls {
         let next = |last: u64| Some(seconds.max(last + 1));
         let last = self.inner.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         let epoch = seconds.max(last.unwrap_or_default() + 1);
-        let task = task::CallTask::new(self.clone(), room, CallConfig::default(), call_room, epoch, sink);
-        self.inner.tasks.spawn("call", task.run(inbox, media));
+        let task = task::CallTask::new(self.clone(), room, CallConfig::default(), call_room, epoch);
+        self.inner.tasks.spawn("call", task.run(inbox));
         CallHandle { mailbox }
     }
 
@@ -232,6 +239,20 @@ impl Calls {
         }
     }
 
+    /// One of them.
+    pub async fn participant(&self, room: &RoomEntry, participant: ParticipantId) -> Result<Participant, CallRefusal> {
+        self.ask(room, |answer| Message::Read { participant, answer }).await
+    }
+
+    /// The token that one of them joined with.
+    pub async fn token_of(
+        &self,
+        room: &RoomEntry,
+        participant: ParticipantId,
+    ) -> Result<Option<TokenName>, CallRefusal> {
+        self.ask(room, |answer| Message::TokenOf { participant, answer }).await
+    }
+
     /// Changes a participant.
     pub async fn update(
         &self,
@@ -239,32 +260,28 @@ impl Calls {
         participant: ParticipantId,
         change: ParticipantChange,
     ) -> Result<Participant, CallRefusal> {
-        let handle = self.handle(room).ok_or(CallRefusal::NotFound)?;
-        ask(&handle, |answer| Message::Update { participant, change, answer }).await
+        self.ask(room, |answer| Message::Update { participant, change, answer }).await
     }
 
-    /// Removes a participant; the token that it joined with is denied from now on.
+    /// Removes a participant.
     pub async fn remove(&self, room: &RoomEntry, participant: ParticipantId) -> Result<(), CallRefusal> {
-        let handle = self.handle(room).ok_or(CallRefusal::NotFound)?;
-        ask(&handle, |answer| Message::Remove { participant, answer }).await
+        self.ask(room, |answer| Message::Remove { participant, answer }).await
     }
 
-    /// Mutes a participant's track.
-    pub async fn mute(&self, room: &RoomEntry, participant: ParticipantId, track: TrackId) -> Result<(), CallRefusal> {
-        let handle = self.handle(room).ok_or(CallRefusal::NotFound)?;
-        ask(&handle, |answer| Message::Mute { participant, track, answer }).await
-    }
-
-    /// Sends a message in the server's name, to all or some. Nobody there is no error.
-    pub async fn send_data(
+    /// Mutes a participant's track. Only its owner unmutes it.
+    pub async fn mute(
         &self,
         room: &RoomEntry,
-        to: Option<Vec<ParticipantRef>>,
-        label: Option<Label>,
-        data: Payload,
-    ) -> Result<(), CallRefusal> {
+        participant: ParticipantId,
+        track: TrackId,
+    ) -> Result<Participant, CallRefusal> {
+        self.ask(room, |answer| Message::Mute { participant, track, answer }).await
+    }
+
+    /// Sends a message in the server's name. Nobody there is no error.
+    pub async fn send_data(&self, room: &RoomEntry, message: DataMessage) -> Result<(), CallRefusal> {
         match self.handle(room) {
-            Some(handle) => ask(&handle, |answer| Message::Send { to, label, data, answer }).await,
+            Some(handle) => ask(&handle, |answer| Message::Send { message, answer }).await,
             None => Ok(()),
         }
     }
@@ -289,6 +306,11 @@ impl Calls {
         self.calls().len()
     }
 
+    async fn ask<T>(&self, room: &RoomEntry, message: impl FnOnce(Answer<T>) -> Message) -> Result<T, CallRefusal> {
+        let handle = self.handle(room).ok_or(CallRefusal::NoParticipant)?;
+        ask(&handle, message).await
+    }
+
     fn handle(&self, room: &RoomEntry) -> Option<CallHandle> {
         self.calls().get(&room.key()).cloned()
     }
@@ -302,5 +324,5 @@ async fn ask<T>(handle: &CallHandle, message: impl FnOnce(Answer<T>) -> Message)
     let (answer, decided) = oneshot::channel();
     handle.mailbox.try_send(message(answer)).map_err(|_| CallRefusal::Busy)?;
     // The call may end before it comes to this: then nobody is there.
-    decided.await.unwrap_or(Err(CallRefusal::NotFound))
+    decided.await.unwrap_or(Err(CallRefusal::NoParticipant))
 }

@@ -1,41 +1,46 @@
 //! One call's task: its core, the ways to its members, and what its core decides, carried out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Map, Value, json};
 use telstar_sfu as sfu;
-use telstar_signaling::call::{
-    Call, CallConfig, CallEffect, CallReply, CallRoom, ConnectionId, Fact, MediaCommand,
-};
 use telstar_signaling::Ticket;
+use telstar_signaling::call::{
+    Call, CallConfig, CallEffect, CallReply, CallRoom, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber,
+};
 use telstar_signaling::wire::ErrorCode;
-use telstar_signaling::wire::call::LeaveReason;
-use telstar_units::{ParticipantId, RoomName};
+use telstar_signaling::wire::call::{LeaveReason, MediaFault};
+use telstar_units::ParticipantId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallRefusal, Calls, Delivery, Mailbox, Message, Newcomer, Numbers, RoomFact, media};
-use crate::auth::{Caller, RoomFacts};
+use super::{CallRefusal, Calls, DataMessage, Delivery, Mailbox, Message, Newcomer, Numbers, media};
+use crate::auth::TokenName;
+use crate::data::wall_now;
 use crate::rooms::RoomEntry;
+use crate::shards::CALL_EVENTS_MAX;
+use crate::webhooks::{EventKind, WebhookEvent};
 
 /// One call's task.
 pub(super) struct CallTask {
     calls: Calls,
     core: Call,
     entry: Arc<RoomEntry>,
-    name: RoomName,
     numbers: Numbers,
     members: HashMap<ConnectionId, Member>,
-    /// Where the media thread tells what happens; opened with the first command, because a p2p call has no media.
-    sink: mpsc::Sender<sfu::Event>,
-    media_is_open: bool,
+    /// What the media thread tells; `None` before the first command, because a p2p call has no media, and after the
+    /// thread has given the call up.
+    media: Option<mpsc::Receiver<sfu::Event>>,
+    /// The connections that the media thread has.
+    peers: BTreeSet<PeerNumber>,
     stop: CancellationToken,
 }
 
 struct Member {
     mailbox: Mailbox,
-    caller: Caller,
+    token: Option<TokenName>,
     /// Who it is in the call; `None` before the call has let it in.
     participant: Option<ParticipantId>,
     /// It is in the call no more.
@@ -49,17 +54,15 @@ impl CallTask {
         config: CallConfig,
         call_room: CallRoom,
         epoch: u64,
-        sink: mpsc::Sender<sfu::Event>,
     ) -> CallTask {
-        let name = call_room.name.clone();
         let (numbers, stop) = (calls.inner.numbers.clone(), calls.inner.tasks.child_token());
-        let core = Call::new(config, call_room, epoch, Instant::now());
-        let members = HashMap::new();
-        CallTask { calls, core, entry: Arc::clone(room), name, numbers, members, sink, media_is_open: false, stop }
+        let core = Call::new(config, call_room, epoch);
+        let (members, peers) = (HashMap::new(), BTreeSet::new());
+        CallTask { calls, core, entry: Arc::clone(room), numbers, members, media: None, peers, stop }
     }
 
     /// Runs until the last participant is gone.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, mut media: mpsc::Receiver<sfu::Event>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         loop {
             let deadline = self.core.poll_timeout();
             let timeout = async {
@@ -68,12 +71,18 @@ impl CallTask {
                     None => std::future::pending().await,
                 }
             };
+            let told = async {
+                match &mut self.media {
+                    Some(media) => media.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             // Every branch is cancel-safe: channel receives, a sleep and a cancellation.
             tokio::select! {
                 Some(message) = inbox.recv() => self.handle_message(message),
-                Some(event) = media.recv() => self.handle_media(event),
+                event = told => self.handle_media(event),
                 () = timeout => self.core.handle_timeout(Instant::now()),
-                () = self.stop.cancelled() => self.core.handle_close(Instant::now(), LeaveReason::Shutdown),
+                () = self.stop.cancelled() => self.core.handle_close(LeaveReason::Shutdown),
             }
             self.apply();
             if self.core.is_empty() && self.leave(&inbox) {
@@ -89,7 +98,7 @@ impl CallTask {
         if is_over {
             calls.remove(&self.entry.key());
             drop(calls);
-            if self.media_is_open {
+            if self.media.is_some() {
                 self.command(sfu::Command::CloseRoom { room: media::room(self.entry.key()) });
             }
         }
@@ -97,41 +106,75 @@ impl CallTask {
     }
 
     fn handle_message(&mut self, message: Message) {
-        let now = Instant::now();
         match message {
             Message::Join(newcomer) => {
-                let Newcomer { connection, ticket, joining, mailbox, caller } = *newcomer;
-                self.members.insert(connection, Member { mailbox, caller, participant: None, has_left: false });
-                self.core.handle_join(now, &mut self.numbers, connection, ticket, joining);
+                let Newcomer { connection, ticket, joining, mailbox, token } = *newcomer;
+                self.members.insert(connection, Member { mailbox, token, participant: None, has_left: false });
+                self.core.handle_join(Instant::now(), &mut self.numbers, connection, ticket, joining);
             }
             Message::Request { connection, ticket, request } => {
-                self.core.handle_request(now, &mut self.numbers, connection, ticket, *request);
+                self.core.handle_request(Instant::now(), &mut self.numbers, connection, ticket, *request);
             }
-            Message::Presence { connection, away } => self.core.handle_presence(now, connection, away),
-            Message::Gone { connection, reason } => self.core.handle_gone(now, connection, reason),
-            Message::List { answer } => {
-                let _ = answer.send(Ok(self.core.participants()));
-            }
-            Message::Update { participant, change, answer } => {
-                let done = self.core.admin_update(now, &mut self.numbers, participant, change);
-                let _ = answer.send(done.map_err(refusal));
-            }
-            Message::Remove { participant, answer } => {
-                let _ = answer.send(self.core.admin_remove(now, participant).map_err(refusal));
-            }
-            Message::Mute { participant, track, answer } => {
-                let _ = answer.send(self.core.admin_mute(now, participant, track).map_err(refusal));
-            }
-            Message::Send { to, label, data, answer } => {
-                let _ = answer.send(self.core.admin_send(now, to, label, data).map_err(refusal));
-            }
-            Message::Close { reason } => self.core.handle_close(now, reason),
+            Message::Presence { connection, away } => self.core.handle_presence(connection, away),
+            Message::Gone { connection, reason } => self.core.handle_gone(connection, reason),
+            Message::Close { reason } => self.core.handle_close(reason),
+            moderation => self.moderate(moderation),
         }
     }
 
-    fn handle_media(&mut self, event: sfu::Event) {
-        if let Some(event) = media::event(event) {
-            self.core.handle_media(Instant::now(), event);
+    /// What comes over REST. Who asked may be gone before it is answered.
+    fn moderate(&mut self, message: Message) {
+        let nobody = |_: ErrorCode| CallRefusal::NoParticipant;
+        match message {
+            Message::List { answer } => drop(answer.send(Ok(self.core.participants()))),
+            Message::Read { participant, answer } => {
+                drop(answer.send(self.core.participant(participant).ok_or(CallRefusal::NoParticipant)));
+            }
+            Message::TokenOf { participant, answer } => {
+                let member = self.members.values().find(|member| member.participant == Some(participant));
+                drop(answer.send(member.map(|member| member.token.clone()).ok_or(CallRefusal::NoParticipant)));
+            }
+            Message::Update { participant, change, answer } => {
+                let done = self.core.admin_update(&mut self.numbers, participant, change);
+                drop(answer.send(done.map_err(nobody)));
+            }
+            Message::Remove { participant, answer } => {
+                drop(answer.send(self.core.admin_remove(participant).map_err(nobody)));
+            }
+            Message::Mute { participant, track, answer } => {
+                let muted = self.core.admin_mute(participant, track);
+                let now = self.core.participant(participant).ok_or(CallRefusal::NoParticipant);
+                drop(answer.send(now.and_then(|now| muted.map(|_| now).map_err(|_| CallRefusal::NoTrack))));
+            }
+            Message::Send { message: DataMessage { to, label, data }, answer } => {
+                let sent = self.core.admin_send(to.as_deref(), label.as_ref(), &data);
+                drop(answer.send(sent.map_err(nobody)));
+            }
+            Message::Join(_)
+            | Message::Request { .. }
+            | Message::Presence { .. }
+            | Message::Gone { .. }
+            | Message::Close { .. } => {}
+        }
+    }
+
+    /// The media thread tells something, or has given the call up: then every connection has failed, and the clients
+    /// begin new ones.
+    fn handle_media(&mut self, event: Option<sfu::Event>) {
+        let now = Instant::now();
+        match event {
+            Some(event) => {
+                if let sfu::Event::Failed { peer, .. } = &event {
+                    self.peers.remove(&PeerNumber(peer.0));
+                }
+                media::event(event).into_iter().for_each(|event| self.core.handle_media(now, event));
+            }
+            None => {
+                self.media = None;
+                for peer in std::mem::take(&mut self.peers) {
+                    self.core.handle_media(now, MediaEvent::Failed { peer, fault: MediaFault::Internal });
+                }
+            }
         }
     }
 
@@ -171,14 +214,24 @@ impl CallTask {
 
     /// What a media thread cannot take now has failed: the client is told, and may try again.
     fn carry_out(&mut self, command: MediaCommand) {
-        if !self.media_is_open {
-            self.media_is_open = self.calls.inner.shards.open_call(self.entry.key(), self.sink.clone());
+        match &command {
+            MediaCommand::AddPeer { peer, .. } => drop(self.peers.insert(*peer)),
+            MediaCommand::RemovePeer { peer } => drop(self.peers.remove(peer)),
+            _ => {}
         }
         let failure = media::failure(&command);
-        let is_taken = self.media_is_open && self.command(media::command(self.entry.key(), command));
+        let is_taken = self.open_media() && self.command(media::command(self.entry.key(), command));
         if let (false, Some(failure)) = (is_taken, failure) {
             self.core.handle_media(Instant::now(), failure);
         }
+    }
+
+    fn open_media(&mut self) -> bool {
+        if self.media.is_none() {
+            let (sink, media) = mpsc::channel(CALL_EVENTS_MAX);
+            self.media = self.calls.inner.shards.open_call(self.entry.key(), sink).then_some(media);
+        }
+        self.media.is_some()
     }
 
     fn command(&self, command: sfu::Command) -> bool {
@@ -186,35 +239,40 @@ impl CallTask {
     }
 
     fn note(&mut self, fact: Fact) {
-        if let Fact::Left { participant, reason } = &fact {
-            self.left(participant.info.id.0, *reason);
-        }
-        let fact = RoomFact { room: self.name.clone(), fact };
-        if self.calls.inner.facts.try_send(fact).is_err() {
-            tracing::warn!(room = %self.name, "a fact was lost: the webhooks are too far behind");
-        }
+        let (kind, data) = match fact {
+            Fact::Started => (EventKind::RoomStarted, json!({})),
+            Fact::Ended => (EventKind::RoomEnded, json!({})),
+            Fact::Joined(participant) => (EventKind::ParticipantJoined, json!({ "participant": participant })),
+            Fact::Left { participant, reason } => {
+                self.left(participant.info.id.0, reason);
+                (EventKind::ParticipantLeft, json!({ "participant": participant, "reason": reason }))
+            }
+            Fact::Published { participant, track } => {
+                (EventKind::TrackPublished, json!({ "participant": participant, "track": track }))
+            }
+            Fact::Unpublished { participant, track } => {
+                (EventKind::TrackUnpublished, json!({ "participant": participant, "track": track }))
+            }
+        };
+        let data = if let Value::Object(data) = data { data } else { Map::new() };
+        let facts = self.entry.facts();
+        let (room, owner, at) = (facts.name.clone(), facts.owner, wall_now());
+        self.calls.inner.webhooks.enqueue(WebhookEvent { kind, room, owner, at, data });
     }
 
     fn left(&mut self, participant: ParticipantId, reason: LeaveReason) {
         let of = |member: &&mut Member| member.participant == Some(participant);
         let Some(member) = self.members.values_mut().find(of) else { return };
         member.has_left = true;
-        if reason == LeaveReason::Removed {
-            // Its token opens nothing any more.
-            let (authority, caller) = (Arc::clone(&self.calls.inner.authority), member.caller.clone());
-            let room = RoomFacts::from(&*self.entry.facts());
+        // Removed by a moderator in the call: over REST its token was denied before.
+        if let (LeaveReason::Removed, Some(token)) = (reason, member.token.clone()) {
+            let (authority, owner) = (Arc::clone(&self.calls.inner.authority), self.entry.facts().owner);
             self.calls.inner.tasks.spawn("deny", async move {
-                if let Err(error) = authority.deny(&caller, &room).await {
-                    tracing::error!(%error, "a removed participant's token could not be denied");
+                match authority.deny_from_now_on(&token, owner).await {
+                    Ok(()) => authority.announce_denied(token),
+                    Err(error) => tracing::error!(%error, "a removed participant's token could not be denied"),
                 }
             });
         }
-    }
-}
-
-fn refusal(code: ErrorCode) -> CallRefusal {
-    match code {
-        ErrorCode::NotFound => CallRefusal::NotFound,
-        code => CallRefusal::Refused(code),
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream};
 use telstar_signaling::{Connection, Output};
@@ -105,7 +106,7 @@ impl Pump {
                     self.sent += 1;
                     Message::Text(text.into())
                 }
-                Output::Ping(payload) => Message::Ping(payload.into()),
+                Output::Ping(payload) => Message::Ping(Bytes::copy_from_slice(&payload)),
                 Output::Close(code, reason) => {
                     Message::Close(Some(CloseFrame { code: code.number(), reason: reason.into() }))
                 }

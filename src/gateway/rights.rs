@@ -8,7 +8,8 @@ use telstar_signaling::{Audience, TopicName};
 use telstar_units::RoomName;
 
 use super::topics::Grant;
-use crate::auth::{Action, Caller, Denied, RoomFacts, authorise};
+use crate::auth::{Action, Caller, Denied, RoomFacts, authorise, call_grants};
+use crate::calls::grants;
 use crate::rooms::{RoomEntry, Rooms};
 
 /// The view of a topic that the rules give this caller. What it may not see is answered like what does not exist.
@@ -35,17 +36,10 @@ pub(super) async fn join(caller: &Caller, room: &str, rooms: &Rooms) -> Result<(
     let name = RoomName::parse(room).map_err(|_| ErrorCode::NotFound)?;
     let entry = rooms.get(&name).await.map_err(|_| ErrorCode::Unavailable)?;
     let facts = entry.as_ref().map(|entry| RoomFacts::from(&*entry.facts()));
-    let may = |action| authorise(caller, action, facts.as_ref());
-    may(Action::JoinCall).map_err(|denied| match denied {
+    let granted = call_grants(caller, facts.as_ref()).map_err(|denied| match denied {
         Denied::Unauthenticated => ErrorCode::Unauthorised,
         Denied::Forbidden => ErrorCode::Forbidden,
         Denied::NotFound => ErrorCode::NotFound,
     })?;
-    let grants = CallGrants {
-        publish: may(Action::PublishInCall).is_ok(),
-        subscribe: may(Action::SubscribeInCall).is_ok(),
-        chat: may(Action::ChatInCall).is_ok(),
-        admin: may(Action::ModerateCall).is_ok(),
-    };
-    Ok((entry.ok_or(ErrorCode::NotFound)?, grants))
+    Ok((entry.ok_or(ErrorCode::NotFound)?, grants(granted)))
 }

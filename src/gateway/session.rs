@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use telstar_signaling::call::{ConnectionId, Joining};
-use telstar_signaling::wire::call::{LeaveReason, Session as CallSession};
+use telstar_signaling::wire::call::LeaveReason;
 use telstar_signaling::wire::{CallRequest, CloseCode, ErrorCode, Join, Metadata, Name, Secret as SessionSecret};
 use telstar_signaling::{Answer, Connection, Effect, Limits, Principal, Ticket, Token, TopicName};
 use telstar_units::WallTime;
@@ -190,7 +190,7 @@ impl Session {
     fn take_over(&mut self, line: &mut Option<Line>, over: HandOver) {
         let HandOver { line: new, resume, refused } = over;
         let resumed = match random_secret() {
-            Some(next) => self.core.handle_resumed(Instant::now(), resume, next).is_ok(),
+            Some(next) => self.core.handle_resumed(Instant::now(), &resume, next).is_ok(),
             None => false,
         };
         if !resumed {
@@ -230,7 +230,7 @@ impl Session {
             Message::Ping(_) => self.core.handle_control(now),
             Message::Pong(payload) => self.core.handle_pong(now, payload),
             // The pump reads on until the socket layer has answered it.
-            Message::Close(frame) => self.core.handle_peer_close(now, frame.as_ref().map(|frame| frame.code)),
+            Message::Close(frame) => self.core.handle_peer_close(frame.as_ref().map(|frame| frame.code)),
         }
     }
 
@@ -319,13 +319,13 @@ impl Session {
             joined_at: wall_now(),
         };
         let (id, secret) = random_secret().zip(random_secret()).ok_or(ErrorCode::Unavailable)?;
-        self.core.handle_session(CallSession::new(id, secret), Vec::new());
+        self.core.handle_session(id, secret, Vec::new());
         let newcomer = Newcomer {
             connection: self.connection,
             ticket,
             joining,
             mailbox: self.call_mailbox.clone(),
-            caller: self.caller.clone(),
+            token: self.caller.token(),
         };
         self.call = Some(self.gateway.state.calls.join(&entry, newcomer).ok_or(ErrorCode::Busy)?);
         Ok(())

@@ -41,7 +41,7 @@ impl Sessions {
 
     /// Hands a socket over to the task of the session that it names, or back.
     pub(super) async fn hand_over(&self, line: Line, resume: Resume) -> Result<(), Line> {
-        let Some(task) = self.map().get(resume.session()).cloned() else { return Err(line) };
+        let Some(task) = self.map().get(&resume.session).cloned() else { return Err(line) };
         let (refused, answer) = oneshot::channel();
         match task.try_send(HandOver { line, resume, refused }) {
             Ok(()) => {}
