@@ -31,7 +31,6 @@ pub mod descriptor;
 pub mod police;
 pub mod rewrite;
 pub mod select;
-pub mod speakers;
 pub mod throttle;
 
 pub use api::*;

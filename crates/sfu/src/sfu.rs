@@ -229,6 +229,8 @@ impl Sfu {
                 Some(result)
             }
             Ok(Err(fault)) => {
+                // DTLS gives up on its own when ICE has no way for it.
+                let fault = if fault == Fault::Handshake && peer.paths.is_empty() { Fault::NoPath } else { fault };
                 self.bury(key, peer, Some(fault));
                 None
             }

@@ -508,3 +508,99 @@ pub fn vp8(key: bool, picture_id: u16, body: &[u8]) -> Vec<u8> {
     payload.extend_from_slice(body);
     payload
 }
+
+/// A camera with VP8 layers: 30 frames a second, a keyframe first and whenever one is asked for.
+pub struct Camera {
+    pub publisher: PeerId,
+    pub mid: Mid,
+    /// Rids with their bits per second; none for one encoding.
+    pub layers: Vec<(Option<&'static str>, u64)>,
+    /// Layers that are not sent, by index.
+    pub off: Vec<usize>,
+    frame: u32,
+    seen: usize,
+    started: Vec<bool>,
+}
+
+impl Camera {
+    pub fn new(publisher: PeerId, mid: Mid, layers: &[(Option<&'static str>, u64)]) -> Camera {
+        let started = vec![false; layers.len()];
+        Camera { publisher, mid, layers: layers.to_vec(), off: Vec::new(), frame: 0, seen: 0, started }
+    }
+
+    /// Sends the next frame of each layer. The last byte of each packet is the layer, the four before it the frame.
+    pub fn shoot(&mut self, world: &mut World) {
+        let requests: Vec<_> = world.client(self.publisher).keyframe_requests[self.seen..].to_vec();
+        self.seen += requests.len();
+        for index in 0..self.layers.len() {
+            let (rid, bps) = self.layers[index];
+            if self.off.contains(&index) {
+                self.started[index] = false;
+                continue;
+            }
+            let asked = requests.iter().any(|(_, mid, wanted)| *mid == self.mid && wanted.as_deref() == rid);
+            let key = asked || !std::mem::replace(&mut self.started[index], true);
+            let packets = ((bps / 30 / 8) as usize).div_ceil(1_000).max(1);
+            let size = (bps / 30 / 8) as usize / packets;
+            for part in 0..packets {
+                let mut payload = vp8_part(key, part == 0, self.frame as u16 & 0x7fff, size);
+                payload.extend_from_slice(&self.frame.to_be_bytes());
+                payload.push(index as u8);
+                let packet = Packet {
+                    codec: Codec::Vp8,
+                    time: self.frame * 3_000,
+                    marker: part + 1 == packets,
+                    payload: &payload,
+                    audio_level: None,
+                };
+                world.send(self.publisher, self.mid, rid, packet);
+            }
+        }
+        self.frame += 1;
+    }
+
+    /// Films for a while.
+    pub fn film(&mut self, world: &mut World, time: Duration) {
+        let end = world.now + time;
+        while world.now < end {
+            self.shoot(world);
+            world.run(Duration::from_millis(33));
+        }
+    }
+}
+
+/// A part of a VP8 frame.
+pub fn vp8_part(key: bool, first: bool, picture_id: u16, size: usize) -> Vec<u8> {
+    if first {
+        return vp8(key, picture_id, &vec![0; size]);
+    }
+    let mut payload = vec![0x80, 0x80, 0x80 | (picture_id >> 8) as u8, picture_id as u8];
+    payload.resize(size.max(8), 7);
+    payload
+}
+
+/// The layer of a packet of [`Camera`].
+pub fn layer_of(got: &Got) -> u8 {
+    got.payload.last().copied().unwrap_or(u8::MAX)
+}
+
+/// Whether a packet of [`Camera`] begins a keyframe.
+pub fn begins_key(got: &Got) -> bool {
+    got.payload.first() == Some(&0x90) && got.payload.get(4).is_some_and(|byte| byte & 1 == 0)
+}
+
+/// Fails unless a decoder is content with what came: numbers without gap, times that do not go back, picture ids that
+/// go up by one, layers that begin with a keyframe.
+pub fn assert_decodable(got: &[Got]) {
+    assert!(got.first().is_none_or(begins_key), "begins with a keyframe");
+    for pair in got.windows(2) {
+        let (last, next) = (&pair[0], &pair[1]);
+        assert_eq!(next.sequence, last.sequence + 1, "sequence numbers have no gap");
+        assert!(next.time.wrapping_sub(last.time) as i32 >= 0, "times do not go back");
+        let id = |got: &Got| u16::from_be_bytes([got.payload[2] & 0x7f, got.payload[3]]);
+        let step = id(next).wrapping_sub(id(last)) & 0x7fff;
+        assert!(step <= 1, "picture ids are contiguous, not {} then {}", id(last), id(next));
+        assert_eq!(step == 1, next.time != last.time, "a picture id belongs to a time");
+        assert!(layer_of(last) == layer_of(next) || begins_key(next), "layers begin with keyframes");
+    }
+}
