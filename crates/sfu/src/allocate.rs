@@ -168,7 +168,6 @@ impl Allocator {
             .iter()
             .enumerate()
             .filter(|(_, wanted)| wanted.subscription.enabled && !wanted.subscription.paused)
-            .take(TRACKS_MAX)
             .map(|(place, wanted)| {
                 let ladder = ladder(wanted);
                 let known = self.tracks.get(&wanted.track);
@@ -180,6 +179,7 @@ impl Allocator {
             .collect();
         candidates
             .sort_by_key(|candidate| (std::cmp::Reverse(candidate.group()), candidate.wanted.track, candidate.place));
+        candidates.truncate(TRACKS_MAX);
         candidates
     }
 

@@ -31,6 +31,7 @@ pub mod descriptor;
 pub mod police;
 pub mod rewrite;
 pub mod select;
+pub mod speakers;
 pub mod throttle;
 
 pub use api::*;
