@@ -105,7 +105,8 @@ impl Sfu {
         let fragment = peer.engine.fragment();
         debug_assert!(fragment_is_usable(&fragment), "ICE fragments are long enough to tell peers apart");
         let key = self.peers.insert(id, peer);
-        self.rooms.entry(room).or_insert_with(|| Room::new(now)).peers.insert(key);
+        let audio_slots = self.config.limits.audio_slots;
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).peers.insert(key);
         self.touch(key, |sfu, peer| {
             sfu.name(key, peer, fragment);
             peer.engine.advance(sfu.now);
@@ -187,9 +188,9 @@ impl Sfu {
         if let Some(publisher) = peer.publisher() {
             publisher.sections.insert(new.mid.clone(), new.track);
         }
-        let (id, now) = (new.track, self.now);
+        let (id, now, audio_slots) = (new.track, self.now, self.config.limits.audio_slots);
         self.tracks.insert(id, Track::new(now, room, key, participant, new));
-        self.rooms.entry(room).or_insert_with(|| Room::new(now)).tracks.insert(id);
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).tracks.insert(id);
         self.assign_room(room);
     }
 
@@ -215,7 +216,6 @@ impl Sfu {
         if let Some(room) = self.rooms.get_mut(&track.room) {
             room.tracks.remove(&id);
             room.speakers.remove(id);
-            room.heard.retain(|heard| *heard != id);
             let peers: Vec<Key> = room.peers.iter().copied().collect();
             for key in peers {
                 if let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use str0m::format::Codec;
 use support::{Camera, Packet, World, assert_decodable, begins_key, config, layer_of, server};
-use telstar_sfu::{Command, Event, Fault, Flow, Kind, Path, PeerId, Subscription, Transport};
+use telstar_sfu::{Command, Event, Flow, Kind, Path, PeerId, Subscription, Transport};
 use telstar_units::{ParticipantId, TrackId};
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -101,7 +101,7 @@ fn a_second_publisher_and_a_second_track_reach_those_who_are_there() {
     let mut cameras =
         [Camera::new(second, mids[0], &ONE), Camera::new(camera.publisher, more[0], &ONE)];
     assert!(world.run_until(CONNECT, |world| world.is_connected(&[second])));
-    for _ in 0..60 {
+    for _ in 0..300 {
         camera.shoot(&mut world);
         cameras.iter_mut().for_each(|camera| camera.shoot(&mut world));
         world.run(Duration::from_millis(33));
@@ -111,7 +111,7 @@ fn a_second_publisher_and_a_second_track_reach_those_who_are_there() {
         for track in 1..=3 {
             let slot = slots.iter().find(|slot| slot.track == Some(TrackId(track))).expect("each track has a slot");
             let got: Vec<_> = world.client(viewer).got.iter().filter(|got| got.mid == slot.mid).cloned().collect();
-            assert!(got.len() > 30, "track {track} is seen: {}", got.len());
+            assert!(got.len() > 150, "track {track} is seen: {}", got.len());
             assert_decodable(&got);
         }
     }
@@ -224,8 +224,7 @@ fn a_peer_that_never_connects_is_given_up_after_half_a_minute() {
     world.run(seconds(10));
     assert!(!world.failed(lonely));
     world.run(seconds(21));
-    let failed = |(_, event): &(_, Event)| matches!(event, Event::Failed { fault: Fault::NoPath, .. });
-    assert!(world.events.iter().any(failed));
+    assert!(world.failed(lonely));
     assert_eq!(world.sfu.peers(), 0);
 }
 
@@ -337,7 +336,7 @@ fn sound_is_forwarded_without_waiting_for_anything() {
             time: number * 960,
             marker: false,
             payload: &[1; 80],
-            audio_level: Some(-20),
+            audio_level: Some(-20 - (number * 7 % 25) as i8),
         };
         world.send(publisher, mids[0], None, packet);
         world.run(Duration::from_millis(20));
@@ -348,13 +347,4 @@ fn sound_is_forwarded_without_waiting_for_anything() {
         matches!(event, Event::Speakers { speakers, .. } if speakers.first().map(|(who, _)| *who) == Some(ParticipantId(1)))
     };
     assert!(world.events.iter().any(speaks), "who speaks is told");
-}
-
-#[test]
-fn debug_estimate() {
-    let (mut world, mut camera, viewers) = call(&[], 1);
-    world.command(Command::Report { peer: viewers[0], enabled: true });
-    camera.film(&mut world, seconds(6));
-    for (at, event) in &world.events { if let Event::Bandwidth { bandwidth, .. } = event { println!("{:?} {:?}", *at - world.start, bandwidth); } }
-    for got in &world.client(viewers[0]).got { println!("{:?}", got.sequence); }
 }
