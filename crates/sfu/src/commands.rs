@@ -9,8 +9,8 @@ use crate::api::{Command, Event, Fault, Flow, Kind, NewTrack, PeerId, Quality, R
 use crate::demux::Key;
 use crate::engine::{Figures, fragment_is_usable};
 use crate::peer::{Link, Peer, Side};
-use crate::publisher::Publisher;
 use crate::police::{Ingress, IngressLimits, TokenBucket};
+use crate::publisher::Publisher;
 use crate::room::{Room, Track};
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
@@ -200,10 +200,9 @@ impl Sfu {
             Role::Publisher => {
                 IngressLimits { bits_per_sec: limits.receive_bps_max, packets_per_sec: limits.receive_packets_max }
             }
-            Role::Subscriber => IngressLimits {
-                bits_per_sec: SUBSCRIBER_BITS_PER_SEC,
-                packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC,
-            },
+            Role::Subscriber => {
+                IngressLimits { bits_per_sec: SUBSCRIBER_BITS_PER_SEC, packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC }
+            }
         }
     }
 

@@ -79,6 +79,54 @@ fn layers_that_nobody_watches_are_not_wanted_and_are_again_when_somebody_does() 
     assert_decodable(&world.client(viewers[0]).got);
 }
 
+/// When a viewer was last sent something else than `layer` since `from`.
+fn last_other(world: &mut World, viewer: PeerId, layer: u8, from: std::time::Instant) -> Option<Duration> {
+    let got = &world.client(viewer).got;
+    got.iter().rev().find(|got| got.at >= from && layer_of(got) != layer).map(|got| got.at - from)
+}
+
+/// The longest time between two packets since `from`.
+fn longest_freeze(world: &mut World, viewer: PeerId, from: std::time::Instant) -> Duration {
+    let got: Vec<_> = world.client(viewer).got.iter().filter(|got| got.at >= from).collect();
+    got.windows(2).map(|pair| pair[1].at.saturating_duration_since(pair[0].at)).max().unwrap_or(Duration::MAX)
+}
+
+#[test]
+fn a_slow_viewer_gets_the_layer_that_fits_within_five_seconds_and_the_top_one_again_within_ten() {
+    let (mut world, mut camera, viewers) = call(&THREE, 2);
+    camera.film(&mut world, seconds(12));
+    let slow = world.now;
+    world.client(viewers[0]).limit_bps = Some(300_000);
+    camera.film(&mut world, seconds(20));
+    let other = last_other(&mut world, viewers[0], 0, slow);
+    let freeze = longest_freeze(&mut world, viewers[0], slow);
+    let fast = world.now;
+    world.client(viewers[0]).limit_bps = None;
+    camera.film(&mut world, seconds(15));
+    let back = last_other(&mut world, viewers[0], 2, fast);
+    println!("down after {other:?}, longest freeze {freeze:?}, up after {back:?}");
+    assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
+    assert!(freeze < Duration::from_millis(1_500), "freeze of {freeze:?}");
+    assert!(back.is_some_and(|time| time < seconds(10)), "top again after {back:?}");
+    assert_eq!(last_other(&mut world, viewers[1], 2, slow), None, "the other viewer never noticed");
+}
+
+#[test]
+fn lost_packets_are_sent_again() {
+    let (mut world, mut camera, viewers) = call(&[], 1);
+    camera.film(&mut world, seconds(2));
+    let from = world.now;
+    world.client(viewers[0]).loss_permille = 50;
+    camera.film(&mut world, seconds(10));
+    let got = &world.client(viewers[0]).got;
+    let mut numbers: Vec<u64> = got.iter().map(|got| got.sequence).collect();
+    numbers.sort_unstable();
+    let missing = numbers.windows(2).map(|pair| pair[1] - pair[0] - 1).sum::<u64>();
+    let late = got.iter().filter(|got| got.at > from).count();
+    assert!(late > 500);
+    assert!(missing <= 3, "{missing} of {late} packets are missing");
+}
+
 #[test]
 fn a_late_subscriber_begins_with_a_keyframe_within_a_second() {
     let (mut world, mut camera, _) = call(&THREE, 1);
@@ -98,8 +146,7 @@ fn a_second_publisher_and_a_second_track_reach_those_who_are_there() {
     let second = world.publisher(2);
     let mids = world.publish(second, &[(TrackId(2), Kind::Video, &[])]);
     let more = world.publish(camera.publisher, &[(TrackId(3), Kind::Video, &[])]);
-    let mut cameras =
-        [Camera::new(second, mids[0], &ONE), Camera::new(camera.publisher, more[0], &ONE)];
+    let mut cameras = [Camera::new(second, mids[0], &ONE), Camera::new(camera.publisher, more[0], &ONE)];
     assert!(world.run_until(CONNECT, |world| world.is_connected(&[second])));
     for _ in 0..300 {
         camera.shoot(&mut world);
@@ -184,7 +231,8 @@ fn a_restart_of_ice_moves_a_subscriber_to_another_address_without_a_gap() {
     let got = &world.client(viewers[0]).got;
     assert!(got.len() > 110, "media went on: {}", got.len());
     assert_decodable(got);
-    let names = world.events.iter().filter(|(_, event)| matches!(event, Event::Ufrag { peer, .. } if *peer == viewers[0]));
+    let names =
+        world.events.iter().filter(|(_, event)| matches!(event, Event::Ufrag { peer, .. } if *peer == viewers[0]));
     assert_eq!(names.count(), 2, "the new name is told");
 }
 
@@ -232,7 +280,8 @@ fn a_peer_that_never_connects_is_given_up_after_half_a_minute() {
 fn garbage_from_anywhere_changes_nothing() {
     let (mut world, mut camera, viewers) = call(&[], 1);
     camera.film(&mut world, seconds(1));
-    let strange = Path { transport: Transport::Udp, local: server(), remote: "203.0.113.9:9".parse().expect("literal") };
+    let strange =
+        Path { transport: Transport::Udp, local: server(), remote: "203.0.113.9:9".parse().expect("literal") };
     let known = Path { remote: world.client(camera.publisher).address, ..strange };
     let mut seed = 1u64;
     for number in 0..4_000u32 {
@@ -343,8 +392,6 @@ fn sound_is_forwarded_without_waiting_for_anything() {
     }
     world.run(seconds(1));
     assert_eq!(world.client(viewer).got.len(), 200);
-    let speaks = |(_, event): &(_, Event)| {
-        matches!(event, Event::Speakers { speakers, .. } if speakers.first().map(|(who, _)| *who) == Some(ParticipantId(1)))
-    };
+    let speaks = |(_, event): &(_, Event)| matches!(event, Event::Speakers { speakers, .. } if speakers.first().map(|(who, _)| *who) == Some(ParticipantId(1)));
     assert!(world.events.iter().any(speaks), "who speaks is told");
 }

@@ -65,6 +65,11 @@ pub struct Client {
     pub deadline: Instant,
     /// Datagrams to and from it are lost while set.
     pub cut: bool,
+    /// What its downlink carries, in bits per second. What would wait longer than [`QUEUE_MAX`] is lost.
+    pub limit_bps: Option<u64>,
+    /// Of a thousand datagrams to it so many are lost.
+    pub loss_permille: u32,
+    free_at: Instant,
     pending: Option<SdpPendingOffer>,
     sequences: HashMap<(Mid, Option<Rid>), u64>,
 }
@@ -80,7 +85,11 @@ pub struct World {
     flights: Vec<Flight>,
     order: u64,
     next_ticket: u64,
+    seed: u64,
 }
+
+/// How long a client's downlink keeps a datagram.
+pub const QUEUE_MAX: Duration = Duration::from_millis(300);
 
 /// A shared certificate: making one per test costs more than the test.
 pub fn certificate() -> Certificate {
@@ -110,6 +119,7 @@ impl World {
             flights: Vec::new(),
             order: 0,
             next_ticket: 1,
+            seed: 1,
         }
     }
 
@@ -285,7 +295,7 @@ impl World {
             while let Some(transmit) = self.sfu.poll_transmit() {
                 idle = false;
                 self.order += 1;
-                let at = self.now + self.delay;
+                let Some(at) = self.passes(&transmit) else { continue };
                 let (path, bytes) = (transmit.path, transmit.payload);
                 self.flights.push(Flight { at, order: self.order, path, bytes, to_server: false });
             }
@@ -322,6 +332,27 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// When a datagram to a client arrives, unless it is lost.
+    fn passes(&mut self, transmit: &telstar_sfu::Transmit) -> Option<Instant> {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = (self.seed >> 33) as u32 % 1_000;
+        let (now, delay) = (self.now, self.delay);
+        let Some(client) = self.clients.values_mut().find(|client| client.address == transmit.path.remote) else {
+            return Some(now + delay);
+        };
+        if random < client.loss_permille {
+            return None;
+        }
+        let Some(limit) = client.limit_bps else { return Some(now + delay) };
+        let takes = Duration::from_nanos((transmit.payload.len() as u64 + 28) * 8 * 1_000_000_000 / limit);
+        let free_at = client.free_at.max(now) + takes;
+        if free_at - now > QUEUE_MAX {
+            return None;
+        }
+        client.free_at = free_at;
+        Some(free_at + delay)
     }
 
     /// Sends a packet of a section.
@@ -384,6 +415,9 @@ impl Client {
             sections: Vec::new(),
             deadline: now,
             cut: false,
+            limit_bps: None,
+            loss_permille: 0,
+            free_at: now,
             pending: None,
             sequences: HashMap::new(),
         }
