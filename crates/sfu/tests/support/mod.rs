@@ -13,7 +13,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event as EngineEvent, Input, Output, Rtc};
 use telstar_sfu::{
@@ -70,6 +70,11 @@ pub struct Client {
     /// Of a thousand datagrams to it so many are lost.
     pub loss_permille: u32,
     free_at: Instant,
+    /// Where the server sees it, when a NAT has given it another address.
+    pub seen_as: Option<SocketAddr>,
+    /// STUN requests that it sent lately.
+    checks: VecDeque<Vec<u8>>,
+    transport: Transport,
     pending: Option<SdpPendingOffer>,
     sequences: HashMap<(Mid, Option<Rid>), u64>,
 }
@@ -86,6 +91,7 @@ pub struct World {
     order: u64,
     next_ticket: u64,
     seed: u64,
+    transport: Transport,
 }
 
 /// How long a client's downlink keeps a datagram.
@@ -109,6 +115,7 @@ pub fn config() -> SfuConfig {
 impl World {
     pub fn new(config: SfuConfig) -> World {
         let now = Instant::now();
+        let transport = config.candidates[0].transport;
         World {
             now,
             start: now,
@@ -120,12 +127,13 @@ impl World {
             order: 0,
             next_ticket: 1,
             seed: 1,
+            transport,
         }
     }
 
     fn join(&mut self, id: u64, room: u64, participant: u64, role: Role) -> PeerId {
         let peer = PeerId(id);
-        self.clients.insert(peer, Client::new(peer, role, self.now));
+        self.clients.insert(peer, Client::new(peer, role, self.transport, self.now));
         self.command(Command::AddPeer {
             peer,
             room: RoomId(room),
@@ -248,7 +256,11 @@ impl World {
                 .map(|client| client.id)
             {
                 let client = self.client(peer);
-                if let Ok(receive) = Receive::new(Protocol::Udp, server(), client.address, &flight.bytes) {
+                let protocol = match client.transport {
+                    Transport::Udp => Protocol::Udp,
+                    Transport::Tcp => Protocol::Tcp,
+                };
+                if let Ok(receive) = Receive::new(protocol, server(), client.address, &flight.bytes) {
                     client.rtc.handle_input(Input::Receive(now, receive)).expect("the server sends nothing odd");
                 }
                 self.drive(peer);
@@ -278,7 +290,11 @@ impl World {
                 Output::Event(event) => client.happened(now, event),
             }
         }
-        let path = Path { transport: Transport::Udp, local: server(), remote: client.address };
+        let path = client.path();
+        for bytes in out.iter().filter(|bytes| bytes.starts_with(&[0, 1])) {
+            client.checks.push_back(bytes.clone());
+            client.checks.truncate(16);
+        }
         if client.cut {
             return;
         }
@@ -339,7 +355,7 @@ impl World {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let random = (self.seed >> 33) as u32 % 1_000;
         let (now, delay) = (self.now, self.delay);
-        let Some(client) = self.clients.values_mut().find(|client| client.address == transmit.path.remote) else {
+        let Some(client) = self.clients.values_mut().find(|client| client.path() == transmit.path) else {
             return Some(now + delay);
         };
         if random < client.loss_permille {
@@ -371,6 +387,21 @@ impl World {
         last.unwrap_or_default()
     }
 
+    /// How the server sees a client.
+    pub fn path(&self, peer: PeerId) -> Path {
+        self.clients[&peer].path()
+    }
+
+    /// A NAT gives a client another address.
+    pub fn rebind(&mut self, peer: PeerId, address: SocketAddr) {
+        self.client(peer).seen_as = Some(address);
+    }
+
+    /// STUN requests that a client sent lately.
+    pub fn checks(&self, peer: PeerId) -> Vec<Vec<u8>> {
+        self.clients[&peer].checks.iter().cloned().collect()
+    }
+
     pub fn is_connected(&self, peers: &[PeerId]) -> bool {
         peers.iter().all(|peer| self.clients.get(peer).is_some_and(|client| client.connected))
     }
@@ -397,11 +428,20 @@ pub struct Packet<'a> {
 }
 
 impl Client {
-    fn new(id: PeerId, role: Role, now: Instant) -> Client {
+    fn path(&self) -> Path {
+        let remote = self.seen_as.unwrap_or(self.address);
+        Path { transport: self.transport, local: server(), remote }
+    }
+
+    fn new(id: PeerId, role: Role, transport: Transport, now: Instant) -> Client {
         let number = id.0 as u16;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 20_000 + number);
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a literal address"));
+        let candidate = match transport {
+            Transport::Udp => Candidate::host(address, Protocol::Udp),
+            Transport::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Active).build(),
+        };
+        rtc.add_local_candidate(candidate.expect("a literal address"));
         Client {
             id,
             rtc,
@@ -418,6 +458,9 @@ impl Client {
             limit_bps: None,
             loss_permille: 0,
             free_at: now,
+            seen_as: None,
+            checks: VecDeque::new(),
+            transport,
             pending: None,
             sequences: HashMap::new(),
         }
