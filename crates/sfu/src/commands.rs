@@ -37,10 +37,8 @@ impl Sfu {
                 self.add_peer(peer, room, participant, role, auto_subscribe);
             }
             Command::RemovePeer { peer } => {
-                if let Some(key) = self.key(peer)
-                    && let Some(peer) = self.peers.take(key)
-                {
-                    self.bury(key, peer, None);
+                if let Some(key) = self.key(peer) {
+                    self.dismiss(key);
                 }
             }
             Command::Offer { peer, ticket, sdp, tracks } => self.offered(peer, ticket, &sdp, tracks),
@@ -327,9 +325,7 @@ impl Sfu {
         let Some(gone) = self.rooms.get(&room) else { return };
         let peers: Vec<Key> = gone.peers.iter().copied().collect();
         for key in peers {
-            if let Some(peer) = self.peers.take(key) {
-                self.bury(key, peer, None);
-            }
+            self.dismiss(key);
         }
         self.rooms.remove(&room);
     }

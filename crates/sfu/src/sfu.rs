@@ -62,7 +62,8 @@ pub struct Counters {
 /// All rooms of one media thread.
 ///
 /// Verbs: `handle_*` take what came, with the time; then `poll_*` until each has nothing more. Nothing happens
-/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers.
+/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers; [`Command::CloseRoom`] tells
+/// them.
 pub struct Sfu {
     pub(crate) config: SfuConfig,
     pub(crate) now: Instant,
@@ -354,6 +355,23 @@ impl Sfu {
         self.left(key, &peer);
         // What panicked once may panic again while it is taken down.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
+    }
+
+    /// Ends a connection that is not wanted any more, and tells the peer.
+    pub(crate) fn dismiss(&mut self, key: Key) {
+        let Some(mut peer) = self.peers.take(key) else { return };
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            peer.engine.close();
+            // What else happens in there is of no interest any more.
+            while let Ok(output) = peer.engine.poll() {
+                match output {
+                    Output::Transmit(transmit) => self.transmit(key, &mut peer, transmit),
+                    Output::Happened(_) => {}
+                    Output::Idle(_) => break,
+                }
+            }
+        }));
+        self.bury(key, peer, None);
     }
 
     pub(crate) fn key(&self, peer: PeerId) -> Option<Key> {

@@ -395,3 +395,20 @@ fn sound_is_forwarded_without_waiting_for_anything() {
     let speaks = |(_, event): &(_, Event)| matches!(event, Event::Speakers { speakers, .. } if speakers.first().map(|(who, _)| *who) == Some(ParticipantId(1)));
     assert!(world.events.iter().any(speaks), "who speaks is told");
 }
+
+#[test]
+fn who_is_removed_is_told_and_its_tracks_are_gone() {
+    let (mut world, mut camera, viewers) = call(&[], 2);
+    camera.film(&mut world, seconds(1));
+    world.command(Command::RemovePeer { peer: viewers[0] });
+    world.run(seconds(1));
+    assert!(world.client(viewers[0]).closed, "by DTLS");
+    assert!(!world.failed(viewers[0]));
+    world.command(Command::RemovePeer { peer: camera.publisher });
+    assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()));
+    world.command(Command::CloseRoom { room: telstar_sfu::RoomId(1) });
+    world.run(seconds(1));
+    assert!(world.client(viewers[1]).closed);
+    assert_eq!(world.sfu.peers(), 0);
+    assert_eq!(world.sfu.poll_timeout(), None, "an empty one sleeps");
+}
