@@ -42,7 +42,7 @@ impl Sfu {
             }
             if let Some(wish) = subscriber.wish(*id) {
                 let first = match track.kind {
-                    Kind::Audio => room.heard.contains(id),
+                    Kind::Audio => room.speakers.slots().contains(id),
                     Kind::Video => track.source == Source::Screen,
                 };
                 wanted[place(track.kind)].push((wish.priority, first, *id));

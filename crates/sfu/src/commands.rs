@@ -9,8 +9,8 @@ use crate::api::{Command, Event, Fault, Flow, Kind, NewTrack, PeerId, Quality, R
 use crate::demux::Key;
 use crate::engine::{Figures, fragment_is_usable};
 use crate::peer::{Link, Peer, Side};
-use crate::publisher::Publisher;
 use crate::police::{Ingress, IngressLimits, TokenBucket};
+use crate::publisher::Publisher;
 use crate::room::{Room, Track};
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
@@ -37,10 +37,8 @@ impl Sfu {
                 self.add_peer(peer, room, participant, role, auto_subscribe);
             }
             Command::RemovePeer { peer } => {
-                if let Some(key) = self.key(peer)
-                    && let Some(peer) = self.peers.take(key)
-                {
-                    self.bury(key, peer, None);
+                if let Some(key) = self.key(peer) {
+                    self.dismiss(key);
                 }
             }
             Command::Offer { peer, ticket, sdp, tracks } => self.offered(peer, ticket, &sdp, tracks),
@@ -105,7 +103,8 @@ impl Sfu {
         let fragment = peer.engine.fragment();
         debug_assert!(fragment_is_usable(&fragment), "ICE fragments are long enough to tell peers apart");
         let key = self.peers.insert(id, peer);
-        self.rooms.entry(room).or_insert_with(|| Room::new(now)).peers.insert(key);
+        let audio_slots = self.config.limits.audio_slots;
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).peers.insert(key);
         self.touch(key, |sfu, peer| {
             sfu.name(key, peer, fragment);
             peer.engine.advance(sfu.now);
@@ -187,9 +186,9 @@ impl Sfu {
         if let Some(publisher) = peer.publisher() {
             publisher.sections.insert(new.mid.clone(), new.track);
         }
-        let (id, now) = (new.track, self.now);
+        let (id, now, audio_slots) = (new.track, self.now, self.config.limits.audio_slots);
         self.tracks.insert(id, Track::new(now, room, key, participant, new));
-        self.rooms.entry(room).or_insert_with(|| Room::new(now)).tracks.insert(id);
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).tracks.insert(id);
         self.assign_room(room);
     }
 
@@ -199,10 +198,9 @@ impl Sfu {
             Role::Publisher => {
                 IngressLimits { bits_per_sec: limits.receive_bps_max, packets_per_sec: limits.receive_packets_max }
             }
-            Role::Subscriber => IngressLimits {
-                bits_per_sec: SUBSCRIBER_BITS_PER_SEC,
-                packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC,
-            },
+            Role::Subscriber => {
+                IngressLimits { bits_per_sec: SUBSCRIBER_BITS_PER_SEC, packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC }
+            }
         }
     }
 
@@ -215,7 +213,6 @@ impl Sfu {
         if let Some(room) = self.rooms.get_mut(&track.room) {
             room.tracks.remove(&id);
             room.speakers.remove(id);
-            room.heard.retain(|heard| *heard != id);
             let peers: Vec<Key> = room.peers.iter().copied().collect();
             for key in peers {
                 if let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) {
@@ -328,9 +325,7 @@ impl Sfu {
         let Some(gone) = self.rooms.get(&room) else { return };
         let peers: Vec<Key> = gone.peers.iter().copied().collect();
         for key in peers {
-            if let Some(peer) = self.peers.take(key) {
-                self.bury(key, peer, None);
-            }
+            self.dismiss(key);
         }
         self.rooms.remove(&room);
     }

@@ -40,3 +40,10 @@ pub use config::{Limits, SfuConfig};
 pub use demux::{Sort, sort};
 pub use engine::Certificate;
 pub use sfu::{Counters, Sfu};
+
+// The tests within this crate use the same clients as those outside.
+#[cfg(test)]
+extern crate self as telstar_sfu;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

@@ -23,14 +23,13 @@ pub(crate) struct Room {
     pub(crate) peers: BTreeSet<Key>,
     /// In the order in which they came.
     pub(crate) tracks: BTreeSet<TrackId>,
+    /// Also says which sound has slots when there is too much of it.
     pub(crate) speakers: Speakers,
-    /// The sound that has slots when there is too much of it.
-    pub(crate) heard: Vec<TrackId>,
 }
 
 impl Room {
-    pub(crate) fn new(now: Instant) -> Room {
-        Room { peers: BTreeSet::new(), tracks: BTreeSet::new(), speakers: Speakers::new(now), heard: Vec::new() }
+    pub(crate) fn new(audio_slots: usize, now: Instant) -> Room {
+        Room { peers: BTreeSet::new(), tracks: BTreeSet::new(), speakers: Speakers::new(audio_slots, now) }
     }
 }
 

@@ -243,3 +243,72 @@ fn with_port(line: &str, port: &str) -> String {
     }
     words.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n\
+        a=candidate:1 1 udp 1 x.local 9 typ host\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 96 98\r\na=mid:1\r\na=bundle-only\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:98 VP9/90000\r\n\
+        a=rid:l send\r\na=rid:h send\r\na=simulcast:send l;h\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n";
+
+    #[test]
+    fn sections_are_read_and_those_that_are_not_kept_are_refused() {
+        let sheet = Sheet::read(OFFER, 3).expect("a good offer");
+        let kinds: Vec<_> = sheet.sections.iter().map(|section| section.kind).collect();
+        assert_eq!(kinds, [Some(Kind::Audio), Some(Kind::Video), None]);
+        assert!(sheet.sections.iter().all(|section| section.active && section.known_codec));
+        assert_eq!(sheet.sections[1].rids, ["l", "h"]);
+        assert_eq!(sheet.candidates.len(), 1);
+        let kept = sheet.write(|section| section.mid != "0");
+        assert!(kept.contains("a=group:BUNDLE 1 2\r\n"));
+        assert!(kept.contains("m=audio 0 ") && kept.contains("m=video 9 "));
+        assert!(!kept.contains("candidate"));
+    }
+
+    #[test]
+    fn a_publishers_sections_are_one_way() {
+        let mut sheet = Sheet::read(OFFER, 3).expect("a good offer");
+        sheet.sections.iter_mut().for_each(Section::make_one_way);
+        assert_eq!(sheet.write(|_| true).matches("a=sendonly").count(), 2);
+    }
+
+    #[test]
+    fn an_answer_has_the_codecs_in_the_order_of_the_offer() {
+        let offer = Sheet::read(&OFFER.replace("96 98", "98 96"), 3).expect("a good offer");
+        let answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97 98\r\n";
+        assert!(offer.in_offered_order(answer).contains("m=video 9 UDP/TLS/RTP/SAVPF 98 96 97\r\n"));
+    }
+
+    #[test]
+    fn what_breaks_a_limit_is_refused() {
+        let check = |sdp: String, fault| assert_eq!(Sheet::read(&sdp, 3).expect_err("it breaks a limit"), fault);
+        check(String::new(), Fault::BadSdp);
+        check("x".repeat(SDP_BYTES_MAX + 1), Fault::BadSdp);
+        check(format!("{OFFER}a=x:{}\r\n", "y".repeat(LINE_BYTES_MAX)), Fault::BadSdp);
+        check(format!("{OFFER}{}", "a=x\r\n".repeat(SECTION_LINES_MAX)), Fault::BadSdp);
+        check(format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:3\r\n"), Fault::TooMany);
+        check(OFFER.replace("a=mid:1", "a=mid:0"), Fault::BadSdp);
+        check(OFFER.replace("a=mid:1", "a=mid:a-b"), Fault::BadSdp);
+        check(OFFER.replace("m=video", "m=text"), Fault::BadSdp);
+        let many =
+            Sheet::read(&format!("{OFFER}{}", "a=candidate:1\r\n".repeat(2_000)), 3).expect("candidates are ignored");
+        assert_eq!(many.candidates.len(), CANDIDATES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(at in 0..OFFER.len(), text in "[ -~\r\n]{0,40}") {
+            let mut sdp = OFFER.to_owned();
+            sdp.insert_str(at, &text);
+            if let Ok(sheet) = Sheet::read(&sdp, 8) {
+                let _ = sheet.in_offered_order(&sheet.write(|section| section.kind.is_some()));
+            }
+        }
+    }
+}

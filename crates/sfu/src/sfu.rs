@@ -62,7 +62,8 @@ pub struct Counters {
 /// All rooms of one media thread.
 ///
 /// Verbs: `handle_*` take what came, with the time; then `poll_*` until each has nothing more. Nothing happens
-/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers.
+/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers; [`Command::CloseRoom`] tells
+/// them.
 pub struct Sfu {
     pub(crate) config: SfuConfig,
     pub(crate) now: Instant,
@@ -229,6 +230,8 @@ impl Sfu {
                 Some(result)
             }
             Ok(Err(fault)) => {
+                // DTLS gives up on its own when ICE has no way for it.
+                let fault = if fault == Fault::Handshake && peer.paths.is_empty() { Fault::NoPath } else { fault };
                 self.bury(key, peer, Some(fault));
                 None
             }
@@ -354,6 +357,23 @@ impl Sfu {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
     }
 
+    /// Ends a connection that is not wanted any more, and tells the peer.
+    pub(crate) fn dismiss(&mut self, key: Key) {
+        let Some(mut peer) = self.peers.take(key) else { return };
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            peer.engine.close();
+            // What else happens in there is of no interest any more.
+            while let Ok(output) = peer.engine.poll() {
+                match output {
+                    Output::Transmit(transmit) => self.transmit(key, &mut peer, transmit),
+                    Output::Happened(_) => {}
+                    Output::Idle(_) => break,
+                }
+            }
+        }));
+        self.bury(key, peer, None);
+    }
+
     pub(crate) fn key(&self, peer: PeerId) -> Option<Key> {
         self.peers.key(peer)
     }
@@ -381,4 +401,52 @@ impl Sfu {
 /// RFC 5761 §4: payload types 64 to 95 are RTCP's.
 fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use telstar_units::TrackId;
+
+    use crate::api::{Event, Fault, Kind, PeerId};
+    use crate::support::{Camera, World, assert_decodable, config};
+
+    fn trip(world: &mut World, peer: PeerId) {
+        let key = world.sfu.key(peer).expect("the peer is there");
+        world.sfu.peers.get_mut(key).expect("the peer is there").trip = true;
+    }
+
+    fn failed(world: &World) -> Vec<(PeerId, Fault)> {
+        let failed = |event: &Event| match event {
+            Event::Failed { peer, fault } => Some((*peer, *fault)),
+            _ => None,
+        };
+        world.events.iter().filter_map(|(_, event)| failed(event)).collect()
+    }
+
+    #[test]
+    fn a_panic_in_one_peer_ends_that_peer_only() {
+        let mut world = World::new(config());
+        let publisher = world.publisher(1);
+        let viewers = [world.subscriber(2), world.subscriber(3)];
+        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+        let all = [publisher, viewers[0], viewers[1]];
+        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&all)));
+        let mut camera = Camera::new(publisher, mids[0], &[(None, 300_000)]);
+        camera.film(&mut world, Duration::from_secs(1));
+        trip(&mut world, viewers[0]);
+        camera.film(&mut world, Duration::from_secs(1));
+        assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
+        let got = &world.client(viewers[1]).got;
+        assert!(got.len() > 50);
+        assert_decodable(got);
+        trip(&mut world, publisher);
+        world.run(Duration::from_secs(1));
+        camera.film(&mut world, Duration::from_millis(100));
+        assert_eq!(failed(&world).last(), Some(&(publisher, Fault::Internal)));
+        assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
+        assert_eq!(world.sfu.counters().panics, 2);
+        assert_eq!(world.sfu.peers(), 1);
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use str0m::media::Mid;
 use telstar_units::TrackId;
 
-use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::allocate::Allocator;
+use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::engine::{Format, PendingOffer};
 use crate::rewrite::Rewriter;
 use crate::select::Selector;

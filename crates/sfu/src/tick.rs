@@ -55,9 +55,7 @@ impl Sfu {
         let slots = self.config.limits.audio_slots;
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.speakers.handle_timeout(now);
-        let heard: Vec<TrackId> = room.speakers.slots(slots).collect();
-        let changed = heard != room.heard;
-        room.heard = heard;
+        let changed = room.speakers.poll_slots().is_some();
         if let Some(speakers) = room.speakers.poll_speakers() {
             let who = |(track, level): (TrackId, u8)| Some((self.tracks.get(&track)?.participant, level));
             let speakers = speakers.into_iter().filter_map(who).collect();

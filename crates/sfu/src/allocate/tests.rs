@@ -217,6 +217,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// A steady estimate is settled by the second answer after the longest wait, and never changes again; what is
     /// paused then would not have fitted.
     #[test]
@@ -239,6 +244,9 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
     #[test]
     fn a_more_important_track_is_never_worse_off_than_an_equal_one(estimate in 0u64..6_000_000, priority in 129u8..) {
         let mut dear = camera(2);

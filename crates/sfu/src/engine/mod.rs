@@ -27,8 +27,9 @@ pub(crate) use egress::{Outgoing, Patch};
 /// The label of the data channel (`docs/protocol.md`).
 pub(crate) const CHANNEL: &str = "lossy";
 /// Where the estimate of a subscriber's bandwidth starts. Higher shows good pictures sooner on good paths and floods
-/// bad ones for the first second; 300 kbit/s is libwebrtc's own start.
-pub(crate) const ESTIMATE_START_BPS: u64 = 300_000;
+/// bad ones for the first second; lower leaves a picture of one encoding black until probes have raised the estimate
+/// (at 300 kbit/s, libwebrtc's own start, 5 s for one of 300 kbit/s).
+pub(crate) const ESTIMATE_START_BPS: u64 = 1_000_000;
 /// Bytes that a data channel holds for a slow receiver. Lossy messages beyond are dropped: older news is worth less.
 const CHANNEL_BUFFER_BYTES: usize = 64 * 1024;
 /// The longest message of a data channel, with its list of receivers.
@@ -179,6 +180,13 @@ impl Engine {
         // An error here is one of DTLS after which the engine says that it is not alive; `poll` sees it.
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
             tracing::debug!(%error, "the engine cannot go on");
+        }
+    }
+
+    /// Ends the connection: what is drained after it tells the peer (RTCP BYE, DTLS close_notify).
+    pub(crate) fn close(&mut self) {
+        if let Err(error) = self.rtc.close() {
+            tracing::debug!(%error, "closed without a word");
         }
     }
 
