@@ -9,9 +9,10 @@ use crate::api::{Event, Flow, Kind, RoomId, Source};
 use crate::commands::place;
 use crate::demux::Key;
 use crate::engine::NewSection;
-use crate::forward::Writer;
 use crate::peer::{Link, Peer};
-use crate::room::Viewer;
+use crate::rewrite::Rewriter;
+use crate::room::{Viewer, clock_rate};
+use crate::select::Selector;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::{Pending, Slot};
 
@@ -40,12 +41,16 @@ impl Sfu {
                 continue;
             }
             if let Some(wish) = subscriber.wish(*id) {
-                wanted[place(track.kind)].push((wish.priority, track.source == Source::Screen, *id));
+                let first = match track.kind {
+                    Kind::Audio => room.speakers.slots().contains(id),
+                    Kind::Video => track.source == Source::Screen,
+                };
+                wanted[place(track.kind)].push((wish.priority, first, *id));
             }
         }
         wanted.map(|mut tracks| {
-            // Highest priority first, then screens, then who came first.
-            tracks.sort_by_key(|(priority, screen, id)| (u8::MAX - priority, !screen, *id));
+            // Highest priority first, then screens and who speaks, then who came first.
+            tracks.sort_by_key(|(priority, first, id)| (u8::MAX - priority, !first, *id));
             tracks.into_iter().map(|(_, _, id)| id).collect()
         })
     }
@@ -78,8 +83,25 @@ impl Sfu {
                 subscriber.wanted[place(kind)] = missing[place(kind)].max(least).min(room);
             }
         }
+        self.note_pauses(key);
         self.negotiate(key);
+        self.allocate(key);
         self.tell_slots(key);
+    }
+
+    /// Slots whose track is to pause.
+    fn note_pauses(&mut self, key: Key) {
+        let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) else { return };
+        for index in 0..subscriber.slots.len() {
+            let Some(track) = subscriber.slots[index].track else { continue };
+            let paused = subscriber.wish(track).is_some_and(|wish| wish.paused);
+            subscriber.slots[index].paused = paused;
+            if paused {
+                subscriber.set_flow(index, Flow::Paused, None);
+            } else if subscriber.slots[index].flow == Flow::Paused {
+                subscriber.set_flow(index, Flow::Active, None);
+            }
+        }
     }
 
     /// Frees the slots whose track is not among those to be kept.
@@ -93,6 +115,8 @@ impl Sfu {
                 slot.track = None;
                 slot.flow = Flow::Paused;
                 slot.layer = None;
+                slot.selector = None;
+                slot.source = None;
                 subscriber.slots_changed = true;
                 freed.push(track);
             }
@@ -127,18 +151,19 @@ impl Sfu {
             Some(_) => 2,
         });
         let Some((index, _)) = best else { return false };
-        let muted = self.tracks.get(&id).is_some_and(|track| track.muted);
+        let wish = subscriber.wish(id).unwrap_or_default();
         let slot = &mut subscriber.slots[index];
         slot.track = Some(id);
+        slot.paused = wish.paused;
         slot.payload_type = None;
-        slot.flow = if muted { Flow::Silent } else { Flow::Active };
+        slot.flow = if track.muted { Flow::Silent } else { Flow::Active };
         slot.layer = None;
-        slot.writer.switch();
+        slot.source = None;
+        slot.selector = (kind == Kind::Video).then(|| Selector::new(track.shape()));
         subscriber.slots_changed = true;
         if let Some(track) = self.tracks.get_mut(&id) {
             track.viewers.push(Viewer { peer: key, slot: index });
         }
-        self.want_keyframe(id);
         true
     }
 
@@ -171,18 +196,24 @@ impl Sfu {
                 peer.link = Link::Connecting(sfu.now);
             }
             let id = peer.id;
+            // RFC 3550 §5.1: numbers begin at random; in the lower half, so that the first roll-over is not missed.
+            let random: Vec<u32> = mids.iter().map(|_| peer.engine.random()).collect();
             let Some(subscriber) = peer.subscriber() else { return };
-            for ((section, pair), mid) in sections.into_iter().zip(mids) {
+            for (((section, pair), mid), random) in sections.into_iter().zip(mids).zip(random) {
                 subscriber.slots.push(Slot {
                     mid,
                     kind: section.kind,
                     pair,
                     ssrc: None,
                     track: None,
+                    paused: false,
+                    selector: None,
+                    source: None,
                     payload_type: None,
                     flow: Flow::Paused,
                     layer: None,
-                    writer: Writer::new(section.kind),
+                    writer: Rewriter::new(clock_rate(section.kind), u64::from(random & 0x7fff), random),
+                    sent: 0,
                 });
             }
             subscriber.wanted = [0, 0];

@@ -5,12 +5,13 @@ use std::time::Duration;
 use str0m::media::Mid;
 use telstar_units::{ParticipantId, TrackId};
 
-use crate::api::{Command, Event, Fault, Kind, NewTrack, PeerId, Role, RoomId, Subscription};
+use crate::api::{Command, Event, Fault, Flow, Kind, NewTrack, PeerId, Quality, Role, RoomId, Subscription};
 use crate::demux::Key;
 use crate::engine::{Figures, fragment_is_usable};
 use crate::peer::{Link, Peer, Side};
+use crate::police::{Ingress, IngressLimits, TokenBucket};
 use crate::publisher::Publisher;
-use crate::room::Track;
+use crate::room::{Room, Track};
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::Subscriber;
@@ -19,6 +20,13 @@ use crate::subscriber::Subscriber;
 const CANDIDATES_MAX: usize = 32;
 /// Wishes that one subscriber may have expressed; more than tracks in any room.
 const WISHES_MAX: usize = 4_096;
+/// What a subscriber may send: RTCP. Reports of 30 streams and transport feedback stay under a tenth of it.
+const SUBSCRIBER_BITS_PER_SEC: u64 = 4_000_000;
+/// As [`SUBSCRIBER_BITS_PER_SEC`]. Chrome sends transport feedback 20 times a second, NACKs and reports beside it.
+const SUBSCRIBER_PACKETS_PER_SEC: u64 = 1_000;
+/// Packets of streams that were never authenticated. The engine keeps a few bytes for each stream it hears of before
+/// it can tell whether the packet is genuine; more lets a forger fill memory, fewer delays genuine new streams.
+const NEW_STREAMS_PER_SEC: u64 = 100;
 /// A publisher's sections: its tracks, those it ended, the data channel.
 const SPARE_SECTIONS: usize = 8;
 
@@ -69,7 +77,7 @@ impl Sfu {
         let now = self.now;
         let side = match role {
             Role::Publisher => Side::Publisher(Publisher::default()),
-            Role::Subscriber => Side::Subscriber(Subscriber::new(auto_subscribe)),
+            Role::Subscriber => Side::Subscriber(Subscriber::new(now, auto_subscribe)),
         };
         let mut peer = Box::new(Peer {
             id,
@@ -85,6 +93,9 @@ impl Sfu {
             channel: None,
             figures: Figures::default(),
             quality: None,
+            trend: (Quality::Excellent, 0),
+            ingress: Ingress::new(self.ingress_limits(role), now),
+            new_streams: TokenBucket::new(NEW_STREAMS_PER_SEC, NEW_STREAMS_PER_SEC * 2, now),
             deadline: now + Duration::from_secs(1),
             armed: None,
             dirty: false,
@@ -94,7 +105,8 @@ impl Sfu {
         let fragment = peer.engine.fragment();
         debug_assert!(fragment_is_usable(&fragment), "ICE fragments are long enough to tell peers apart");
         let key = self.peers.insert(id, peer);
-        self.rooms.entry(room).or_default().peers.insert(key);
+        let audio_slots = self.config.limits.audio_slots;
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).peers.insert(key);
         self.touch(key, |sfu, peer| {
             sfu.name(key, peer, fragment);
             peer.engine.advance(sfu.now);
@@ -174,22 +186,24 @@ impl Sfu {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let (room, participant) = (peer.room, peer.participant);
         if let Some(publisher) = peer.publisher() {
-            publisher.sections.insert(new.mid, new.track);
+            publisher.sections.insert(new.mid.clone(), new.track);
         }
-        let track = Track {
-            room,
-            publisher: key,
-            participant,
-            kind: new.kind,
-            source: new.source,
-            muted: new.muted,
-            announced: new.layers,
-            format: None,
-            viewers: Vec::new(),
-        };
-        self.tracks.insert(new.track, track);
-        self.rooms.entry(room).or_default().tracks.insert(new.track);
+        let (id, now, audio_slots) = (new.track, self.now, self.config.limits.audio_slots);
+        self.tracks.insert(id, Track::new(now, room, key, participant, new));
+        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).tracks.insert(id);
         self.assign_room(room);
+    }
+
+    fn ingress_limits(&self, role: Role) -> IngressLimits {
+        let limits = &self.config.limits;
+        match role {
+            Role::Publisher => {
+                IngressLimits { bits_per_sec: limits.receive_bps_max, packets_per_sec: limits.receive_packets_max }
+            }
+            Role::Subscriber => {
+                IngressLimits { bits_per_sec: SUBSCRIBER_BITS_PER_SEC, packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC }
+            }
+        }
     }
 
     /// A track ends: its slots become free.
@@ -200,6 +214,7 @@ impl Sfu {
         }
         if let Some(room) = self.rooms.get_mut(&track.room) {
             room.tracks.remove(&id);
+            room.speakers.remove(id);
             let peers: Vec<Key> = room.peers.iter().copied().collect();
             for key in peers {
                 if let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) {
@@ -283,6 +298,28 @@ impl Sfu {
                 add_candidate(peer, candidate);
                 peer.engine.advance(sfu.now);
             });
+        }
+    }
+
+    fn mute(&mut self, id: TrackId, muted: bool) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if std::mem::replace(&mut track.muted, muted) == muted {
+            return;
+        }
+        for viewer in track.viewers.clone() {
+            if let Some(subscriber) = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber) {
+                let slot = &mut subscriber.slots[viewer.slot];
+                // What comes after a pause begins anew: with a keyframe, and behind what was sent.
+                slot.source = None;
+                if let Some(selector) = &mut slot.selector {
+                    selector.set_target(None);
+                }
+                if muted {
+                    subscriber.set_flow(viewer.slot, Flow::Silent, None);
+                }
+            }
+            self.allocate(viewer.peer);
+            self.tell_slots(viewer.peer);
         }
     }
 

@@ -7,6 +7,7 @@ use telstar_units::ParticipantId;
 
 use crate::api::{Path, PeerId, Quality, RoomId};
 use crate::engine::{Engine, Figures};
+use crate::police::{Ingress, TokenBucket};
 use crate::publisher::Publisher;
 use crate::subscriber::Subscriber;
 
@@ -51,6 +52,12 @@ pub(crate) struct Peer {
     pub(crate) channel: Option<ChannelId>,
     pub(crate) figures: Figures,
     pub(crate) quality: Option<Quality>,
+    /// Reports of this quality in a row, and it.
+    pub(crate) trend: (Quality, u8),
+    /// What it may send.
+    pub(crate) ingress: Ingress,
+    /// Streams that were not seen before.
+    pub(crate) new_streams: TokenBucket,
     /// When the engine wants to be called.
     pub(crate) deadline: Instant,
     /// When it will be, at the latest.

@@ -1,6 +1,7 @@
 //! The publishing side of a connection: which of its sections and streams are which track and layer.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use telstar_units::TrackId;
 
@@ -26,6 +27,10 @@ pub(crate) struct Publisher {
     /// Which track is in which section.
     pub(crate) sections: BTreeMap<String, TrackId>,
     pub(crate) sources: Vec<Source>,
+    /// Repair streams of the sources.
+    pub(crate) repairs: Vec<u32>,
+    /// A moment on this server's clock and in microseconds on the publisher's.
+    pub(crate) clock: Option<(Instant, i64)>,
 }
 
 impl Publisher {
@@ -41,6 +46,11 @@ impl Publisher {
         if self.sources.len() < SOURCES_MAX {
             self.sources.push(source);
         }
+    }
+
+    /// Whether a stream was authenticated before.
+    pub(crate) fn knows(&self, ssrc: u32) -> bool {
+        self.sources.iter().any(|source| source.ssrc == ssrc) || self.repairs.contains(&ssrc)
     }
 
     /// The stream of a layer.

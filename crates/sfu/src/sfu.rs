@@ -126,10 +126,25 @@ impl Sfu {
         true
     }
 
-    fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, _bytes: &[u8]) -> bool {
+    /// Whether a datagram is within its peer's limits. Nothing of it is believed yet.
+    fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, bytes: &[u8]) -> bool {
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return false };
+        if !peer.ingress.admit(now, bytes.len()) {
+            return false;
+        }
         match sort {
             Sort::Request(_) => self.demux.admits(path, key, &peer.paths),
+            Sort::Media if !is_rtcp(bytes) => {
+                let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
+                    return false;
+                };
+                match &peer.side {
+                    Side::Publisher(publisher) => publisher.knows(ssrc) || peer.new_streams.take(now, 1),
+                    // Subscribers send reports only.
+                    Side::Subscriber(_) => false,
+                }
+            }
             _ => true,
         }
     }
@@ -214,6 +229,8 @@ impl Sfu {
                 Some(result)
             }
             Ok(Err(fault)) => {
+                // DTLS gives up on its own when ICE has no way for it.
+                let fault = if fault == Fault::Handshake && peer.paths.is_empty() { Fault::NoPath } else { fault };
                 self.bury(key, peer, Some(fault));
                 None
             }
@@ -266,17 +283,18 @@ impl Sfu {
                 peer.link = Link::Up;
                 peer.heard = self.now;
                 self.events.push_back(Event::Connected { peer: peer.id });
-                if matches!(peer.side, Side::Subscriber(_)) {
-                    self.connected(peer);
+                if let Some(subscriber) = peer.subscriber() {
+                    // What its slots carry begins with keyframes.
+                    subscriber.allocate_at = self.now;
+                    self.chores.push_back(Chore::Assign(key));
                 }
             }
-            Happened::Reachable(_) => {}
             Happened::Packet(packet) => self.forward(peer, &packet),
             Happened::KeyframeWanted(mid) => self.keyframe_wanted(peer, mid),
             Happened::Estimate(bps) => {
                 if let Some(subscriber) = peer.subscriber() {
                     subscriber.estimate_bps = bps;
-                    subscriber.allocate_at = Some(self.now);
+                    subscriber.allocate_at = self.now;
                 }
             }
             Happened::ChannelOpen(channel, label) => {
@@ -294,6 +312,14 @@ impl Sfu {
             Happened::Over => return Err(Fault::NoPath),
         }
         Ok(())
+    }
+
+    fn chore(&mut self, chore: Chore) {
+        match chore {
+            Chore::Keyframe { track, layer } => self.ask_keyframe(track, layer),
+            Chore::Message { from, data } => self.spread(from, data),
+            Chore::Assign(key) => self.assign(key),
+        }
     }
 
     /// Finishes what the last calls began: queued packets leave, and what peers want from each other is done.
@@ -351,5 +377,58 @@ impl Sfu {
 
     pub(crate) fn engine(&self, role: crate::api::Role) -> Engine {
         Engine::new(&self.config, role, self.now)
+    }
+}
+
+/// RFC 5761 §4: payload types 64 to 95 are RTCP's.
+fn is_rtcp(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use telstar_units::TrackId;
+
+    use crate::api::{Event, Fault, Kind, PeerId};
+    use crate::support::{Camera, World, assert_decodable, config};
+
+    fn trip(world: &mut World, peer: PeerId) {
+        let key = world.sfu.key(peer).expect("the peer is there");
+        world.sfu.peers.get_mut(key).expect("the peer is there").trip = true;
+    }
+
+    fn failed(world: &World) -> Vec<(PeerId, Fault)> {
+        let failed = |event: &Event| match event {
+            Event::Failed { peer, fault } => Some((*peer, *fault)),
+            _ => None,
+        };
+        world.events.iter().filter_map(|(_, event)| failed(event)).collect()
+    }
+
+    #[test]
+    fn a_panic_in_one_peer_ends_that_peer_only() {
+        let mut world = World::new(config());
+        let publisher = world.publisher(1);
+        let viewers = [world.subscriber(2), world.subscriber(3)];
+        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+        let all = [publisher, viewers[0], viewers[1]];
+        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&all)));
+        let mut camera = Camera::new(publisher, mids[0], &[(None, 300_000)]);
+        camera.film(&mut world, Duration::from_secs(1));
+        trip(&mut world, viewers[0]);
+        camera.film(&mut world, Duration::from_secs(1));
+        assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
+        let got = &world.client(viewers[1]).got;
+        assert!(got.len() > 50);
+        assert_decodable(got);
+        trip(&mut world, publisher);
+        world.run(Duration::from_secs(1));
+        camera.film(&mut world, Duration::from_millis(100));
+        assert_eq!(failed(&world).last(), Some(&(publisher, Fault::Internal)));
+        assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
+        assert_eq!(world.sfu.counters().panics, 2);
+        assert_eq!(world.sfu.peers(), 1);
     }
 }

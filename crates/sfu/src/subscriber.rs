@@ -6,8 +6,12 @@ use std::time::Instant;
 use str0m::media::Mid;
 use telstar_units::TrackId;
 
+use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::engine::{Format, PendingOffer};
+use crate::rewrite::Rewriter;
+use crate::select::Selector;
+use crate::throttle::ViewerRequests;
 
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
@@ -18,11 +22,20 @@ pub(crate) struct Slot {
     /// Its stream, once the peer has accepted it.
     pub(crate) ssrc: Option<u32>,
     pub(crate) track: Option<TrackId>,
+    /// Wanted, but not now.
+    pub(crate) paused: bool,
+    /// Which layer of a video track is forwarded.
+    pub(crate) selector: Option<Selector>,
+    /// The publisher's stream that is forwarded.
+    pub(crate) source: Option<u32>,
     /// The payload type for the format that was last forwarded; `None` in it when the peer does not know the codec.
     pub(crate) payload_type: Option<(Format, Option<u8>)>,
     pub(crate) flow: Flow,
     pub(crate) layer: Option<u8>,
-    pub(crate) writer: crate::forward::Writer,
+    /// Makes one stream of all that it ever carries.
+    pub(crate) writer: Rewriter,
+    /// Packets sent.
+    pub(crate) sent: u64,
 }
 
 /// An offer that the peer has not answered.
@@ -45,12 +58,18 @@ pub(crate) struct Subscriber {
     pub(crate) slots_changed: bool,
     pub(crate) estimate_bps: u64,
     pub(crate) allocated_bps: u64,
+    /// What the estimator was told to look for.
+    pub(crate) probed: (u64, u64),
     pub(crate) report: bool,
-    pub(crate) allocate_at: Option<Instant>,
+    /// When bandwidth is allocated again.
+    pub(crate) allocate_at: Instant,
+    pub(crate) allocator: Allocator,
+    /// Its keyframe requests.
+    pub(crate) requests: ViewerRequests,
 }
 
 impl Subscriber {
-    pub(crate) fn new(auto_subscribe: bool) -> Subscriber {
+    pub(crate) fn new(now: Instant, auto_subscribe: bool) -> Subscriber {
         Subscriber {
             auto_subscribe,
             wishes: BTreeMap::new(),
@@ -63,8 +82,11 @@ impl Subscriber {
             slots_changed: false,
             estimate_bps: 0,
             allocated_bps: 0,
+            probed: (0, 0),
             report: false,
-            allocate_at: None,
+            allocate_at: now,
+            allocator: Allocator::new(),
+            requests: ViewerRequests::new(now),
         }
     }
 

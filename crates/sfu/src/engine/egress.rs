@@ -7,9 +7,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Patch};
+use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Descriptor, Vp8Patch};
 
 use super::{Engine, Received};
+use crate::rewrite::Patches;
+
+/// Bytes of VP8's payload descriptor that change for one subscriber, applied while the packet is encrypted, so that
+/// the payload stays shared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patch(Vp8Patch);
+
+impl Patch {
+    /// `None` when the payload is not VP8's.
+    pub(crate) fn vp8(payload: &[u8], patches: &Patches) -> Option<Patch> {
+        let mut builder = Vp8Descriptor::parse(payload).ok()?.patch();
+        if let Some(picture_id) = patches.picture_id() {
+            builder = builder.picture_id(picture_id);
+        }
+        if let Some(tl0) = patches.tl0() {
+            builder = builder.tl0_pic_idx(tl0);
+        }
+        builder.build().ok().map(Patch)
+    }
+}
 
 /// A packet for a subscriber.
 #[derive(Debug)]
@@ -25,7 +45,7 @@ pub(crate) struct Outgoing<'a> {
     /// Shared by all subscribers.
     pub(crate) payload: Arc<[u8]>,
     /// What changes in the payload descriptor.
-    pub(crate) patch: Option<Vp8Patch>,
+    pub(crate) patch: Option<Patch>,
     /// Whether a NACK for it is answered.
     pub(crate) resendable: bool,
     /// Where header extensions are taken from.
@@ -50,7 +70,7 @@ impl Engine {
                 .nackable(packet.resendable)
                 .ext_vals(extensions);
         if let Some(patch) = packet.patch {
-            write = write.vp8_patch(patch);
+            write = write.vp8_patch(patch.0);
         }
         stream.write_rtp(write);
         true

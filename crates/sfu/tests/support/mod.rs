@@ -13,7 +13,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event as EngineEvent, Input, Output, Rtc};
 use telstar_sfu::{
@@ -65,6 +65,16 @@ pub struct Client {
     pub deadline: Instant,
     /// Datagrams to and from it are lost while set.
     pub cut: bool,
+    /// What its downlink carries, in bits per second. What would wait longer than [`QUEUE_MAX`] is lost.
+    pub limit_bps: Option<u64>,
+    /// Of a thousand datagrams to it so many are lost.
+    pub loss_permille: u32,
+    free_at: Instant,
+    /// Where the server sees it, when a NAT has given it another address.
+    pub seen_as: Option<SocketAddr>,
+    /// STUN requests that it sent lately.
+    checks: VecDeque<Vec<u8>>,
+    transport: Transport,
     pending: Option<SdpPendingOffer>,
     sequences: HashMap<(Mid, Option<Rid>), u64>,
 }
@@ -80,7 +90,12 @@ pub struct World {
     flights: Vec<Flight>,
     order: u64,
     next_ticket: u64,
+    seed: u64,
+    transport: Transport,
 }
+
+/// How long a client's downlink keeps a datagram.
+pub const QUEUE_MAX: Duration = Duration::from_millis(300);
 
 /// A shared certificate: making one per test costs more than the test.
 pub fn certificate() -> Certificate {
@@ -100,6 +115,7 @@ pub fn config() -> SfuConfig {
 impl World {
     pub fn new(config: SfuConfig) -> World {
         let now = Instant::now();
+        let transport = config.candidates[0].transport;
         World {
             now,
             start: now,
@@ -110,12 +126,14 @@ impl World {
             flights: Vec::new(),
             order: 0,
             next_ticket: 1,
+            seed: 1,
+            transport,
         }
     }
 
     fn join(&mut self, id: u64, room: u64, participant: u64, role: Role) -> PeerId {
         let peer = PeerId(id);
-        self.clients.insert(peer, Client::new(peer, role, self.now));
+        self.clients.insert(peer, Client::new(peer, role, self.transport, self.now));
         self.command(Command::AddPeer {
             peer,
             room: RoomId(room),
@@ -238,7 +256,11 @@ impl World {
                 .map(|client| client.id)
             {
                 let client = self.client(peer);
-                if let Ok(receive) = Receive::new(Protocol::Udp, server(), client.address, &flight.bytes) {
+                let protocol = match client.transport {
+                    Transport::Udp => Protocol::Udp,
+                    Transport::Tcp => Protocol::Tcp,
+                };
+                if let Ok(receive) = Receive::new(protocol, server(), client.address, &flight.bytes) {
                     client.rtc.handle_input(Input::Receive(now, receive)).expect("the server sends nothing odd");
                 }
                 self.drive(peer);
@@ -268,7 +290,11 @@ impl World {
                 Output::Event(event) => client.happened(now, event),
             }
         }
-        let path = Path { transport: Transport::Udp, local: server(), remote: client.address };
+        let path = client.path();
+        for bytes in out.iter().filter(|bytes| bytes.starts_with(&[0, 1])) {
+            client.checks.push_back(bytes.clone());
+            client.checks.truncate(16);
+        }
         if client.cut {
             return;
         }
@@ -285,7 +311,7 @@ impl World {
             while let Some(transmit) = self.sfu.poll_transmit() {
                 idle = false;
                 self.order += 1;
-                let at = self.now + self.delay;
+                let Some(at) = self.passes(&transmit) else { continue };
                 let (path, bytes) = (transmit.path, transmit.payload);
                 self.flights.push(Flight { at, order: self.order, path, bytes, to_server: false });
             }
@@ -324,6 +350,27 @@ impl World {
         }
     }
 
+    /// When a datagram to a client arrives, unless it is lost.
+    fn passes(&mut self, transmit: &telstar_sfu::Transmit) -> Option<Instant> {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = (self.seed >> 33) as u32 % 1_000;
+        let (now, delay) = (self.now, self.delay);
+        let Some(client) = self.clients.values_mut().find(|client| client.path() == transmit.path) else {
+            return Some(now + delay);
+        };
+        if random < client.loss_permille {
+            return None;
+        }
+        let Some(limit) = client.limit_bps else { return Some(now + delay) };
+        let takes = Duration::from_nanos((transmit.payload.len() as u64 + 28) * 8 * 1_000_000_000 / limit);
+        let free_at = client.free_at.max(now) + takes;
+        if free_at - now > QUEUE_MAX {
+            return None;
+        }
+        client.free_at = free_at;
+        Some(free_at + delay)
+    }
+
     /// Sends a packet of a section.
     pub fn send(&mut self, peer: PeerId, mid: Mid, rid: Option<&str>, packet: Packet<'_>) {
         let now = self.now;
@@ -338,6 +385,21 @@ impl World {
             _ => None,
         });
         last.unwrap_or_default()
+    }
+
+    /// How the server sees a client.
+    pub fn path(&self, peer: PeerId) -> Path {
+        self.clients[&peer].path()
+    }
+
+    /// A NAT gives a client another address.
+    pub fn rebind(&mut self, peer: PeerId, address: SocketAddr) {
+        self.client(peer).seen_as = Some(address);
+    }
+
+    /// STUN requests that a client sent lately.
+    pub fn checks(&self, peer: PeerId) -> Vec<Vec<u8>> {
+        self.clients[&peer].checks.iter().cloned().collect()
     }
 
     pub fn is_connected(&self, peers: &[PeerId]) -> bool {
@@ -366,11 +428,20 @@ pub struct Packet<'a> {
 }
 
 impl Client {
-    fn new(id: PeerId, role: Role, now: Instant) -> Client {
+    fn path(&self) -> Path {
+        let remote = self.seen_as.unwrap_or(self.address);
+        Path { transport: self.transport, local: server(), remote }
+    }
+
+    fn new(id: PeerId, role: Role, transport: Transport, now: Instant) -> Client {
         let number = id.0 as u16;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 20_000 + number);
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a literal address"));
+        let candidate = match transport {
+            Transport::Udp => Candidate::host(address, Protocol::Udp),
+            Transport::Tcp => Candidate::builder().tcp().host(address).tcptype(TcpType::Active).build(),
+        };
+        rtc.add_local_candidate(candidate.expect("a literal address"));
         Client {
             id,
             rtc,
@@ -384,6 +455,12 @@ impl Client {
             sections: Vec::new(),
             deadline: now,
             cut: false,
+            limit_bps: None,
+            loss_permille: 0,
+            free_at: now,
+            seen_as: None,
+            checks: VecDeque::new(),
+            transport,
             pending: None,
             sequences: HashMap::new(),
         }
@@ -507,4 +584,100 @@ pub fn vp8(key: bool, picture_id: u16, body: &[u8]) -> Vec<u8> {
     }
     payload.extend_from_slice(body);
     payload
+}
+
+/// A camera with VP8 layers: 30 frames a second, a keyframe first and whenever one is asked for.
+pub struct Camera {
+    pub publisher: PeerId,
+    pub mid: Mid,
+    /// Rids with their bits per second; none for one encoding.
+    pub layers: Vec<(Option<&'static str>, u64)>,
+    /// Layers that are not sent, by index.
+    pub off: Vec<usize>,
+    frame: u32,
+    seen: usize,
+    started: Vec<bool>,
+}
+
+impl Camera {
+    pub fn new(publisher: PeerId, mid: Mid, layers: &[(Option<&'static str>, u64)]) -> Camera {
+        let started = vec![false; layers.len()];
+        Camera { publisher, mid, layers: layers.to_vec(), off: Vec::new(), frame: 0, seen: 0, started }
+    }
+
+    /// Sends the next frame of each layer. The last byte of each packet is the layer, the four before it the frame.
+    pub fn shoot(&mut self, world: &mut World) {
+        let requests: Vec<_> = world.client(self.publisher).keyframe_requests[self.seen..].to_vec();
+        self.seen += requests.len();
+        for index in 0..self.layers.len() {
+            let (rid, bps) = self.layers[index];
+            if self.off.contains(&index) {
+                self.started[index] = false;
+                continue;
+            }
+            let asked = requests.iter().any(|(_, mid, wanted)| *mid == self.mid && wanted.as_deref() == rid);
+            let key = asked || !std::mem::replace(&mut self.started[index], true);
+            let packets = ((bps / 30 / 8) as usize).div_ceil(1_000).max(1);
+            let size = (bps / 30 / 8) as usize / packets;
+            for part in 0..packets {
+                let mut payload = vp8_part(key, part == 0, self.frame as u16 & 0x7fff, size);
+                payload.extend_from_slice(&self.frame.to_be_bytes());
+                payload.push(index as u8);
+                let packet = Packet {
+                    codec: Codec::Vp8,
+                    time: self.frame * 3_000,
+                    marker: part + 1 == packets,
+                    payload: &payload,
+                    audio_level: None,
+                };
+                world.send(self.publisher, self.mid, rid, packet);
+            }
+        }
+        self.frame += 1;
+    }
+
+    /// Films for a while.
+    pub fn film(&mut self, world: &mut World, time: Duration) {
+        let end = world.now + time;
+        while world.now < end {
+            self.shoot(world);
+            world.run(Duration::from_millis(33));
+        }
+    }
+}
+
+/// A part of a VP8 frame.
+pub fn vp8_part(key: bool, first: bool, picture_id: u16, size: usize) -> Vec<u8> {
+    if first {
+        return vp8(key, picture_id, &vec![0; size]);
+    }
+    let mut payload = vec![0x80, 0x80, 0x80 | (picture_id >> 8) as u8, picture_id as u8];
+    payload.resize(size.max(8), 7);
+    payload
+}
+
+/// The layer of a packet of [`Camera`].
+pub fn layer_of(got: &Got) -> u8 {
+    got.payload.last().copied().unwrap_or(u8::MAX)
+}
+
+/// Whether a packet of [`Camera`] begins a keyframe.
+pub fn begins_key(got: &Got) -> bool {
+    got.payload.first() == Some(&0x90) && got.payload.get(4).is_some_and(|byte| byte & 1 == 0)
+}
+
+/// Fails unless a decoder is content with what came: numbers without gap, times that do not go back, picture ids that
+/// go up by one, layers that begin with a keyframe.
+pub fn assert_decodable(got: &[Got]) {
+    assert!(got.first().is_none_or(begins_key), "begins with a keyframe");
+    for pair in got.windows(2) {
+        let (last, next) = (&pair[0], &pair[1]);
+        assert_eq!(next.sequence, last.sequence + 1, "sequence numbers have no gap");
+        assert!(next.time.wrapping_sub(last.time) as i32 >= 0, "times do not go back");
+        let id = |got: &Got| u16::from_be_bytes([got.payload[2] & 0x7f, got.payload[3]]);
+        let step = id(next).wrapping_sub(id(last)) & 0x7fff;
+        assert!(step <= 1, "picture ids are contiguous, not {} then {}", id(last), id(next));
+        assert_eq!(step == 1, next.time != last.time, "a picture id belongs to a time");
+        assert!(layer_of(last) == layer_of(next) || begins_key(next), "layers begin with keyframes");
+    }
 }
