@@ -204,6 +204,9 @@ mod tests {
     #[test]
     fn addresses_print_as_one_line_of_json() {
         let json = serde_json::to_string(&links(PublicUrl::Auto).addresses()).expect("it serialises");
-        assert_eq!(json, r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935","rtmps":"[::]:1936","media":"[::]:10000"}"#);
+        assert_eq!(
+            json,
+            r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935","rtmps":"[::]:1936","media":"[::]:10000"}"#
+        );
     }
 }

@@ -92,7 +92,9 @@ fn own_addresses(bound: SocketAddr, machine: &Machine) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = machine.addresses.iter().copied().filter(hears).collect();
     own.sort_by_key(|ip| !is_global(*ip));
     if !own.iter().any(|ip| is_global(*ip)) {
-        own.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)].iter().filter(|ip| hears(ip)));
+        own.extend(
+            [IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)].iter().filter(|ip| hears(ip)),
+        );
     }
     own
 }
@@ -161,7 +163,8 @@ mod tests {
     #[test]
     fn behind_a_nat_the_advertised_address_arrives_at_ours_and_both_sides_check() {
         let mut config = Config::default();
-        config.media.advertise = vec![Advertised::Ip(ip("203.0.113.7")), Advertised::Address(address("203.0.113.8:4000"))];
+        config.media.advertise =
+            vec![Advertised::Ip(ip("203.0.113.7")), Advertised::Address(address("203.0.113.8:4000"))];
         let machine = machine(&["10.0.0.5", "fd00::5"], &[]);
         let expect = [("203.0.113.7:10000", "10.0.0.5:10000"), ("203.0.113.8:4000", "10.0.0.5:10000")];
         assert_eq!(told(&config, "[::]:10000", &machine), (pairs(&expect), false));

@@ -36,12 +36,10 @@ pub fn shard_count() -> usize {
 }
 
 /// What the media threads need for calls, from the sockets and the addresses that peers are told.
-pub fn call_settings(
-    config: &Config,
-    bound: Option<(Vec<UdpSocket>, Candidates)>,
-) -> io::Result<Option<CallSettings>> {
+pub fn call_settings(config: &Config, bound: Option<(Vec<UdpSocket>, Candidates)>) -> io::Result<Option<CallSettings>> {
     let Some((sockets, Candidates { candidates, ice_lite })) = bound else { return Ok(None) };
-    let certificate = Certificate::generate().ok_or_else(|| io::Error::other("no certificate for DTLS could be made"))?;
+    let certificate =
+        Certificate::generate().ok_or_else(|| io::Error::other("no certificate for DTLS could be made"))?;
     let media = &config.media;
     let limits = Limits {
         slots: media.slots as usize,

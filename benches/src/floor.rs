@@ -55,10 +55,8 @@ impl Ground {
         let mut addresses = Vec::new();
         for receiver in &receivers {
             receiver.set_nonblocking(true)?;
-            addresses.push(Some(SockaddrIn::from(SocketAddrV4::new(
-                Ipv4Addr::LOCALHOST,
-                receiver.local_addr()?.port(),
-            ))));
+            addresses
+                .push(Some(SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, receiver.local_addr()?.port()))));
         }
         let key = |index: usize| {
             let bytes: Vec<u8> = (0..16).map(|byte| (index * 31 + byte) as u8).collect();
@@ -93,8 +91,7 @@ impl Ground {
         headers: &mut MultiHeaders<SockaddrIn>,
         to: &[Option<SockaddrIn>],
     ) -> Result<()> {
-        let slices: Vec<[IoSlice<'_>; 1]> =
-            (0..to.len()).map(|index| [IoSlice::new(&packets[index % run])]).collect();
+        let slices: Vec<[IoSlice<'_>; 1]> = (0..to.len()).map(|index| [IoSlice::new(&packets[index % run])]).collect();
         for (slices, to) in slices.chunks(MESSAGES_MAX).zip(to.chunks(MESSAGES_MAX)) {
             sendmmsg(self.socket.as_raw_fd(), headers, slices, to, [], MsgFlags::empty())?;
         }

@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use telstar_hls::{KeptListing, Snapshot};
-use telstar_store::RoomId;
 use telstar_sfu::{Event, SfuConfig};
+use telstar_store::RoomId;
 use telstar_units::{ParticipantId, RoomName};
 use tokio::sync::{Notify, mpsc, watch};
 

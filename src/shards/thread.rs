@@ -102,7 +102,9 @@ impl Command {
     fn can_be_refused(&self) -> bool {
         use telstar_sfu::Command as Call;
         match self {
-            Command::Attach { .. } | Command::Watch { .. } | Command::OpenCall { .. } | Command::TcpOpened { .. } => true,
+            Command::Attach { .. } | Command::Watch { .. } | Command::OpenCall { .. } | Command::TcpOpened { .. } => {
+                true
+            }
             Command::Call { command, .. } => {
                 !matches!(**command, Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. })
             }
@@ -158,7 +160,7 @@ pub(super) struct CommandQueue {
 }
 
 impl CommandQueue {
-    fn new(waker: Arc<ShardWaker>) -> CommandQueue {
+    pub(super) fn new(waker: Arc<ShardWaker>) -> CommandQueue {
         CommandQueue { waiting: Arc::default(), waker }
     }
 
@@ -174,11 +176,11 @@ impl CommandQueue {
         taken
     }
 
-    fn take(&self) -> Option<Command> {
+    pub(super) fn take(&self) -> Option<Command> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
@@ -348,7 +350,8 @@ impl Shard {
 
     fn sleep(&mut self, now: Instant) -> Duration {
         let line = self.line.as_mut();
-        let line = line.and_then(|line| [line.net.poll_timeout(), line.calls.poll_timeout()].into_iter().flatten().min());
+        let line =
+            line.and_then(|line| [line.net.poll_timeout(), line.calls.poll_timeout()].into_iter().flatten().min());
         let next = [line, self.rooms.poll_timeout()].into_iter().flatten().min();
         next.map_or(SLEEP_MAX, |next| next.saturating_duration_since(now).min(SLEEP_MAX))
     }
@@ -376,10 +379,7 @@ impl Shard {
                     self.release(room);
                 }
             }
-            Command::OpenCall { .. }
-            | Command::Call { .. }
-            | Command::TcpOpened { .. }
-            | Command::TcpClosed { .. } => {
+            Command::OpenCall { .. } | Command::Call { .. } | Command::TcpOpened { .. } | Command::TcpClosed { .. } => {
                 if let Some(line) = &mut self.line {
                     line.carry_out(now, command);
                 }

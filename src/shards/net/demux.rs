@@ -132,3 +132,6 @@ impl AddressMap {
         std::mem::take(&mut self.forgotten)
     }
 }
+
+#[cfg(test)]
+mod tests;

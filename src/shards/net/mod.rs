@@ -22,11 +22,11 @@ use mio::{Interest, Registry, Token};
 use telstar_sfu::{LocalCandidate, Path, Transmit, Transport};
 
 pub use counters::NetCounters;
-pub use tcp::{IceTcp, TcpLimits};
 use crossing::{Crossing, Inbox, Ways};
 use demux::{AddressMap, Route, Ufrags};
 use outbox::{Outbox, Packet};
 pub(super) use tcp::TcpWay;
+pub use tcp::{IceTcp, TcpLimits};
 use udp::{RECEIVE_BATCH, Receiver, Sender, Socket};
 
 use super::thread::ShardWaker;
@@ -268,3 +268,6 @@ fn collect(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

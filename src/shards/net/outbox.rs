@@ -126,7 +126,8 @@ impl Outbox {
         }
         let packets = self.waiting.make_contiguous();
         self.plan.make(packets, self.cuts);
-        let mut sending = Sending { packets, order: &self.plan.order, counters, send, unsent: None, cuts: &mut self.cuts };
+        let mut sending =
+            Sending { packets, order: &self.plan.order, counters, send, unsent: None, cuts: &mut self.cuts };
         let mut messages = &self.plan.messages[..];
         while let Some(first) = messages.first() {
             let alike = |message: &Message| (message.round, message.local, message.segment) == key_of(first);
@@ -145,8 +146,11 @@ impl Outbox {
         };
         self.blocked =
             Some(if errno == Errno::ENOBUFS { Blocked::Until(now + FULL_QUEUE_PAUSE) } else { Blocked::UntilWritable });
-        let mut unsent: Vec<usize> =
-            messages.iter().flat_map(|message| &self.plan.order[message.first..message.first + message.count]).copied().collect();
+        let mut unsent: Vec<usize> = messages
+            .iter()
+            .flat_map(|message| &self.plan.order[message.first..message.first + message.count])
+            .copied()
+            .collect();
         unsent.sort_unstable();
         let mut unsent = unsent.into_iter().peekable();
         let mut index = 0;
@@ -308,3 +312,6 @@ impl Sending<'_, '_> {
         self.counters.add(counter, packets);
     }
 }
+
+#[cfg(test)]
+mod tests;

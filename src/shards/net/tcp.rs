@@ -267,3 +267,6 @@ async fn write_all(mut stream: OwnedWriteHalf, way: &TcpWay) -> Result<(), End> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,3 +227,6 @@ impl Sender {
         Ok(sent.count())
     }
 }
+
+#[cfg(test)]
+mod tests;
