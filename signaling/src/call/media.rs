@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::Call;
-use super::api::{CallReply, CallSubject, Fact, MediaCommand, MediaDemand, MediaEvent, MediaSlot, PeerNumber, QUALITY_INTERVAL};
+use super::api::{
+    CallReply, CallSubject, Fact, MediaCommand, MediaDemand, MediaEvent, MediaSlot, PeerNumber, QUALITY_INTERVAL,
+};
 use super::member::OwnTrack;
 use crate::wire::call::{Demand, MediaConnection, MediaFault, Quality, Slot, Speaker};
 use crate::wire::{CallEventKind, ErrorCode, ParticipantRef, TrackRef};

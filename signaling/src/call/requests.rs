@@ -32,7 +32,9 @@ impl Call {
         let Some(id) = self.by_connection.get(&connection).copied() else {
             return self.reply(connection, ticket, Err(ErrorCode::NotJoined));
         };
-        if self.room.mode == Mode::P2p && request.is_of_the_server() || self.room.mode == Mode::Sfu && request.is_of_browsers() {
+        if self.room.mode == Mode::P2p && request.is_of_the_server()
+            || self.room.mode == Mode::Sfu && request.is_of_browsers()
+        {
             return self.reply(connection, ticket, Err(ErrorCode::WrongMode));
         }
         let outcome = match request {
@@ -97,7 +99,14 @@ impl Call {
         peer.ok_or(ErrorCode::NotFound)
     }
 
-    fn publish(&mut self, now: Instant, ids: &mut impl Ids, id: ParticipantId, ticket: Ticket, publish: Publish) -> Outcome {
+    fn publish(
+        &mut self,
+        now: Instant,
+        ids: &mut impl Ids,
+        id: ParticipantId,
+        ticket: Ticket,
+        publish: Publish,
+    ) -> Outcome {
         self.may_publish(id, &publish)?;
         let member = self.members.get_mut(&id).ok_or(ErrorCode::NotJoined)?;
         let connection = member.connection;
