@@ -7,8 +7,8 @@ use telstar_units::TrackId;
 
 use super::api::{
     CallGrants, ConnectionId, DATA_BYTES_BURST, DATA_BYTES_PER_SEC, JOIN_COUNTS_MAX, JOINS_WINDOW, Joining,
-    MediaDemand, PeerNumber,
 };
+use super::media_api::{MediaDemand, PeerNumber};
 use crate::bucket::Bucket;
 use crate::wire::call::{Presence, Quality};
 use crate::wire::{Participant, ParticipantInfo, ParticipantRef, Track};

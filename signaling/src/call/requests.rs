@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use telstar_units::{ParticipantId, TrackId};
 
-use super::api::{
-    CallGrants, CallReply, ConnectionId, Ids, MediaCommand, NewTrack, OFFERS_MAX, PeerNumber, PeerRole, Subscription,
-};
+use super::api::{CallGrants, CallReply, ConnectionId, Ids, OFFERS_MAX};
+use super::media_api::{MediaCommand, NewTrack, PeerNumber, PeerRole, Subscription};
 use super::{Call, PendingOffer};
 use crate::connection::Ticket;
 use crate::wire::call::{LeaveReason, MediaConnection, Mode, MutedBy};

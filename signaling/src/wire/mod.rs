@@ -8,6 +8,7 @@ mod call_event;
 mod call_examples;
 mod call_request;
 mod event;
+mod p2p;
 mod reply;
 mod request;
 mod room;
@@ -20,11 +21,12 @@ mod typescript;
 pub use call::{Layer, Participant, ParticipantInfo, Track};
 pub use call_event::CallEventKind;
 pub use call_request::{
-    Answer, CALL_REQUEST_TYPES, CallRequest, CandidateFor, Description, DescriptionKind, IceCandidate, Join, Leave,
-    Mute, ParticipantChange, Publish, PublishedTrack, Remove, Report, RestartIce, SendData, Signal, Unpublish,
-    UpdateParticipant, UpdateSubscription, UpdateTrack,
+    Answer, CALL_REQUEST_TYPES, CallRequest, CandidateFor, Join, Leave, Mute, ParticipantChange, Publish,
+    PublishedTrack, Remove, Report, RestartIce, SendData, Signal, Unpublish, UpdateParticipant, UpdateSubscription,
+    UpdateTrack,
 };
 pub use event::{EventBody, EventKind};
+pub use p2p::{Description, DescriptionKind, IceCandidate};
 pub use reply::{CloseCode, ErrorBody, ErrorCode, PublishedMid, Reply};
 pub use request::{Parsed, REQUEST_TYPES, Request, RequestId, Unreadable, parse};
 pub use room::{Ingest, IngestTrack, LiveState, Room, RoomState, RoomTopicState, RoomsState, Warning};
