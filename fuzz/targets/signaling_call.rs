@@ -150,7 +150,7 @@ impl World {
                     identity: format!("user{}", who % 2),
                     name: join.name.unwrap_or_default(),
                     metadata: join.metadata.unwrap_or_default(),
-                    kind: join.kind,
+                    kind: join.kind.into(),
                     grants: CallGrants { admin: who == 0, ..CallGrants::ALL },
                     auto_subscribe: join.auto_subscribe,
                     joined_at: WallTime(0),

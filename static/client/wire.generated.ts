@@ -81,6 +81,9 @@ export type CandidateFor = {
   connection: MediaConnection;
 };
 
+/** What a client may call itself. */
+export type ClientKind = ("browser" | "device");
+
 export type ClientMessage = ({
   id: RequestId;
 } & Request | {
@@ -341,8 +344,8 @@ export type IngestTrack = ({
 export type Join = {
   /** Whether every track is received without asking. */
   auto_subscribe?: boolean;
-  /** What joins. */
-  kind?: ParticipantKind;
+  /** What joins; an encoder joins by publishing. */
+  kind?: ClientKind;
   /** The application's own; without it the credential's. */
   metadata?: string | null;
   /** For people; without it the credential's. */

@@ -157,12 +157,33 @@ pub struct Join {
     /// The application's own; without it the credential's.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    /// What joins.
+    /// What joins; an encoder joins by publishing.
     #[serde(default)]
-    pub kind: ParticipantKind,
+    pub kind: ClientKind,
     /// Whether every track is received without asking.
     #[serde(default = "yes")]
     pub auto_subscribe: bool,
+}
+
+/// What a client may call itself.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum ClientKind {
+    /// A person in a browser.
+    #[default]
+    Browser,
+    /// A program.
+    Device,
+}
+
+impl From<ClientKind> for ParticipantKind {
+    fn from(kind: ClientKind) -> ParticipantKind {
+        match kind {
+            ClientKind::Browser => ParticipantKind::Browser,
+            ClientKind::Device => ParticipantKind::Device,
+        }
+    }
 }
 
 /// The fields of `leave`.

@@ -21,7 +21,7 @@ mod typescript;
 pub use call::{Layer, Participant, ParticipantInfo, Track};
 pub use call_event::CallEventKind;
 pub use call_request::{
-    Answer, CALL_REQUEST_TYPES, CallRequest, CandidateFor, Join, Leave, Mute, ParticipantChange, Publish,
+    Answer, CALL_REQUEST_TYPES, CallRequest, CandidateFor, ClientKind, Join, Leave, Mute, ParticipantChange, Publish,
     PublishedTrack, Remove, Report, RestartIce, SendData, Signal, Unpublish, UpdateParticipant, UpdateSubscription,
     UpdateTrack,
 };
