@@ -202,18 +202,24 @@ impl CallsHandle {
     }
 }
 
-/// Answers for a server in which nobody is in a call.
-pub(crate) async fn nobody(mut asked: mpsc::Receiver<CallMessage>) {
-    while let Some(message) = asked.recv().await {
+/// Answers for a server in which nobody is in a call, until it stops.
+pub(crate) async fn nobody(mut asked: mpsc::Receiver<CallMessage>, stopping: impl Future<Output = ()>) {
+    let mut stopping = std::pin::pin!(stopping);
+    loop {
+        // Cancel-safe: a cancellation and a channel.
+        let message = tokio::select! {
+            () = &mut stopping => return,
+            Some(message) = asked.recv() => message,
+        };
         // Who asked may have gone.
-        match message {
-            CallMessage::Participants { answer, .. } => drop(answer.send(Ok(Vec::new()))),
-            CallMessage::SendData { answer, .. } => drop(answer.send(Ok(()))),
-            CallMessage::Remove { answer, .. } => drop(answer.send(Err(CallRefusal::NoParticipant))),
+        let _ = match message {
+            CallMessage::Participants { answer, .. } => answer.send(Ok(Vec::new())).is_ok(),
+            CallMessage::SendData { answer, .. } => answer.send(Ok(())).is_ok(),
+            CallMessage::Remove { answer, .. } => answer.send(Err(CallRefusal::NoParticipant)).is_ok(),
             CallMessage::Participant { answer, .. }
             | CallMessage::Update { answer, .. }
-            | CallMessage::Mute { answer, .. } => drop(answer.send(Err(CallRefusal::NoParticipant))),
-        }
+            | CallMessage::Mute { answer, .. } => answer.send(Err(CallRefusal::NoParticipant)).is_ok(),
+        };
     }
 }
 

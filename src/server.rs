@@ -115,7 +115,7 @@ impl Server {
         let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
         let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
         let (calls, asked) = CallsHandle::new();
-        tasks.spawn("calls", calls::nobody(asked));
+        tasks.spawn("calls", calls::nobody(asked, tasks.stopping()));
         let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,

@@ -4,6 +4,7 @@ use axum::extract::{RawPathParams, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use telstar_units::RoomName;
 use utoipa::ToSchema;
 
 use super::call_schema::{ParticipantDoc, ParticipantListDoc};
@@ -162,8 +163,19 @@ pub(super) async fn remove(
     params: RawPathParams,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
+    match participant_of(&params) {
+        Ok(participant) => remove_one(caller, name, participant, state).await,
+        Err(problem) => permitted_room(&state, &caller, &name, Action::ModerateCall).await.and(Err(problem)),
+    }
+}
+
+pub(super) async fn remove_one(
+    caller: Caller,
+    name: RoomName,
+    participant: ParticipantNumber,
+    state: AppState,
+) -> Result<StatusCode, Problem> {
     let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
-    let participant = participant_of(&params)?;
     let owner = room.facts().owner;
     let Shared { authority, calls, .. } = Shared::clone(&state);
     let change = async move {
