@@ -94,8 +94,9 @@ function row(call: Call, stream: StreamStats): HTMLElement {
 function remoteOf(call: Call, stream: StreamStats) {
   for (const participant of call.participants.values()) {
     for (const track of participant.tracks.values()) {
-      if (track.mid !== null && track.mid === stream.mid) return track;
-      if (track.mediaTrack !== null && track.mediaTrack.id === stream.mediaTrackId) return track;
+      // Sections of several connections have the same names, so the media says more where the browser tells it.
+      const isSame = stream.mediaTrackId === null ? track.mid !== null && track.mid === stream.mid : track.mediaTrack?.id === stream.mediaTrackId;
+      if (isSame) return track;
     }
   }
   return null;
