@@ -34,12 +34,14 @@ const PUBLIC: [(&str, &str); 6] = [
 ];
 
 /// What browsers open: for everybody, whatever they show. What a page shows, it asks for itself.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "/",
     "/sign-in",
     "/watch/private",
     "/watch/no-such-room",
     "/embed/watch/private",
+    "/call/private",
+    "/call/no-such-room",
     "/client/v1.js",
     "/docs/problems",
 ];
@@ -194,6 +196,26 @@ async fn pages_are_everybodys_and_tell_nothing_of_a_private_room() {
     let good = format!("/embed/watch/private?t={}", made["token"].as_str().expect("a token"));
     let answer = walk.ask("GET", &good, None, None).await;
     assert!(answer.policy().contains("frame-ancestors https://blog.example"), "{:?}", answer.headers);
+}
+
+/// The token of a call stands where no request carries it, so the sites that may frame it are told to everybody; and a
+/// page of a call is the only one that may ask for a camera.
+#[tokio::test]
+async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
+    let walk = walk(|_| {}).await;
+    let origins = json!({ "embed_origins": ["https://blog.example"] });
+    walk.rig.api(&walk.admin, "PATCH", "/api/v1/rooms/private", Some(origins)).await;
+    for (page, ancestors, camera) in [
+        ("/embed/call/private", "frame-ancestors https://blog.example", "camera=(self)"),
+        ("/embed/call/no-such-room", "frame-ancestors 'none'", "camera=(self)"),
+        ("/call/private", "frame-ancestors 'none'", "camera=(self)"),
+        ("/watch/private", "frame-ancestors 'none'", "camera=()"),
+    ] {
+        let answer = walk.ask("GET", page, None, None).await;
+        assert!(answer.policy().contains(ancestors), "{page}: {:?}", answer.headers);
+        let permissions = answer.headers.get("permissions-policy").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert!(permissions.contains(camera), "{page}: {permissions}");
+    }
 }
 
 /// Publishes four seconds into the private room, so that there is something to refuse.
