@@ -408,7 +408,7 @@ impl Receiver {
         self.first.get_or_insert_with(|| now.saturating_duration_since(self.joined));
         let counter = self.streams.entry(header.ssrc).or_default();
         counter.add(header.sequence, packet.len());
-        counter.received < LEARNED_FROM || counter.received % SAMPLE == 0
+        counter.received < LEARNED_FROM || counter.received.is_multiple_of(SAMPLE)
     }
 
     /// Tells the chain, which makes the feedback.
