@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use source::Source;
 use support::{Answer, Rig};
-use telstar::auth::Grant;
+use telstar::auth::{Grant, RoomToken};
 use telstar::config::address::Listen;
 use telstar::rooms::{IngestHandle, IngestRequest};
 use telstar::shards::IngestItem;
@@ -91,12 +91,15 @@ async fn walk(change: impl FnOnce(&mut telstar::Config)) -> Walk {
 
     let state = rig.running.state();
     let account = state.store.first_admin().await.expect("the store answers").expect("there is an admin").id;
-    let other = RoomName::parse("other").expect("a name");
-    let guest = state
-        .authority
-        .create_room_token(account, other, "guest", Grant::ALL.into_iter().collect(), 600)
-        .await
-        .expect("a token");
+    let guest = RoomToken {
+        room: RoomName::parse("other").expect("a name"),
+        identity: "guest".to_owned(),
+        name: None,
+        metadata: None,
+        grants: Grant::ALL.into_iter().collect(),
+        lifetime_secs: 600,
+    };
+    let guest = state.authority.create_room_token(account, guest).await.expect("a token");
     let guest = guest.secret.expose().to_owned();
     let (head, signature) = guest.rsplit_once('.').expect("a JWT");
     let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());

@@ -27,6 +27,7 @@ pub(crate) async fn server() -> (Running, TempDir) {
     config.general.data = folder.path().join("data");
     (config.general.http, config.general.https) = (Listen::Off, Listen::Off);
     (config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off);
+    config.media.listen = Listen::Off;
     (Server::start(config).await.expect("the server starts"), folder)
 }
 

@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use telstar_store::{
-    Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, PageRequest, RoomsOf, SecretHash, SqliteStore, Store,
+    Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, PageRequest, RoomMode, RoomsOf, SecretHash, SqliteStore,
+    Store,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 
@@ -33,7 +34,7 @@ fn found(store: &SqliteStore) -> AccountId {
 }
 
 fn room(name: &str) -> NewRoom {
-    NewRoom { name: RoomName::parse(name).expect("a slug"), title: String::new(), open: true }
+    NewRoom { name: RoomName::parse(name).expect("a slug"), title: String::new(), open: true, mode: RoomMode::Sfu }
 }
 
 fn child(file: &Path, work: &str, name: &str) -> Child {

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Map, Value, json, value::to_raw_value};
 
 use super::*;
 use crate::limits::{self, JSON_DEPTH_MAX};
@@ -34,31 +35,48 @@ fn with(mut schema: Schema, members: Value) -> Schema {
     schema
 }
 
-fn schema() -> Value {
-    let mut generator = SchemaGenerator::default();
-    let id = generator.subschema_for::<RequestId>();
-    let request = with(generator.subschema_for::<Request>(), json!({ "id": id }));
+/// The definitions that a generator has made, and a schema that refers to them. Where the other side's definition of the same
+/// name is another one (a field that may be absent in a request is always there in an event), this side's is renamed.
+fn renamed(schema: Schema, mut own: SchemaGenerator, other: &Map<String, Value>) -> (Value, Map<String, Value>) {
+    let definitions = own.take_definitions(true);
+    let clash = |(name, schema): &(&String, &Value)| other.get(*name).is_some_and(|theirs| theirs != *schema);
+    let clashes: Vec<String> = definitions.iter().filter(clash).map(|(name, _)| name.clone()).collect();
+    let mut text = json!([schema, definitions]).to_string();
+    for name in &clashes {
+        text = text.replace(&format!("\"#/$defs/{name}\""), &format!("\"#/$defs/{name}Request\""));
+    }
+    let [schema, Value::Object(definitions)] = serde_json::from_str::<[Value; 2]>(&text).expect("it was just written") else {
+        panic!("definitions are an object")
+    };
+    let rename = |name: String| if clashes.contains(&name) { format!("{name}Request") } else { name };
+    (schema, definitions.into_iter().map(|(name, schema)| (rename(name), schema)).collect())
+}
+
+pub(super) fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let reply = generator.subschema_for::<Reply<'static>>();
     let seq = json!({ "type": "integer", "minimum": 1, "description": "Counts this connection's events." });
-    let event = with(generator.subschema_for::<EventBody<'static>>(), json!({ "seq": seq }));
+    let event = with(generator.subschema_for::<EventBody<'static, EventKind<'static>>>(), json!({ "seq": seq }));
+    let call_event = with(generator.subschema_for::<EventBody<'static, CallEventKind<'static>>>(), json!({ "seq": seq }));
+    let mut definitions = generator.take_definitions(true);
+
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let id = generator.subschema_for::<RequestId>();
+    let request = with(generator.subschema_for::<Request>(), json!({ "id": id }));
+    let call_request = with(generator.subschema_for::<CallRequest>(), json!({ "id": id }));
+    let request = Schema::try_from(json!({ "anyOf": [request, call_request] })).expect("an object is a schema");
+    let (request, requests) = renamed(request, generator, &definitions);
+
+    definitions.extend(requests);
+    definitions.insert("ClientMessage".into(), request);
+    definitions.insert("ServerMessage".into(), json!({ "anyOf": [reply, event, call_event] }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SUBPROTOCOL,
         "description": "One text message on /ws. Generated from the code; docs/protocol.md explains it.",
         "oneOf": [{ "$ref": "#/$defs/ClientMessage" }, { "$ref": "#/$defs/ServerMessage" }],
-        "$defs": {
-            "ClientMessage": request,
-            "ServerMessage": { "anyOf": [reply, event] },
-        }
+        "$defs": definitions,
     })
-    .as_object()
-    .map(|root| {
-        let mut root = root.clone();
-        let defs = root.get_mut("$defs").and_then(Value::as_object_mut).expect("it was just written");
-        defs.extend(generator.take_definitions(true));
-        Value::Object(root)
-    })
-    .expect("an object")
 }
 
 #[test]
