@@ -183,11 +183,15 @@ impl Call {
         Some(connection.get_stats(Instant::now(), StatsSelector::None).await)
     }
 
-    /// Says goodbye and ends the call.
+    /// Says goodbye and ends the call. That it is over already is no error.
     pub async fn leave(self) -> Result<(), Error> {
         let left = self.ask(Request::Leave {}).await;
         self.inner.close().await;
-        left
+        match left {
+            Err(Error::Closed(_)) => Ok(()),
+            Err(error) if error.code() == Some("not_joined") => Ok(()),
+            left => left,
+        }
     }
 }
 

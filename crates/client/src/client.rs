@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -34,7 +33,7 @@ pub struct JoinOptions {
     /// What people see; the credential's name unless it is set.
     pub name: Option<String>,
     /// The application's own words.
-    pub metadata: Option<Value>,
+    pub metadata: Option<String>,
     /// Whether to be sent every track without asking for it.
     pub auto_subscribe: bool,
     /// The local addresses for media; empty for every interface, and loopback when the server is there.

@@ -30,7 +30,7 @@ pub mod wire;
 pub use call::{Call, Events};
 pub use client::{Client, ConnectOptions, Credential, JoinOptions};
 pub use error::Error;
-pub use media::engine::Codec;
+pub use media::engine::{Codec, media_engine};
 pub use media::local::{LocalTrack, LocalTrackOptions, Sample};
 pub use media::remote::RemoteTrack;
 pub use signal::{Pending, Signal};

@@ -35,6 +35,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(50);
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 /// The pauses between attempts grow from the first to the second, each shortened at random by up to a half.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
+/// Close codes after which coming back would end the same way: see `docs/protocol.md`, "Close codes".
+const FINAL_CODES: [u16; 4] = [1009, 4400, 4401, 4410];
 const SUBPROTOCOL: &str = "telstar.v1";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -241,7 +243,7 @@ impl Task {
             Message::Close(frame) => {
                 let code = frame.as_ref().map_or(1005, |frame| u16::from(frame.code));
                 let reason = format!("the server closed the socket with {code}");
-                return Some(if matches!(code, 1009 | 4400 | 4401) { End::Final(reason) } else { End::Broken(reason) });
+                return Some(if FINAL_CODES.contains(&code) { End::Final(reason) } else { End::Broken(reason) });
             }
             _ => return None, // pings are answered by the WebSocket itself
         };

@@ -102,7 +102,7 @@ pub struct Participant {
     pub kind: String,
     /// The application's own words.
     #[serde(default)]
-    pub metadata: Option<Value>,
+    pub metadata: String,
     /// What it may do.
     #[serde(default)]
     pub grants: Vec<String>,
@@ -281,7 +281,7 @@ pub enum Request {
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        metadata: Option<Value>,
+        metadata: Option<String>,
         kind: &'static str,
         auto_subscribe: bool,
     },
@@ -310,7 +310,7 @@ pub enum Request {
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        metadata: Option<Value>,
+        metadata: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         grants: Option<Vec<String>>,
     },
@@ -366,7 +366,8 @@ pub enum Event {
     Data { from: Option<String>, label: Option<String>, data: Value },
     /// What the path to this client carries.
     Bandwidth { estimate_bps: u64, allocated_bps: u64, sent_bps: u64, round_trip_ms: Option<f32>, loss: Option<f32> },
-    /// A connection was given up.
+    /// A connection was given up. The subscribing one is made anew by itself; tracks that were published on the other
+    /// one are gone: publish them again.
     MediaFailed { connection: Direction, reason: String },
     /// What one may do changed.
     Grants { grants: Vec<String> },

@@ -56,6 +56,7 @@ impl Engine {
             Event::Candidate { connection, candidate } => self.add_candidate(*connection, candidate).await,
             Event::Slots { slots, .. } => self.inner.routes.assign(slots),
             Event::Demand { tracks } => self.apply_demand(tracks),
+            Event::MediaFailed { connection, .. } => self.media_failed(*connection).await,
             _ => self.note(event),
         }
     }
@@ -164,6 +165,24 @@ impl Engine {
                     spawn(read_lossy(channel, self.inner.clone()));
                 }
             }
+        }
+    }
+
+    /// The server gave a connection up. The next track or offer makes a new one; what was published on it is gone.
+    async fn media_failed(&self, direction: Direction) {
+        let peer = match direction {
+            Direction::Publish => {
+                self.inner.own_layers().clear();
+                self.inner.publisher.lock().await.take().map(|publisher| publisher.peer)
+            }
+            Direction::Subscribe => {
+                self.inner.routes.forget_sections();
+                let _ = self.inner.signal.send(Request::RestartIce {}); // the socket is gone: so is the call
+                self.inner.subscriber.lock().await.take()
+            }
+        };
+        if let Some(peer) = peer {
+            let _ = peer.connection.close().await; // it is over either way
         }
     }
 

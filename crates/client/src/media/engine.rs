@@ -74,7 +74,8 @@ impl Codec {
         }
     }
 
-    pub(crate) fn parameters(self) -> RTCRtpCodecParameters {
+    /// Its description for the engine.
+    pub fn parameters(self) -> RTCRtpCodecParameters {
         let (mime_type, payload_type, fmtp) = self.description();
         let feedback = match self.kind() {
             Kind::Audio => vec![],
@@ -151,7 +152,7 @@ impl Peer {
         addresses: &[SocketAddr],
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Peer, Error> {
-        let (engine, registry) = engine_and_registry()?;
+        let (engine, registry) = media_engine()?;
         let servers = servers.iter().map(|server| RTCIceServer {
             urls: server.urls.clone(),
             username: server.username.clone().unwrap_or_default(),
@@ -202,7 +203,9 @@ pub(crate) fn default_addresses(server: Option<IpAddr>) -> Vec<SocketAddr> {
     }
 }
 
-pub(crate) fn engine_and_registry() -> Result<(MediaEngine, Registry), Error> {
+/// The engine's codecs, header extensions and interceptors as [`crate::Call`] uses them, for programs that make their own
+/// connections.
+pub fn media_engine() -> Result<(MediaEngine, Registry), Error> {
     let mut engine = MediaEngine::default();
     for codec in [Codec::Opus, Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1] {
         for parameters in [Some(codec.parameters()), codec.retransmissions()].into_iter().flatten() {

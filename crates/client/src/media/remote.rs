@@ -97,6 +97,11 @@ impl Routes {
         *self.table() = Table::default();
     }
 
+    /// The connection is being replaced: its sections mean nothing in the next one.
+    pub fn forget_sections(&self) {
+        self.table().sections.clear();
+    }
+
     pub fn assign(&self, slots: &[Slot]) {
         let mut table = self.table();
         for slot in slots {

@@ -287,7 +287,7 @@ fn refused(code: &str) -> Value {
 
 pub fn participant(id: &str) -> Value {
     json!({
-        "id": id, "identity": format!("identity of {id}"), "name": id, "kind": "browser", "metadata": null,
+        "id": id, "identity": format!("identity of {id}"), "name": id, "kind": "browser", "metadata": "",
         "grants": ["publish", "subscribe"], "state": "active", "joined_at": "2026-01-31T12:00:00Z", "tracks": [],
     })
 }
