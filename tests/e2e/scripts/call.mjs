@@ -28,9 +28,10 @@ await results.during(async () => {
   const eve = new Caller(await (await openFirefox({ devices: true })).page(), 'Eve');
 
   // The administrator comes with the account, the others with an invite.
-  await ada.page.goto(await server.signInLink());
+  const link = await server.signInLink();
+  await ada.page.goto(link);
   await until('the sign-in', 20_000, () => ada.page.evaluate(() => location.pathname === '/'));
-  await ada.open(`${server.http}/call/demo`);
+  await ada.open(`${new URL(link).origin}/call/demo`);
   await shot(ada, 'prejoin');
   await bob.open(`${cut.origin}/call/demo#invite=${await invite('bob')}`);
   await eve.open(`${server.http}/call/demo#invite=${await invite('eve')}`);
