@@ -40,6 +40,8 @@ export class Call extends Emitter<CallEvents> {
   private media: CallMedia;
   /** Requests of the media that follow `join`; null once it is on its way. */
   private early: Early[] | null = [];
+  /** Tracks whose wishes have changed while the socket was away: only the last wish counts, so it is said once. */
+  private readonly unsaid = new Set<RemoteTrack>();
   private attempt = 0;
   private isJoined = false;
   private wasJoined = false;
@@ -184,8 +186,15 @@ export class Call extends Emitter<CallEvents> {
   /** For `Client`. */
   connectionChanged(state: ConnectionState, reason: string | null): void {
     if (this.isLeft) return;
-    if (state === 'closed') this.end(reason ?? 'left');
-    else this.stateChanged();
+    if (state === 'closed') {
+      this.end(reason ?? 'left');
+      return;
+    }
+    this.stateChanged();
+    if (state !== 'open') return;
+    const unsaid = [...this.unsaid];
+    this.unsaid.clear();
+    for (const track of unsaid) if (this.roster.track(track.id) === track) this.updateSubscription(track);
   }
 
   /** For `Client`. */
@@ -204,6 +213,10 @@ export class Call extends Emitter<CallEvents> {
   /** For `RemoteTrack`. */
   updateSubscription(track: RemoteTrack): void {
     if (!this.isJoined || this.mode === 'p2p') return;
+    if (this.connection.state !== 'open') {
+      this.unsaid.add(track);
+      return;
+    }
     const { enabled, paused, width, height, frameRate, priority } = track.settings;
     // A track that has ended meanwhile needs no settings.
     this.request('update-subscription', { track: track.id, enabled, paused, width, height, frame_rate: frameRate, priority }).catch(() => {});
