@@ -12,7 +12,7 @@ help:
 	@echo "make soak    five minutes of live video, every access unit accounted for"
 	@echo "make bench   the figures of docs/performance.md"
 	@echo "make fuzz    every parser against hostile bytes (SECONDS_EACH=60)"
-	@echo "make dist    a tarball to install from: executable, systemd unit, Dockerfile"
+	@echo "make dist    a tarball to install from: executable, systemd unit, Dockerfile; and the client library for npm"
 
 run:   ; @scripts/run $(ARGS)
 test:  ; @scripts/test

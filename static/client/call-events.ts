@@ -9,7 +9,8 @@ import type { Reply } from './wire.js';
 
 export interface JoinOptions {
   name?: string;
-  metadata?: unknown;
+  /** The application's own, seen by everybody. */
+  metadata?: string;
   kind?: 'browser' | 'device';
   /** Whether every track comes without asking. Default true. */
   autoSubscribe?: boolean;

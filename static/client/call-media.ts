@@ -18,6 +18,8 @@ export interface MediaHost {
   peersChanged(): void;
   /** What plays for a track, or how it flows, has changed. */
   trackChanged(track: RemoteTrack): void;
+  /** The server has a new subscribing connection, which knows no wishes yet. */
+  subscribeAgain(): void;
   lossyReceived(from: string, payload: Uint8Array): void;
 }
 

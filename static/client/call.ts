@@ -7,7 +7,7 @@ import { Backoff, RECONNECT_BACKOFF } from './backoff.js';
 import type { CallMedia, MediaHost } from './call-media.js';
 import { callState, isFinal, isWorthAnotherTry, type CallState, type PeerState } from './call-state.js';
 import type { CallConnection, CallEvents, JoinOptions } from './call-events.js';
-import { asCallEvent, type CallEvent, type CallMode, type JoinReply, type MediaFault, type Participant, type PeerName } from './call-wire.js';
+import { asCallEvent, iceServersOf, type CallEvent, type CallMode, type JoinReply, type ParticipantInfo } from './call-wire.js';
 import type { ConnectionState } from './connection.js';
 import { Emitter } from './emitter.js';
 import { TelstarError } from './errors.js';
@@ -40,12 +40,13 @@ export class Call extends Emitter<CallEvents> {
   private media: CallMedia;
   /** Requests of the media that follow `join`; null once it is on its way. */
   private early: Early[] | null = [];
+  /** Tracks whose wishes have changed while the socket was away: only the last wish counts, so it is said once. */
+  private readonly unsaid = new Set<RemoteTrack>();
   private attempt = 0;
   private isJoined = false;
   private wasJoined = false;
   private isLeft = false;
   private isReporting = false;
-  private hasHadMedia = false;
   private shownState: CallState = 'connecting';
   private retryTimer: TimerHandle | null = null;
   private readonly backoff: Backoff;
@@ -66,6 +67,7 @@ export class Call extends Emitter<CallEvents> {
       media: () => this.media,
       request: (type, fields) => this.request(type, fields),
       changed: (local) => this.emit('localTrack', local),
+      platform,
     });
     this.ready = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
@@ -104,7 +106,8 @@ export class Call extends Emitter<CallEvents> {
 
   /** Reliable and in order, through the server: to some, or to everybody. */
   async sendData(data: unknown, options: { to?: string[]; label?: string } = {}): Promise<void> {
-    await this.request('send-data', { data, ...options });
+    const { to, label } = options;
+    await this.request('send-data', { data, ...(to === undefined ? {} : { to }), ...(label === undefined ? {} : { label }) });
   }
 
   /** Unordered and never repeated. False when nothing could take it now; the channel opens with the first call. */
@@ -112,13 +115,13 @@ export class Call extends Emitter<CallEvents> {
     return this.media.sendLossy(payload, options.to ?? []);
   }
 
-  async updateSelf(change: { name?: string; metadata?: unknown }): Promise<void> {
+  async updateSelf(change: { name?: string; metadata?: string }): Promise<void> {
     Object.assign(this.options, change);
     await this.request('update-participant', change);
   }
 
   /** For who may administer the room. */
-  async updateParticipant(participant: string, change: { name?: string; metadata?: unknown; grants?: string[] }): Promise<void> {
+  async updateParticipant(participant: string, change: { name?: string; metadata?: string; grants?: string[] }): Promise<void> {
     await this.request('update-participant', { participant, ...change });
   }
 
@@ -158,6 +161,7 @@ export class Call extends Emitter<CallEvents> {
     if (this.isLeft) return;
     this.cancelRetry();
     this.isJoined = false;
+    this.locals.forgetEnded();
     if (this.attempt > 0) this.renewMedia(new SfuMedia(this.mediaHost()));
     this.attempt += 1;
     const { attempt } = this;
@@ -182,8 +186,15 @@ export class Call extends Emitter<CallEvents> {
   /** For `Client`. */
   connectionChanged(state: ConnectionState, reason: string | null): void {
     if (this.isLeft) return;
-    if (state === 'closed') this.end(reason ?? 'left');
-    else this.stateChanged();
+    if (state === 'closed') {
+      this.end(reason ?? 'left');
+      return;
+    }
+    this.stateChanged();
+    if (state !== 'open') return;
+    const unsaid = [...this.unsaid];
+    this.unsaid.clear();
+    for (const track of unsaid) if (this.roster.track(track.id) === track) this.updateSubscription(track);
   }
 
   /** For `Client`. */
@@ -202,6 +213,10 @@ export class Call extends Emitter<CallEvents> {
   /** For `RemoteTrack`. */
   updateSubscription(track: RemoteTrack): void {
     if (!this.isJoined || this.mode === 'p2p') return;
+    if (this.connection.state !== 'open') {
+      this.unsaid.add(track);
+      return;
+    }
     const { enabled, paused, width, height, frameRate, priority } = track.settings;
     // A track that has ended meanwhile needs no settings.
     this.request('update-subscription', { track: track.id, enabled, paused, width, height, frame_rate: frameRate, priority }).catch(() => {});
@@ -218,18 +233,22 @@ export class Call extends Emitter<CallEvents> {
     this.self = new RemoteParticipant(reply.participant);
     if (own !== undefined) this.self.update(own);
     if (state.mode === 'p2p') this.renewMedia(new MeshMedia(this.mediaHost(), reply.participant));
-    this.media.setIceServers(reply.ice_servers);
+    this.media.setIceServers(iceServersOf(reply.ice_servers));
     this.roster.replace(state.participants, reply.participant);
     this.media.rosterChanged();
+    this.subscribeAgain();
+    if (this.isReporting) this.report(true).catch(() => {});
+    this.settle.resolve(this);
+    this.emit('joined', { mode: state.mode, title: state.title });
+    this.stateChanged();
+  }
+
+  private subscribeAgain(): void {
     for (const participant of this.participants.values()) {
       for (const track of participant.tracks.values()) {
         if (track.differsFrom(this.options.autoSubscribe ?? true)) this.updateSubscription(track);
       }
     }
-    if (this.isReporting) this.report(true).catch(() => {});
-    this.settle.resolve(this);
-    this.emit('joined', { mode: state.mode, title: state.title });
-    this.stateChanged();
   }
 
   private refused(error: TelstarError): void {
@@ -258,7 +277,6 @@ export class Call extends Emitter<CallEvents> {
   private renewMedia(media: CallMedia): void {
     this.media.close();
     this.media = media;
-    this.hasHadMedia = false;
     this.locals.moveTo(media);
   }
 
@@ -276,8 +294,9 @@ export class Call extends Emitter<CallEvents> {
       case 'participant-left':
         return event.participant === this.self.id;
       case 'media-failed':
-        this.mediaFailed(event.connection, event.reason);
-        return true;
+        this.locals.handle(event, this.self.id);
+        this.emit('mediaFailed', event);
+        return false;
       default:
         return this.locals.handle(event, this.self.id);
     }
@@ -291,22 +310,10 @@ export class Call extends Emitter<CallEvents> {
     else if (event.type === 'bandwidth') this.emit('bandwidth', event);
   }
 
-  private selfChanged(participant: Omit<Participant, 'tracks'>): boolean {
+  private selfChanged(participant: ParticipantInfo): boolean {
     this.self.update(participant);
     this.emit('selfUpdated', this.self);
     return true;
-  }
-
-  /** One that had worked is worth joining anew; one that never has would fail again. */
-  private mediaFailed(connection: PeerName, reason: MediaFault): void {
-    this.emit('mediaFailed', { connection, reason });
-    if (!this.hasHadMedia) return;
-    this.hasHadMedia = false;
-    this.isJoined = false;
-    this.connection.forgetSession();
-    this.request('leave', {}).catch(() => {});
-    this.stateChanged();
-    this.beginLater();
   }
 
   private dismissed(reason: string): void {
@@ -325,6 +332,7 @@ export class Call extends Emitter<CallEvents> {
     this.isLeft = true;
     this.isJoined = false;
     this.cancelRetry();
+    this.locals.forgetEnded();
     this.connection.forgetSession();
     this.media.close();
     this.settle.reject(new TelstarError(reason, `the call is over: ${reason}`));
@@ -361,11 +369,11 @@ export class Call extends Emitter<CallEvents> {
       request: (type, fields) => this.request(type, fields),
       peersChanged: () => {
         const peers = this.media.peers();
-        this.hasHadMedia ||= peers.includes('connected');
         this.emit('peers', peers);
         this.stateChanged();
       },
       trackChanged: (track) => this.emit('trackMedia', track),
+      subscribeAgain: () => this.subscribeAgain(),
       lossyReceived: (from, payload) => this.emit('lossy', { from, payload }),
     };
   }

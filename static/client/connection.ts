@@ -269,7 +269,8 @@ export class Connection {
   private drop(socket: SocketLike): void {
     if (this.socket !== socket) return;
     this.detach();
-    socket.close();
+    // Not 1000 and not without a code: either would end the call that is to be resumed.
+    socket.close(CLOSE.abandoned);
     this.retryLater('timeout');
   }
 

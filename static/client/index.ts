@@ -9,7 +9,7 @@ export { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
 export { Call } from './call.js';
 export type { CallEvents, JoinOptions } from './call-events.js';
 export { callState, type CallFacts, type CallState, type PeerState } from './call-state.js';
-export * from './call-wire.js';
+export type * from './call-wire.js';
 export {
   Client,
   connect,

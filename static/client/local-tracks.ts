@@ -3,6 +3,7 @@
 import type { CallMedia } from './call-media.js';
 import type { CallEvent } from './call-wire.js';
 import { LocalTrack, type PublishOptions } from './local-track.js';
+import type { Platform, TimerHandle } from './platform.js';
 import type { MediaTrack } from './rtc.js';
 import type { Reply } from './wire.js';
 
@@ -10,10 +11,18 @@ export interface LocalTracksHost {
   media(): CallMedia;
   request(type: string, fields: Record<string, unknown>): Promise<Reply>;
   changed(local: LocalTrack): void;
+  readonly platform: Platform;
 }
+
+/**
+ * When a connection fails, the server ends its tracks first and says why after that. Lower: tracks that could be
+ * published again are given up. Higher: a right that was taken away is noticed later. A guess.
+ */
+const ENDED_MS = 500;
 
 export class LocalTracks {
   readonly all = new Set<LocalTrack>();
+  private readonly ended = new Map<LocalTrack, TimerHandle>();
 
   constructor(private readonly host: LocalTracksHost) {}
 
@@ -48,14 +57,28 @@ export class LocalTracks {
 
   /** What the server says of our own tracks. True for every event of one. */
   handle(event: CallEvent, self: string): boolean {
+    if (event.type === 'media-failed' && event.connection === 'publish') this.forgetEnded();
     if (event.type !== 'track-published' && event.type !== 'track-updated' && event.type !== 'track-unpublished') return false;
     if (event.participant !== self) return false;
     const id = typeof event.track === 'string' ? event.track : event.track.id;
     const local = [...this.all].find((track) => track.id === id);
     if (local === undefined) return true;
-    if (event.type === 'track-unpublished') this.unpublish(local);
+    if (event.type === 'track-unpublished') this.endLater(local);
     else if (event.type === 'track-updated') this.muted(local, event.track.muted && event.track.muted_by === 'moderator');
     return true;
+  }
+
+  forgetEnded(): void {
+    for (const timer of this.ended.values()) this.host.platform.clearTimer(timer);
+    this.ended.clear();
+  }
+
+  private endLater(local: LocalTrack): void {
+    local.id = null;
+    this.ended.set(local, this.host.platform.setTimer(() => {
+      this.ended.delete(local);
+      this.unpublish(local);
+    }, ENDED_MS));
   }
 
   /** What we said ourselves comes back; only a moderator's word changes anything. */

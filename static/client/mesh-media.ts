@@ -50,8 +50,7 @@ export class MeshMedia implements CallMedia {
 
   handle(event: CallEvent): boolean {
     if (event.type === 'signal') {
-      const { description, candidate } = event;
-      this.link(event.from)?.peer.handle({ ...(description === undefined ? {} : { description }), ...(candidate === undefined ? {} : { candidate }) });
+      this.link(event.from)?.peer.handle({ description: event.description ?? null, candidate: event.candidate ?? null });
       return true;
     }
     if (event.type === 'data' && event.label === TRACKS_LABEL) {

@@ -107,7 +107,7 @@ export class MeshPeer {
 
   private async take({ description, candidate }: Signal): Promise<void> {
     if (this.isClosed) return;
-    if (description !== undefined) {
+    if (description) {
       const isCollision = description.type === 'offer' && (this.isMakingOffer || this.pc.signalingState !== 'stable');
       this.isIgnoringOffer = !this.isPolite && isCollision;
       if (this.isIgnoringOffer) return;
@@ -118,7 +118,7 @@ export class MeshPeer {
         this.addWaiting();
       }
       this.host.mediaChanged();
-    } else if (candidate !== undefined) {
+    } else if (candidate) {
       try {
         await this.pc.addIceCandidate(candidate);
       } catch (error) {

@@ -1,6 +1,6 @@
 /** The others in a call and what they publish, kept by the events. Knows neither sockets nor peer connections. */
 
-import type { CallEvent, Flow, Layer, Participant, ParticipantKind, Track, TrackKind, TrackSource } from './call-wire.js';
+import type { CallEvent, Flow, Layer, Participant, ParticipantInfo, ParticipantKind, Track, TrackKind, TrackSource } from './call-wire.js';
 import type { MediaTrack } from './rtc.js';
 
 export interface SubscriptionSettings {
@@ -85,7 +85,7 @@ export class RemoteParticipant {
   identity = '';
   name = '';
   kind: ParticipantKind = 'browser';
-  metadata: unknown = null;
+  metadata = '';
   grants: string[] = [];
   isAway = false;
   joinedAt = '';
@@ -93,7 +93,7 @@ export class RemoteParticipant {
 
   constructor(readonly id: string) {}
 
-  update(participant: Omit<Participant, 'tracks'>): void {
+  update(participant: ParticipantInfo): void {
     this.identity = participant.identity;
     this.name = participant.name;
     this.kind = participant.kind;
@@ -199,7 +199,7 @@ export class Roster {
     this.report({ type: 'trackUnpublished', track });
   }
 
-  private join(wire: Omit<Participant, 'tracks'>): void {
+  private join(wire: ParticipantInfo): void {
     let participant = this.participants.get(wire.id);
     const isNew = participant === undefined;
     if (participant === undefined) {

@@ -25,7 +25,7 @@ export interface RoomTokenRequest {
   room: string;
   identity: string;
   name?: string;
-  metadata?: unknown;
+  metadata?: string;
   grants?: string[];
   expires_in_secs?: number;
 }

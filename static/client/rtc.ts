@@ -52,7 +52,7 @@ export interface TransceiverLike {
 
 export interface DescriptionLike {
   type: 'offer' | 'answer' | 'pranswer' | 'rollback';
-  sdp?: string;
+  sdp?: string | undefined;
 }
 
 export interface CandidateLike {

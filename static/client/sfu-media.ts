@@ -1,6 +1,6 @@
 /** Media through the server: one connection that sends, one that receives. Each is made when it is first needed. */
 
-import type { CallEvent } from './call-wire.js';
+import type { CallEvent, PeerName } from './call-wire.js';
 import type { CallMedia, MediaHost } from './call-media.js';
 import type { PeerState } from './call-state.js';
 import { IceWatch } from './ice-watch.js';
@@ -19,6 +19,10 @@ export class SfuMedia implements CallMedia {
   private publisher: PublishPeer | null = null;
   private subscriber: SubscribePeer | null = null;
   private iceServers: IceServer[] = [];
+  private readonly locals = new Set<LocalTrack>();
+  /** Connections that have worked: one that fails later is made anew, one that never did would fail again. */
+  private readonly worked = new Set<PeerName>();
+  private readonly failed = new Set<PeerName>();
   private readonly slots: SlotMap;
   private readonly watches: Record<'publish' | 'subscribe', IceWatch>;
   private readonly reducers = { publish: new StatsReducer('publish'), subscribe: new StatsReducer('subscribe') };
@@ -29,10 +33,12 @@ export class SfuMedia implements CallMedia {
   }
 
   add(local: LocalTrack): void {
+    this.locals.add(local);
     this.publishing().add(local);
   }
 
   remove(local: LocalTrack): void {
+    this.locals.delete(local);
     this.publisher?.remove(local);
   }
 
@@ -60,6 +66,10 @@ export class SfuMedia implements CallMedia {
       case 'demand':
         this.publisher?.handleDemand(event.tracks);
         return true;
+      case 'media-failed':
+        this.failed.add(event.connection);
+        if (this.worked.delete(event.connection)) this.renew(event.connection);
+        return false;
       default:
         return false;
     }
@@ -70,6 +80,8 @@ export class SfuMedia implements CallMedia {
   }
 
   networkChanged(): void {
+    // Another network may have the way that the last one had not.
+    for (const name of [...this.failed]) this.renew(name);
     this.watches.publish.networkChanged();
     this.watches.subscribe.networkChanged();
   }
@@ -107,6 +119,26 @@ export class SfuMedia implements CallMedia {
     this.slots.clear();
   }
 
+  /** The server has forgotten the connection: everything on it begins again on another. */
+  private renew(name: PeerName): void {
+    this.failed.delete(name);
+    this.watches[name].stop();
+    if (name === 'subscribe') {
+      this.subscriber?.close();
+      this.subscriber = null;
+      this.slots.clear();
+      this.host.request('restart-ice', {}).catch(() => {});
+      this.host.subscribeAgain();
+      return;
+    }
+    this.publisher?.close();
+    this.publisher = null;
+    for (const local of this.locals) {
+      local.id = null;
+      this.publishing().add(local);
+    }
+  }
+
   private publishing(): PublishPeer {
     this.publisher ??= new PublishPeer(this.peerHost('publish'), this.iceServers);
     return this.publisher;
@@ -126,6 +158,7 @@ export class SfuMedia implements CallMedia {
       rtc: this.host.rtc,
       request: (type, fields) => this.host.request(type, fields),
       peerChanged: (state) => {
+        if (state === 'connected') this.worked.add(name);
         this.watches[name].update(state);
         this.host.peersChanged();
       },

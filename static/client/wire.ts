@@ -156,6 +156,10 @@ export const CLOSE = {
   unauthorised: 4401,
   slowClient: 4408,
   tooMany: 4409,
+  /** This client has resumed on another socket. */
+  replaced: 4410,
+  /** Ours: a socket that does not answer is given up, its session is not. */
+  abandoned: 4000,
 } as const;
 
 export type Incoming = { kind: 'reply'; reply: Reply } | { kind: 'event'; event: TopicEvent } | { kind: 'unknown' };

@@ -5,7 +5,7 @@ import { FakePlatform, settle } from './doubles.mjs';
 import { FakeRtc } from './rtc-double.mjs';
 
 export const person = (id, more = {}) => ({
-  id, identity: `guest:${id}`, name: id.toUpperCase(), kind: 'browser', metadata: null, grants: ['publish', 'subscribe'],
+  id, identity: `guest:${id}`, name: id.toUpperCase(), kind: 'browser', metadata: '', grants: ['publish', 'subscribe'],
   state: 'active', joined_at: '2026-01-31T12:00:00Z', tracks: [], ...more,
 });
 

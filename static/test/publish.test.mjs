@@ -221,3 +221,30 @@ test('lossy_data_opens_its_channel_at_the_first_use_and_names_its_receivers', as
   channel.bufferedAmount = 1_000_000;
   assert.equal(setup.call.sendLossy(new Uint8Array([9])), false);
 });
+
+test('a_sender_that_had_worked_and_failed_publishes_its_tracks_again', async () => {
+  const setup = await joined();
+  const local = setup.call.publish(hd());
+  await settle();
+  await setup.answerPublish();
+  setup.rtc.peers[0].become('connected');
+  // The server ends the tracks before it says why.
+  await setup.say('track-unpublished', { participant: 'p1', track: 't1' });
+  await setup.say('media-failed', { connection: 'publish', reason: 'no_path' });
+  assert.deepEqual([setup.rtc.peers[0].isClosed, setup.rtc.peers.length], [true, 2]);
+  await setup.answerPublish();
+  await setup.platform.advance(1_000);
+  assert.equal(local.id, 't2');
+  assert.equal(setup.call.localTracks.has(local), true);
+});
+
+test('a_track_that_the_server_ends_without_a_failure_is_over', async () => {
+  const setup = await joined();
+  const local = setup.call.publish(hd());
+  await settle();
+  await setup.answerPublish();
+  await setup.say('track-unpublished', { participant: 'p1', track: 't1' });
+  await setup.platform.advance(1_000);
+  assert.equal(setup.call.localTracks.has(local), false);
+  assert.equal(setup.platform.socket.sent.some(({ type }) => type === 'unpublish'), false);
+});

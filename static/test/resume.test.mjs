@@ -96,6 +96,18 @@ test('a_session_that_is_gone_is_joined_anew_with_the_same_tracks', async () => {
   assert.equal(local.id, 't50');
 });
 
+test('wishes_while_the_socket_is_away_are_said_once_after_it', async () => {
+  const { platform, call } = await joined({ participants: [person('p2', { tracks: [camera('t9')] })] });
+  platform.socket.fail();
+  for (let width = 16; width <= 16 * 400; width += 16) call.track('t9').want({ width, height: 90 });
+  await platform.advance(1_000);
+  platform.socket.accept();
+  await settle();
+  platform.socket.reply('resume', { session: { id: 'c1', secret: 's2' }, unknown: [] });
+  await settle();
+  assert.deepEqual(platform.socket.sent.slice(1).map(({ type, width }) => [type, width]), [['update-subscription', 6_400]]);
+});
+
 test('wishes_about_tracks_are_repeated_after_joining_anew', async () => {
   const participants = [person('p2', { tracks: [camera('t9'), camera('t10')] })];
   const { platform, call } = await joined({ participants });

@@ -61,22 +61,30 @@ test('a_disconnected_receiver_asks_the_server_to_restart_ice', async () => {
   assert.equal(platform.socket.sent.at(-1).type, 'restart-ice');
 });
 
-test('media_that_had_worked_and_failed_is_joined_anew_and_media_that_never_did_is_only_told', async () => {
-  const never = await joined({ participants: two });
-  const seen = [];
-  never.call.on('mediaFailed', (event) => seen.push(event));
-  await never.say('media-failed', { connection: 'subscribe', reason: 'no_path' });
-  assert.deepEqual(seen, [{ connection: 'subscribe', reason: 'no_path' }]);
-  await never.platform.advance(1_000);
-  assert.equal(never.platform.socket.sent.filter(({ type }) => type === 'join').length, 1);
+test('a_receiver_that_had_worked_and_failed_is_made_anew_with_the_same_wishes', async () => {
+  const { call, platform, say, rtc } = await joined({ participants: two });
+  await say('offer', { version: 1, sdp: offer('0') });
+  await say('slots', { version: 7, slots: [slot('0', 't2')] });
+  call.track('t2').want({ width: 320, height: 180 });
+  rtc.peers[0].become('connected');
+  await say('media-failed', { connection: 'subscribe', reason: 'no_path' });
+  assert.equal(rtc.peers[0].isClosed, true);
+  assert.equal(call.track('t2').mediaTrack, null);
+  assert.deepEqual(platform.socket.sent.slice(-2).map(({ type, track }) => [type, track]), [['restart-ice', undefined], ['update-subscription', 't2']]);
+  await say('offer', { version: 1, sdp: offer('0') });
+  await say('slots', { version: 1, slots: [slot('0', 't2')] });
+  assert.equal(call.track('t2').mediaTrack, rtc.peers[1].transceivers[0].receiver.track);
+});
 
-  const once = await joined({ participants: two });
-  await once.say('offer', { version: 1, sdp: offer('0') });
-  once.rtc.peers[0].become('connected');
-  await once.say('media-failed', { connection: 'subscribe', reason: 'no_path' });
-  assert.equal(once.call.state, 'reconnecting');
-  await once.platform.advance(1_000);
-  assert.deepEqual(once.platform.socket.sent.slice(-2).map(({ type }) => type), ['leave', 'join']);
+test('a_connection_that_never_worked_is_told_and_tried_again_on_another_network', async () => {
+  const { call, platform, say } = await joined({ participants: two });
+  const seen = [];
+  call.on('mediaFailed', ({ connection, reason }) => seen.push([connection, reason]));
+  await say('media-failed', { connection: 'subscribe', reason: 'no_path' });
+  assert.deepEqual(seen, [['subscribe', 'no_path']]);
+  assert.notEqual(platform.socket.sent.at(-1).type, 'restart-ice');
+  platform.changeNetwork();
+  assert.equal(platform.socket.sent.at(-1).type, 'restart-ice');
 });
 
 test('lossy_data_names_its_sender', async () => {

@@ -14,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
-all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats)
+all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats call)
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.

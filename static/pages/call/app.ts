@@ -48,6 +48,10 @@ class CallPage {
     this.rest = new Rest(address.token === null ? {} : { token: address.token });
     this.server = new Rest().server().catch(() => null);
     addEventListener('pagehide', () => this.dispose());
+    // Brought back from the browser's memory it shows a call that was left.
+    addEventListener('pageshow', (event) => {
+      if (event.persisted) location.reload();
+    });
   }
 
   async start(): Promise<void> {
@@ -122,7 +126,7 @@ class CallPage {
   }
 
   private async rejoin(choice: Choice): Promise<void> {
-    if (choice.isVideoOn || choice.isAudioOn) await this.devices.openBoth();
+    await this.devices.openWanted({ audio: choice.isAudioOn, video: choice.isVideoOn });
     this.enter(choice);
   }
 

@@ -29,18 +29,20 @@ export class Devices {
     return () => this.listeners.delete(listener);
   }
 
-  /** Opens both with one question to the person, and each for itself where that fails. */
-  async openBoth(): Promise<void> {
+  /** Opens what is wanted with one question to the person, and each for itself where that fails. */
+  async openWanted(wanted: Record<InputKind, boolean>): Promise<void> {
     if (!this.isSecure) {
       this.faults.audio = this.faults.video = 'insecure';
       this.changed();
       return;
     }
+    const kinds = (['audio', 'video'] as const).filter((kind) => wanted[kind]);
+    if (kinds.length === 0) return;
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: this.constraints('audio'), video: this.constraints('video') });
+      const stream = await navigator.mediaDevices.getUserMedia(Object.fromEntries(kinds.map((kind) => [kind, this.constraints(kind)])));
       for (const track of stream.getTracks()) this.keep(track.kind as InputKind, track);
     } catch {
-      await Promise.all([this.open('audio'), this.open('video')]);
+      await Promise.all(kinds.map((kind) => this.open(kind)));
     }
     this.changed();
   }

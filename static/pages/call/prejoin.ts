@@ -60,7 +60,7 @@ export function buildPreJoin(options: PreJoinOptions): PreJoin {
     h('h1', {}, t('call.prejoin-title', { room: options.room })),
     h('div', { class: 'field' }, h('label', { for: nameId }, t('call.name')), name),
     picker.root, check.root, join);
-  void devices.openBoth();
+  void devices.openWanted(wanted);
   return {
     root: h('main', { class: 'prejoin' }, preview.root, form),
     dispose() {

@@ -14,10 +14,17 @@ const pick = (variable, paths) => process.env[variable] ?? paths.find(existsSync
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
-export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}) {
+/** A camera, a microphone and a screen that the browser makes up, given without a question; sound without a click. */
+const CHROMIUM_DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--auto-select-desktop-capture-source=Entire screen', '--disable-features=WebRtcHideLocalIpsWithMdns', '--autoplay-policy=no-user-gesture-required'];
+const FIREFOX_DEVICES = {
+  'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.peerconnection.ice.loopback': true,
+  'media.peerconnection.ice.obfuscate_host_addresses': false, 'media.getusermedia.insecure.enabled': true,
+};
+
+export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', devices = false } = {}) {
   const browser = await chromium.launch({
     executablePath: pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
-    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage'],
+    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage', ...(devices ? CHROMIUM_DEVICES : [])],
   });
   // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
   const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write'] });
@@ -32,11 +39,11 @@ export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}
   };
 }
 
-export async function openFirefox({ viewport = DESKTOP } = {}) {
+export async function openFirefox({ viewport = DESKTOP, devices = false } = {}) {
   const browser = await puppeteer.launch({
     browser: 'firefox', executablePath: pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
     acceptInsecureCerts: true, defaultViewport: viewport,
-    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false },
+    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false, ...(devices ? FIREFOX_DEVICES : {}) },
   });
   return {
     name: 'firefox', browser,
