@@ -457,3 +457,25 @@ fn what_a_subscriber_is_sent_has_a_limit_whatever_it_reports() {
     camera.film(&mut world, seconds(15));
     assert_eq!(world.client(viewer).got.last().map(layer_of), Some(1), "the top layer would be above the limit");
 }
+
+#[test]
+fn layers_that_were_not_announced_are_taken_from_the_offer() {
+    let mut world = World::new(config());
+    let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
+    let (sdp, mids) = world.client(publisher).offer(&[(TrackId(1), Kind::Video, &THREE)]);
+    let track = telstar_sfu::NewTrack {
+        mid: mids[0].to_string(),
+        track: TrackId(1),
+        kind: Kind::Video,
+        source: telstar_sfu::Source::Person,
+        muted: false,
+        layers: Vec::new(),
+    };
+    world.command(Command::Offer { peer: publisher, ticket: 1, sdp, tracks: vec![track] });
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    let mut camera = Camera::new(publisher, mids[0], &LAYERS);
+    camera.film(&mut world, seconds(12));
+    let got = &world.client(viewer).got;
+    assert_eq!(got.last().map(layer_of), Some(2));
+    assert_decodable(got);
+}
