@@ -104,7 +104,6 @@ fn a_slow_viewer_gets_the_layer_that_fits_within_five_seconds_and_the_top_one_ag
     world.client(viewers[0]).limit_bps = None;
     camera.film(&mut world, seconds(15));
     let back = last_other(&mut world, viewers[0], 2, fast);
-    println!("down after {other:?}, longest freeze {freeze:?}, up after {back:?}");
     assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
     assert!(freeze < Duration::from_millis(1_500), "freeze of {freeze:?}");
     assert!(back.is_some_and(|time| time < seconds(10)), "top again after {back:?}");
@@ -478,4 +477,22 @@ fn layers_that_were_not_announced_are_taken_from_the_offer() {
     let got = &world.client(viewer).got;
     assert_eq!(got.last().map(layer_of), Some(2));
     assert_decodable(got);
+}
+
+#[test]
+fn a_slow_viewer_with_loss_gets_the_layer_that_fits_and_the_top_one_again() {
+    let (mut world, mut camera, viewers) = call(&THREE, 2);
+    world.client(viewers[0]).loss_permille = 50;
+    camera.film(&mut world, seconds(15));
+    let slow = world.now;
+    world.client(viewers[0]).limit_bps = Some(300_000);
+    camera.film(&mut world, seconds(20));
+    let other = last_other(&mut world, viewers[0], 0, slow);
+    let fast = world.now;
+    world.client(viewers[0]).limit_bps = None;
+    camera.film(&mut world, seconds(20));
+    let back = last_other(&mut world, viewers[0], 2, fast);
+    assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
+    assert!(back.is_some_and(|time| time < seconds(10)), "top again after {back:?}");
+    assert_eq!(last_other(&mut world, viewers[1], 2, slow), None, "the other viewer never noticed");
 }
