@@ -234,15 +234,14 @@ mod tests {
     #[tokio::test]
     async fn an_answer_comes_back_and_a_full_mailbox_says_so() {
         let (calls, mut inbox) = CallsHandle::new();
-        let asked = tokio::spawn({
-            let calls = calls.clone();
-            async move { calls.remove(demo(), ParticipantNumber(7)).await }
-        });
-        let Some(CallMessage::Remove { participant: ParticipantNumber(7), answer, .. }) = inbox.recv().await else {
-            panic!("what was asked")
+        let task = async {
+            let Some(CallMessage::Remove { participant: ParticipantNumber(7), answer, .. }) = inbox.recv().await else {
+                panic!("what was asked")
+            };
+            answer.send(Err(CallRefusal::NoParticipant)).expect("it is waited for");
         };
-        answer.send(Err(CallRefusal::NoParticipant)).expect("it is waited for");
-        assert_eq!(asked.await.expect("it ends"), Err(CallRefusal::NoParticipant));
+        let (answered, ()) = tokio::join!(calls.remove(demo(), ParticipantNumber(7)), task);
+        assert_eq!(answered, Err(CallRefusal::NoParticipant));
 
         for _ in 0..MAILBOX_MAX {
             let (answer, _) = oneshot::channel();
