@@ -226,3 +226,6 @@ impl Deliver for Calls {
         self.guarded(self.now, Sfu::poll_transmit).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;
