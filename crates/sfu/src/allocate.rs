@@ -1,13 +1,13 @@
 //! Which layer of each wanted track a subscriber's path carries.
 //!
-//! In: the bandwidth estimate, what audio takes of it, and the wanted tracks with the rates of their layers. Out: a layer for
-//! each track or none, the sum, and the rate that would satisfy all wishes (for probing).
+//! In: the bandwidth estimate, what audio takes of it, and the wanted tracks with the rates of their layers. Out: a
+//! layer for each track or none, the sum, and the rate that would satisfy all wishes (for probing).
 //!
 //! Rules, in this order: audio first; every track gets its lowest layer before any gets more, the most important first
-//! (screens, then priority, then the order in which tracks were published); then the most important group rises as far as it
-//! is of use, one layer per track and round, then the next group. LiveKit orders the same way; Janus and mediasoup leave it
-//! to the application. Down at once, because a path that is overrun queues everything; up only with headroom, when the
-//! estimate held for a while, and more slowly after each rise that did not last.
+//! (screens, then priority, then the order in which tracks were published); then the most important group rises as far
+//! as it is of use, one layer per track and round, then the next group. LiveKit and mediasoup go by priority and in
+//! rounds too; Janus leaves it to the application. Down at once, because a path that is overrun queues everything; up
+//! only with headroom, when the estimate held for a while, and more slowly after each rise that did not last.
 //!
 //! Invariant: what is allocated never exceeds the estimate, except for audio, which is never held back.
 
@@ -19,7 +19,8 @@ use telstar_units::TrackId;
 use crate::select::Layer;
 use crate::{Source, Subscription};
 
-/// The most tracks that are looked at; the rest get nothing. The most slots that a connection can be configured to have.
+/// The most tracks that are looked at; the rest get nothing. The most slots that a connection can be configured to
+/// have.
 pub const TRACKS_MAX: usize = 100;
 /// The most layers of a track that are looked at: four encodings with eight temporal layers.
 pub const OPTIONS_MAX: usize = 32;
@@ -245,16 +246,16 @@ impl Allocator {
 fn raise(candidates: &mut [Candidate<'_>], budget: u64) {
     let mut used = 0;
     let mut step = |candidate: &mut Candidate<'_>, roof: u64| {
-        let may = candidate.steps < candidate.ladder.len();
-        let wanted = if may { candidate.rise_bps().saturating_add(used) } else { u64::MAX };
         // What a track had it keeps up to the last bit of the estimate.
         let limit = if candidate.steps < candidate.held { budget } else { roof.min(budget) };
-        let can = may && wanted <= limit;
-        if can {
+        let more = (candidate.steps < candidate.ladder.len()).then(|| candidate.rise_bps());
+        // Rates are what publishers announce: their sum may be beyond any number.
+        let wanted = more.and_then(|more| more.checked_add(used)).filter(|wanted| *wanted <= limit);
+        if let Some(wanted) = wanted {
             used = wanted;
             candidate.steps += 1;
         }
-        can
+        wanted.is_some()
     };
     for candidate in candidates.iter_mut() {
         // A track that never had anything begins at once: a first picture is worth more than steadiness.

@@ -1,7 +1,7 @@
 //! How many bits a layer sends each second, over a sliding window.
 //!
-//! In: the length of each packet and the time it came. Out: a rate. The window is a ring of short buckets, so that a packet
-//! costs one addition and a silent layer's rate falls to zero by itself.
+//! In: the length of each packet and the time it came. Out: a rate. The window is a ring of short buckets, so that a
+//! packet costs one addition and a silent layer's rate falls to zero by itself.
 
 use std::time::{Duration, Instant};
 

@@ -1,15 +1,15 @@
 //! The frame of a lossy data message, on its way in and on its way out (docs/protocol.md).
 //!
-//! Up: `u8 count, count x u32 participant number, payload`; down: `u32 sender, payload`; all big endian. Numbers on this wire
-//! are 32 bits wide; participants are numbered from 1 within a process, so that a real one always fits.
+//! Up: `u8 count, count x u32 participant number, payload`; down: `u32 sender, payload`; all big endian. Numbers on
+//! this wire are 32 bits wide; participants are numbered from 1 within a process, so that a real one always fits.
 
 use bytes::Bytes;
 use telstar_units::ParticipantId;
 
 use crate::DataMessage;
 
-/// The most bytes of payload. Higher costs memory in every subscriber's buffer of SCTP; lower breaks applications that were
-/// written against LiveKit, whose limit for lossy packets is about the same. 1,100 fit into one datagram.
+/// The most bytes of payload. Higher costs memory in every subscriber's buffer of SCTP; lower breaks applications that
+/// were written against LiveKit, whose data packets may have 15 KiB. 1,100 fit into one datagram.
 pub const DATA_PAYLOAD_LEN_MAX: usize = 16 * 1024;
 /// The most receivers that one message names; the count's byte allows no more. Whoever wants more sends to everybody.
 pub const DATA_RECEIVERS_MAX: usize = u8::MAX as usize;

@@ -214,3 +214,96 @@ impl Demux {
         self.checks_order.retain(|transaction| checks.contains_key(transaction));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::Transport;
+
+    fn request(username: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        bytes.extend_from_slice(&[7; 12]);
+        // Some other attribute first, with padding.
+        bytes.extend_from_slice(&[0x80, 0x22, 0, 3, b'a', b'b', b'c', 0]);
+        bytes.extend_from_slice(&[0, 6, 0, username.len() as u8]);
+        bytes.extend_from_slice(username);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let length = (bytes.len() - 20) as u16;
+        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        bytes
+    }
+
+    fn path(port: u16) -> Path {
+        let address = |port| (std::net::Ipv4Addr::LOCALHOST, port).into();
+        Path { transport: Transport::Udp, local: address(1), remote: address(port) }
+    }
+
+    #[test]
+    fn a_request_names_its_peer_whole_or_not_at_all() {
+        let bytes = request(b"ours:theirs");
+        assert_eq!(sort(&bytes), Sort::Request("ours"));
+        for length in 0..bytes.len() {
+            assert_eq!(sort(&bytes[..length]), Sort::Other, "cut at {length}");
+        }
+        assert_eq!(sort(&request(b"")), Sort::Request(""));
+        assert_eq!(sort(&request(b"\xff\xfe:x")), Sort::Other);
+        assert_eq!(sort(&[]), Sort::Other);
+        assert_eq!(sort(&[200; 40]), Sort::Other);
+        assert_eq!(sort(&[22; 20]), Sort::Handshake);
+        assert_eq!(sort(&[0x80; 20]), Sort::Media);
+    }
+
+    #[test]
+    fn a_path_in_use_is_kept_and_a_stale_one_changes_hands() {
+        let now = Instant::now();
+        let mut demux = Demux::default();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        demux.bind(now, path(5), 1, &mut first);
+        demux.bind(now + Duration::from_secs(1), path(5), 2, &mut second);
+        assert_eq!(demux.find(&path(5), Sort::Media), Some(1));
+        demux.bind(now + Duration::from_secs(20), path(5), 2, &mut second);
+        assert_eq!(demux.find(&path(5), Sort::Media), Some(2));
+        demux.forget(1, &first, &[]);
+        assert_eq!(demux.find(&path(5), Sort::Media), Some(2), "the old owner takes only its own with it");
+        demux.forget(2, &second, &[]);
+        assert_eq!(demux.find(&path(5), Sort::Media), None);
+    }
+
+    #[test]
+    fn paths_and_checks_of_a_peer_are_limited() {
+        let now = Instant::now();
+        let mut demux = Demux::default();
+        let mut paths = Vec::new();
+        for port in 0..1_000 {
+            demux.bind(now + Duration::from_millis(u64::from(port)), path(port), 1, &mut paths);
+        }
+        assert_eq!((paths.len(), demux.paths.len()), (PATHS_MAX, PATHS_MAX));
+        assert_eq!(demux.find(&path(999), Sort::Media), Some(1), "the newest is known");
+        assert!(!demux.admits(&path(5_000), 1, &paths));
+        for number in 0..10_000u32 {
+            let mut transaction = [0; 12];
+            transaction[..4].copy_from_slice(&number.to_be_bytes());
+            demux.expect_answer(transaction, 1);
+        }
+        assert_eq!((demux.checks.len(), demux.checks_order.len()), (CHECKS_MAX, CHECKS_MAX));
+        demux.forget(1, &paths, &[]);
+        assert_eq!((demux.paths.len(), demux.checks.len(), demux.checks_order.len()), (0, 0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), stun: bool) {
+            let mut bytes = bytes;
+            if stun && bytes.len() >= 20 {
+                let length = (bytes.len() - 20) as u16;
+                bytes[..2].copy_from_slice(&[0, 1]);
+                bytes[2..4].copy_from_slice(&length.to_be_bytes());
+                bytes[4..8].copy_from_slice(&MAGIC_COOKIE);
+            }
+            let _ = sort(&bytes);
+            let _ = told(&bytes);
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! The dependency descriptor, an RTP header extension (RTP Payload Format For AV1, appendix A).
 //!
-//! In: the extension's bytes of each packet of one source, in the order they come. Out: the frame's number, layer and where
-//! more temporal layers may be taken. The template structure that a keyframe brings is kept for the packets after it.
-//! Templates, decode targets and layers are bounded by the widths of their fields; what goes beyond is refused.
+//! In: the extension's bytes of each packet of one source, in the order they come. Out: the frame's number, layer and
+//! where more temporal layers may be taken. The template structure that a keyframe brings is kept for the packets after
+//! it. Templates, decode targets and layers are bounded by the widths of their fields; what goes beyond is refused.
 //!
 //! References are counted but not kept: whoever drops by layer needs none, and the receiver reads them itself.
 
@@ -88,8 +88,8 @@ impl Template {
     }
 }
 
-/// Another frame number into a written descriptor, when frames of several sources become one stream. Nothing else in the
-/// descriptor counts from a fixed origin. False when it is too short to have one.
+/// Another frame number into a written descriptor, when frames of several sources become one stream. Nothing else in
+/// the descriptor counts from a fixed origin. False when it is too short to have one.
 pub fn set_frame_number(extension: &mut [u8], frame_number: u16) -> bool {
     let Some(bytes) = extension.get_mut(1..MANDATORY_LEN) else { return false };
     bytes.copy_from_slice(&frame_number.to_be_bytes());

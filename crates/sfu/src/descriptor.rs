@@ -1,8 +1,8 @@
 //! What an RTP payload says about its frame, as far as forwarding needs it.
 //!
-//! In: the payload of one packet, and its dependency descriptor where the sender adds one. Out: a [`Descriptor`]: whether a
-//! decoder can begin here, which layer it is, and where the numbers stand that have to be rewritten. Nothing is depacketised
-//! and nothing is kept between packets. Payloads come from outside: every read is checked.
+//! In: the payload of one packet, and its dependency descriptor where the sender adds one. Out: a [`Descriptor`]:
+//! whether a decoder can begin here, which layer it is, and where the numbers stand that have to be rewritten. Nothing
+//! is depacketised and nothing is kept between packets. Payloads come from outside: every read is checked.
 
 mod av1;
 mod h264;
@@ -100,8 +100,8 @@ pub struct Tl0 {
 }
 
 impl Descriptor {
-    /// Reads the payload of one packet; `marker` is the RTP header's. Audio and codecs without a payload format here have
-    /// nothing to say: every packet of them is a frame that stands alone.
+    /// Reads the payload of one packet; `marker` is the RTP header's. Audio and codecs without a payload format here
+    /// have nothing to say: every packet of them is a frame that stands alone.
     pub fn read(codec: Codec, payload: &[u8], marker: bool) -> Result<Descriptor, Malformed> {
         match codec {
             Codec::Vp8 => vp8::read(payload, marker),

@@ -1,18 +1,19 @@
 //! What a peer may make the server do: packets it may send, and resends it may ask for.
 //!
-//! In: each packet's length, each resend asked for by NACK (RFC 4585 §6.2.1), `now`. Out: yes or no, and counts. A NACK of
-//! four bytes can ask for seventeen full packets, so that resends have a budget of their own, and each packet a number of
-//! times: without them a subscriber could make the server send many times what it would be sent otherwise.
+//! In: each packet's length, each resend asked for by NACK (RFC 4585 §6.2.1), `now`. Out: yes or no, and counts. A NACK
+//! of four bytes can ask for seventeen full packets, so that resends have a budget of their own, and each packet a
+//! number of times: without them a subscriber could make the server send many times what it would be sent otherwise.
 
 use std::time::{Duration, Instant};
 
 /// A second's worth of resends may come at once. Higher lets a burst of losses be repaired sooner, lower keeps a liar's
 /// flood shorter.
 const RESEND_BURST: Duration = Duration::from_millis(500);
-/// How often one packet is resent. mediasoup and LiveKit stop at about ten; after so many round trips the picture that
-/// needed it is late anyway.
+/// How often one packet is resent: after so many round trips the picture that needed it is late anyway. LiveKit resends
+/// no packet twice within 100 ms and mediasoup not within a round trip; a cap on the count is ours.
 pub const RESENDS_OF_A_PACKET_MAX: u8 = 5;
-/// A packet is not resent again within this time, however short the measured round trip (the first answer is on its way).
+/// A packet is not resent again within this time, however short the measured round trip (the first answer is on its
+/// way).
 const RESEND_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Nor must a measured round trip of minutes keep a packet from being resent.
 const RESEND_INTERVAL_MAX: Duration = Duration::from_millis(500);

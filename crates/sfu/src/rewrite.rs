@@ -1,15 +1,18 @@
-//! Makes one outgoing stream of whatever a subscriber's slot carries: layers of one track, then another track, with pauses
-//! and dropped temporal layers in between. The receiver cannot tell.
+//! Makes one outgoing stream of whatever a subscriber's slot carries: layers of one track, then another track, with
+//! pauses and dropped temporal layers in between. The receiver cannot tell.
 //!
-//! In: each packet's sequence number, time and descriptor, and whether it is forwarded or left out. Out: its number and time
-//! in the slot's stream, and the bytes of the payload to overwrite. One [`Rewriter`] lives as long as its slot's SSRC.
+//! In: each packet's sequence number, time and descriptor, and whether it is forwarded or left out. Out: its number and
+//! time in the slot's stream, and the bytes of the payload to overwrite. One [`Rewriter`] lives as long as its slot's
+//! SSRC.
 //!
-//! Invariants: no outgoing sequence number is used twice; packets of one source keep their order; a new source begins behind
-//! everything that was sent; a number whose packet may still come is kept free for it, one whose packet was left out is not.
+//! Invariants: no outgoing sequence number is used twice; packets of one source keep their order; a new source begins
+//! behind everything that was sent; a number whose packet may still come is kept free for it, one whose packet was left
+//! out is not.
 //!
-//! Every SFU rewrites like this. mediasoup and LiveKit keep lists of dropped ranges to map late packets; a bitmap of the last
-//! two thousand numbers says the same in constant time and memory. A late packet that then has to be left out leaves its
-//! reserved number behind: the caller can fill it with a packet of padding only, else the receiver asks for it in vain.
+//! Every SFU rewrites like this. mediasoup and LiveKit keep lists of dropped ranges to map late packets; a bitmap of
+//! the last two thousand numbers says the same in constant time and memory. A late packet that then has to be left out
+//! leaves its reserved number behind: the caller can fill it with a packet of padding only, else the receiver asks for
+//! it in vain.
 
 mod ids;
 mod time;
@@ -24,8 +27,8 @@ use time::TimeLine;
 pub use time::{SenderClock, Wall};
 use window::Window;
 
-/// 64-bit words of the window over sequence numbers: 2,048 packets, a second at 20 Mbit/s. More let a packet come later after
-/// a burst, fewer cost less memory per slot (two bits each).
+/// 64-bit words of the window over sequence numbers: 2,048 packets, a second at 20 Mbit/s. More let a packet come later
+/// after a burst, fewer cost less memory per slot (two bits each).
 const SEQUENCE_WORDS: usize = 32;
 
 /// A packet of the slot's current source.

@@ -4,8 +4,6 @@
 //! know it passes on. Candidates are taken out and counted: host names among them are never resolved
 //! (RFC 8828 §4 mDNS names included).
 
-use telstar_media::Codec;
-
 use crate::api::{Fault, Kind};
 
 /// The longest SDP. 30 sections of a browser are about 60 kB.
@@ -16,9 +14,8 @@ const LINE_BYTES_MAX: usize = 2_048;
 const SECTION_LINES_MAX: usize = 400;
 /// Candidates taken from one SDP; those beyond are ignored.
 const CANDIDATES_MAX: usize = 32;
-/// Codecs that are forwarded, with their names in `a=rtpmap` (RFC 8866 §6.6, names are case-insensitive).
-const CODECS: [(&str, Codec); 5] =
-    [("opus", Codec::Opus), ("vp8", Codec::Vp8), ("h264", Codec::H264), ("vp9", Codec::Vp9), ("av1", Codec::Av1)];
+/// The names in `a=rtpmap` of the codecs that are forwarded (RFC 8866 §6.6, names are case-insensitive).
+const CODECS: [&str; 5] = ["opus", "vp8", "h264", "vp9", "av1"];
 
 /// One media section of an SDP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +94,13 @@ impl Sheet {
     fn check(&self) -> Result<(), Fault> {
         if self.sections.is_empty() {
             return Err(Fault::BadSdp);
+        }
+        // Without them the engine gives up on the whole connection.
+        for needed in ["a=fingerprint:", "a=ice-ufrag:", "a=ice-pwd:", "a=group:BUNDLE"] {
+            let mut lines = self.session.iter().chain(self.sections.iter().flat_map(|section| &section.lines));
+            if !lines.any(|line| line.starts_with(needed)) {
+                return Err(Fault::BadSdp);
+            }
         }
         for (index, section) in self.sections.iter().enumerate() {
             let repeated = self.sections[..index].iter().any(|other| other.mid == section.mid);
@@ -209,7 +213,7 @@ impl Section {
         } else if let Some(map) = line.strip_prefix("a=rtpmap:") {
             self.known_codec |= map.split(' ').nth(1).is_some_and(|codec| {
                 let name = codec.split('/').next().unwrap_or_default();
-                CODECS.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+                CODECS.iter().any(|known| known.eq_ignore_ascii_case(name))
             });
         }
         self.lines.push(line.to_owned());
@@ -242,4 +246,75 @@ fn with_port(line: &str, port: &str) -> String {
         *word = port;
     }
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 00\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n\
+        a=candidate:1 1 udp 1 x.local 9 typ host\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 96 98\r\na=mid:1\r\na=bundle-only\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:98 VP9/90000\r\n\
+        a=rid:l send\r\na=rid:h send\r\na=simulcast:send l;h\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n";
+
+    #[test]
+    fn sections_are_read_and_those_that_are_not_kept_are_refused() {
+        let sheet = Sheet::read(OFFER, 3).expect("a good offer");
+        let kinds: Vec<_> = sheet.sections.iter().map(|section| section.kind).collect();
+        assert_eq!(kinds, [Some(Kind::Audio), Some(Kind::Video), None]);
+        assert!(sheet.sections.iter().all(|section| section.active && section.known_codec));
+        assert_eq!(sheet.sections[1].rids, ["l", "h"]);
+        assert_eq!(sheet.candidates.len(), 1);
+        let kept = sheet.write(|section| section.mid != "0");
+        assert!(kept.contains("a=group:BUNDLE 1 2\r\n"));
+        assert!(kept.contains("m=audio 0 ") && kept.contains("m=video 9 "));
+        assert!(!kept.contains("candidate"));
+    }
+
+    #[test]
+    fn a_publishers_sections_are_one_way() {
+        let mut sheet = Sheet::read(OFFER, 3).expect("a good offer");
+        sheet.sections.iter_mut().for_each(Section::make_one_way);
+        assert_eq!(sheet.write(|_| true).matches("a=sendonly").count(), 2);
+    }
+
+    #[test]
+    fn an_answer_has_the_codecs_in_the_order_of_the_offer() {
+        let offer = Sheet::read(&OFFER.replace("96 98", "98 96"), 3).expect("a good offer");
+        let answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97 98\r\n";
+        assert!(offer.in_offered_order(answer).contains("m=video 9 UDP/TLS/RTP/SAVPF 98 96 97\r\n"));
+    }
+
+    #[test]
+    fn what_breaks_a_limit_is_refused() {
+        let check = |sdp: String, fault| assert_eq!(Sheet::read(&sdp, 3).expect_err("it breaks a limit"), fault);
+        check(String::new(), Fault::BadSdp);
+        check("x".repeat(SDP_BYTES_MAX + 1), Fault::BadSdp);
+        check(format!("{OFFER}a=x:{}\r\n", "y".repeat(LINE_BYTES_MAX)), Fault::BadSdp);
+        check(format!("{OFFER}{}", "a=x\r\n".repeat(SECTION_LINES_MAX)), Fault::BadSdp);
+        check(format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:3\r\n"), Fault::TooMany);
+        check(OFFER.replace("a=mid:1", "a=mid:0"), Fault::BadSdp);
+        check(OFFER.replace("a=mid:1", "a=mid:a-b"), Fault::BadSdp);
+        check(OFFER.replace("m=video", "m=text"), Fault::BadSdp);
+        check(OFFER.replace("a=fingerprint", "a=x"), Fault::BadSdp);
+        let many =
+            Sheet::read(&format!("{OFFER}{}", "a=candidate:1\r\n".repeat(2_000)), 3).expect("candidates are ignored");
+        assert_eq!(many.candidates.len(), CANDIDATES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(at in 0..OFFER.len(), text in "[ -~\r\n]{0,40}") {
+            let mut sdp = OFFER.to_owned();
+            sdp.insert_str(at, &text);
+            if let Ok(sheet) = Sheet::read(&sdp, 8) {
+                let _ = sheet.in_offered_order(&sheet.write(|section| section.kind.is_some()));
+            }
+        }
+    }
 }

@@ -1,21 +1,21 @@
 //! Which packets of a track a subscriber gets: one simulcast layer, or the lower part of an SVC stream.
 //!
-//! In: the layer that was allocated, and every packet of every layer of the track. Out: a verdict per packet, and of which
-//! layer a keyframe is missing.
+//! In: the layer that was allocated, and every packet of every layer of the track. Out: a verdict per packet, and of
+//! which layer a keyframe is missing.
 //!
-//! Invariants: nothing is forwarded before a keyframe; another simulcast layer begins with its keyframe and the old one is
-//! forwarded until then; temporal layers are taken only where no frame refers to one that was left out. This is what every
-//! SFU does; staying on the old layer while waiting is LiveKit's and mediasoup's rule as well.
+//! Invariants: nothing is forwarded before a keyframe; another simulcast layer begins with its keyframe and the old one
+//! is forwarded until then; temporal layers are taken only where no frame refers to one that was left out. This is what
+//! every SFU does; staying on the old layer while waiting is LiveKit's and mediasoup's rule as well.
 
 use std::time::{Duration, Instant};
 
 use crate::descriptor::{Descriptor, LAYERS_MAX, SwitchUp};
 
-/// A layer is taken for stopped when it is silent for so long while others of its track go on. Shorter bridges a publisher's
-/// pause sooner (viewers freeze meanwhile), longer bears more jitter and lower frame rates.
+/// A layer is taken for stopped when it is silent for so long while others of its track go on. Shorter bridges a
+/// publisher's pause sooner (viewers freeze meanwhile), longer bears more jitter and lower frame rates.
 pub const STOPPED_AFTER: Duration = Duration::from_millis(500);
-/// And when the others began so many frames since. A still screen sends a frame a second in each layer: time alone would
-/// take each of them for stopped in turn.
+/// And when the others began so many frames since. A still screen sends a frame a second in each layer: time alone
+/// would take each of them for stopped in turn.
 const STOPPED_FRAMES: u8 = 8;
 
 /// A layer of a track: what a subscriber's choice consists of.

@@ -23,6 +23,8 @@ const TRANSMITS_MAX: usize = 65_536;
 /// Rounds of one peer's engine at one time. The pacer asks to be called again at once while it has something to
 /// send; a defect that asks for ever must not stop the others.
 const ROUNDS_MAX: usize = 4_096;
+/// How long an engine waits that had all its rounds.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How often allocation, demand and silence are looked after.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -62,7 +64,8 @@ pub struct Counters {
 /// All rooms of one media thread.
 ///
 /// Verbs: `handle_*` take what came, with the time; then `poll_*` until each has nothing more. Nothing happens
-/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers.
+/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers; [`Command::CloseRoom`] tells
+/// them.
 pub struct Sfu {
     pub(crate) config: SfuConfig,
     pub(crate) now: Instant,
@@ -254,7 +257,8 @@ impl Sfu {
                     peer.engine.advance(self.now);
                 }
                 Output::Idle(at) => {
-                    peer.deadline = at;
+                    // Later if it would not stop, so that others get their turn.
+                    peer.deadline = if at > self.now { at } else { self.now + PAUSE };
                     return if peer.engine.is_alive() { Ok(()) } else { Err(Fault::Handshake) };
                 }
             }
@@ -354,6 +358,23 @@ impl Sfu {
         self.left(key, &peer);
         // What panicked once may panic again while it is taken down.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
+    }
+
+    /// Ends a connection that is not wanted any more, and tells the peer.
+    pub(crate) fn dismiss(&mut self, key: Key) {
+        let Some(mut peer) = self.peers.take(key) else { return };
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            peer.engine.close();
+            // What else happens in there is of no interest any more.
+            while let Ok(output) = peer.engine.poll() {
+                match output {
+                    Output::Transmit(transmit) => self.transmit(key, &mut peer, transmit),
+                    Output::Happened(_) => {}
+                    Output::Idle(_) => break,
+                }
+            }
+        }));
+        self.bury(key, peer, None);
     }
 
     pub(crate) fn key(&self, peer: PeerId) -> Option<Key> {

@@ -1,13 +1,14 @@
 //! Who speaks, and whose sound has one of the few audio slots of a large room.
 //!
-//! In: the audio level of each packet (RFC 6464) and the length of its payload. Out: the list of speakers, loudest first, and
-//! the tracks that have a slot. LiveKit smooths levels over half a second the same way; Jitsi forwards the loudest few.
+//! In: the audio level of each packet (RFC 6464) and the length of its payload. Out: the list of speakers, loudest
+//! first, and the tracks that have a slot. LiveKit smooths levels over half a second the same way; Jitsi forwards the
+//! loudest few.
 //!
-//! A level is what the sender says; only decoding the sound would tell whether it is true. What can be seen without: speech
-//! has payloads (Opus sends a byte or two in silence, RFC 6716 §3.1), its level moves all the time, and it is rarely louder
-//! than 25 dB below full scale. A constant level is not taken for speech, levels beyond that loudness count the same, a
-//! newcomer needs a margin, and the first place changes at most once a second. A sender that imitates all of that can still
-//! appear as a speaker beside the others; a moderator can mute it.
+//! A level is what the sender says; only decoding the sound would tell whether it is true. What can be seen without:
+//! speech has payloads (Opus sends a byte or two in silence, RFC 6716 §3.1), its level moves all the time, and it is
+//! rarely louder than 25 dB below full scale. A constant level is not taken for speech, levels beyond that loudness
+//! count the same, a newcomer needs a margin, and the first place changes at most once a second. A sender that imitates
+//! all of that can still appear as a speaker beside the others; a moderator can mute it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,7 +42,8 @@ const DTX_LEN_MAX: usize = 3;
 /// Smoothing of loudness and of its movement. Longer bears more of a pause, shorter notices a speaker sooner.
 const LOUDNESS_SECS: f32 = 0.25;
 const MOVEMENT_SECS: f32 = 1.0;
-/// Mean squared step between packets in dB², below which a sound is not speech. Speech has 10 and more; a constant level 0.
+/// Mean squared step between packets in dB², below which a sound is not speech. Speech has 10 and more; a constant
+/// level 0.
 const MOVEMENT_MIN: f32 = 0.5;
 /// A single large step must not pass for seconds of speech.
 const STEP_MAX: f32 = 4.0;
@@ -140,8 +142,8 @@ impl Speakers {
         }
     }
 
-    /// A packet of an audio track: its level below full scale in dB, whether its sender marked it as voice, and how long
-    /// its payload is. A track's first packet gives it a slot if one is free.
+    /// A packet of an audio track: its level below full scale in dB, whether its sender marked it as voice, and how
+    /// long its payload is. A track's first packet gives it a slot if one is free.
     pub fn handle_audio(&mut self, now: Instant, track: TrackId, level: u8, voice: bool, payload_len: usize) {
         let quieter = if voice { 0 } else { NO_VOICE };
         let level =

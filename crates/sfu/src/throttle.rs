@@ -1,20 +1,22 @@
 //! How often a publisher is asked for a keyframe (PLI, RFC 4585 §6.3.1; FIR, RFC 5104 §4.3.1).
 //!
-//! In: requests of any number of viewers, keyframes that were seen, `now`. Out: whether to ask the publisher now, and when to
-//! ask again. A keyframe costs the publisher five to ten times a frame's bits and every viewer of the layer gets it, so that a
-//! thousand viewers' requests become one, and a viewer that asks without end is not heard. LiveKit, mediasoup and Janus all
-//! ask at once first, then hold requests back (0.5 to 1 s) and merge them; backing off when nothing answers is ours.
+//! In: requests of any number of viewers, keyframes that were seen, `now`. Out: whether to ask the publisher now, and
+//! when to ask again. A keyframe costs the publisher five to ten times a frame's bits and every viewer of the layer
+//! gets it, so that a thousand viewers' requests become one, and a viewer that asks without end is not heard. LiveKit
+//! and mediasoup ask at once first as well, then hold requests back (0.5 to 1 s) and merge them; backing off when
+//! nothing answers is ours.
 
 use std::time::{Duration, Instant};
 
 use crate::police::TokenBucket;
 
-/// How long after a request the next one is sent. Shorter repairs a lost keyframe sooner, longer costs the publisher fewer
-/// bits. Half a second is above most round trips and what LiveKit does for low layers.
+/// How long after a request the next one is sent. Shorter repairs a lost keyframe sooner, longer costs the publisher
+/// fewer bits. Half a second is above most round trips and what LiveKit does for low layers.
 pub const KEYFRAME_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// A publisher that never answers is asked less and less often, down to this.
 pub const KEYFRAME_INTERVAL_MAX: Duration = Duration::from_secs(8);
-/// Requests per second that one viewer's connection may make, over all its tracks. A viewer of 30 tracks needs 30 at once.
+/// Requests per second that one viewer's connection may make, over all its tracks. A viewer of 30 tracks needs 30 at
+/// once.
 pub const VIEWER_REQUESTS_PER_SEC: u64 = 4;
 /// Requests at once.
 pub const VIEWER_REQUESTS_BURST: u64 = 60;

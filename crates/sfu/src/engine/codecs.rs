@@ -44,6 +44,7 @@ enum Profile {
     ConstrainedBaseline,
     Baseline,
     Main,
+    ConstrainedHigh,
     High,
 }
 
@@ -74,6 +75,7 @@ fn profile(profile_level_id: u32) -> Profile {
         0x42 => Profile::Baseline,
         0x4d if constraints & 0x80 != 0 => Profile::ConstrainedBaseline,
         0x4d => Profile::Main,
+        0x64 if constraints & 0x0c == 0x0c => Profile::ConstrainedHigh,
         _ => Profile::High,
     }
 }
@@ -85,6 +87,9 @@ pub(crate) fn opens(theirs: &Format, ours: &Format) -> bool {
     }
     match (ours.profile, theirs.profile) {
         (Some(Profile::High), theirs) => theirs == Some(Profile::High),
+        (Some(Profile::ConstrainedHigh), theirs) => {
+            matches!(theirs, Some(Profile::ConstrainedHigh | Profile::High))
+        }
         (Some(Profile::Main), theirs) => matches!(theirs, Some(Profile::Main | Profile::High)),
         _ => true,
     }
@@ -99,4 +104,28 @@ pub(super) fn payload_type(config: &CodecConfig, accepted: &[Pt], format: &Forma
     };
     let exact = usable().find(|(_, theirs)| theirs == format);
     exact.or_else(|| usable().find(|(_, theirs)| opens(theirs, format))).map(|(payload_type, _)| payload_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_is_sent_by_its_own_type_or_by_one_that_decodes_it() {
+        let mut config = CodecConfig::empty();
+        configure(&mut config);
+        let all: Vec<Pt> = config.params().iter().map(PayloadParams::pt).collect();
+        for pt in &all {
+            let format = format(&config, **pt).expect("every configured codec is known");
+            assert_eq!(payload_type(&config, &all, &format), Some(**pt));
+        }
+        let only = |accepted: &[u8], wanted: u8| {
+            let accepted: Vec<Pt> = accepted.iter().map(|pt| Pt::from(*pt)).collect();
+            payload_type(&config, &accepted, &format(&config, wanted).expect("a configured codec"))
+        };
+        assert_eq!(only(&[114], 108), Some(114), "high decodes constrained baseline");
+        assert_eq!(only(&[108], 114), None, "and not the other way round");
+        assert_eq!(only(&[96, 111], 98), None, "a codec that the peer does not know");
+        assert_eq!(profile(0x4d_80_1f), Profile::ConstrainedBaseline);
+    }
 }

@@ -183,6 +183,13 @@ impl Engine {
         }
     }
 
+    /// Ends the connection: what is drained after it tells the peer (RTCP BYE, DTLS close_notify).
+    pub(crate) fn close(&mut self) {
+        if let Err(error) = self.rtc.close() {
+            tracing::debug!(%error, "closed without a word");
+        }
+    }
+
     /// The next output. To be called until [`Output::Idle`] after everything else.
     pub(crate) fn poll(&mut self) -> Result<Output, Fault> {
         loop {

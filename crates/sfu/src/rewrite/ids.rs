@@ -1,8 +1,8 @@
-//! Picture ids, TL0PICIDX (RFC 7741 §4.2, RFC 9628 §4.2) and frame numbers (AV1's dependency descriptor), continued over
-//! sources.
+//! Picture ids, TL0PICIDX (RFC 7741 §4.2, RFC 9628 §4.2) and frame numbers (AV1's dependency descriptor), continued
+//! over sources.
 //!
-//! A source's numbers go out as they are until the first switch; behind a switch they go on by one, as if one encoder had
-//! made both.
+//! A source's numbers go out as they are until the first switch; behind a switch they go on by one, as if one encoder
+//! had made both.
 
 use super::Patches;
 use super::window::Window;

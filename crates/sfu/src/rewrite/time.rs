@@ -1,7 +1,8 @@
 //! RTP timestamps that go on over sources, and the sender's clock behind them.
 //!
-//! Where both sources belong to one sender and its reports are known, a new source's times are placed by when its sender
-//! captured them, so that lip synchronisation holds over a switch. Otherwise they are placed by when they arrived.
+//! Where both sources belong to one sender and its reports are known, a new source's times are placed by when its
+//! sender captured them, so that lip synchronisation holds over a switch. Otherwise they are placed by when they
+//! arrived.
 
 use std::time::Instant;
 
@@ -37,7 +38,7 @@ impl SenderClock {
 
     /// A sender report: NTP time in its 64-bit format, and the RTP time of the same moment.
     pub fn handle_report(&mut self, ntp: u64, rtp: u32) {
-        let micros = (ntp >> 32) * 1_000_000 + ((ntp & 0xffff_ffff) * 1_000_000 >> 32);
+        let micros = (ntp >> 32) * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32);
         self.report = Some((micros as i64, rtp));
     }
 

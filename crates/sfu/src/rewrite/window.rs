@@ -1,7 +1,7 @@
 //! Numbers of one source that become contiguous numbers.
 //!
-//! A ring of bits remembers which of the last numbers were left out and which are done. A late number's place follows from
-//! how many after it were left out, so that nothing is stored per number but two bits.
+//! A ring of bits remembers which of the last numbers were left out and which are done. A late number's place follows
+//! from how many after it were left out, so that nothing is stored per number but two bits.
 
 use super::Refused;
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::descriptor::{PictureId, Tl0};
+use crate::rewrite::{Incoming, Rewriter};
 
 /// A publisher of simulcast VP8 with three temporal layers, as libvpx makes it: every frame knows what it refers to.
 struct Publisher {
@@ -12,6 +14,7 @@ struct Encoder {
     frame: u64,
     /// The newest frame of each temporal layer.
     newest: [u64; 3],
+    tl0: u8,
     key_asked: bool,
     paused: bool,
 }
@@ -44,6 +47,8 @@ impl Encoder {
             self.newest = [self.frame; 3];
         }
         self.position += 1;
+        self.tl0 = self.tl0.wrapping_add(u8::from(temporal == 0));
+        let picture_id = Some(PictureId { at: 0, value: self.frame as u16 & 0x7fff, wide: true });
         let one = |index| {
             self.sequence += 1;
             let descriptor = Descriptor {
@@ -53,6 +58,9 @@ impl Encoder {
                 end: index + 1 == packets,
                 temporal: temporal as u8,
                 switch_up: if sync { SwitchUp::Here } else { SwitchUp::No },
+                picture_id,
+                tl0: Some(Tl0 { at: 2, value: self.tl0 }),
+                contiguous_ids: true,
                 ..Descriptor::default()
             };
             Sent { sequence: self.sequence, descriptor, frame: self.frame, refers: refers.clone() }
@@ -61,18 +69,25 @@ impl Encoder {
     }
 }
 
-/// Every frame that a viewer is sent can be decoded: whatever it refers to was sent before.
-#[derive(Default)]
-struct Decoder {
+/// What a viewer gets: every frame's references were sent before, and no number shows where the stream was put together.
+struct Viewer {
+    rewriter: Rewriter,
     rung: Option<u8>,
     frames: Vec<u64>,
+    /// Sequence number, picture id, TL0PICIDX and time of the last packet.
+    last: Option<(u64, u16, u8, u32)>,
 }
 
-impl Decoder {
-    fn take(&mut self, rung: u8, sent: &Sent, switched: bool, seed: u64) {
+impl Viewer {
+    fn new() -> Viewer {
+        Viewer { rewriter: Rewriter::new(90_000, 1, 1), rung: None, frames: vec![], last: None }
+    }
+
+    fn take(&mut self, now: Instant, rung: u8, sent: &Sent, switched: bool, seed: u64) {
         if switched {
             assert!(sent.descriptor.key_start, "seed {seed}: a source begins with a keyframe");
             (self.rung, self.frames) = (Some(rung), vec![]);
+            self.rewriter.switch();
         }
         assert_eq!(self.rung, Some(rung), "seed {seed}: layers change only with a switch");
         for frame in &sent.refers {
@@ -82,7 +97,36 @@ impl Decoder {
             self.frames.push(sent.frame);
         }
         assert!(self.frames.contains(&sent.frame), "seed {seed}: a frame is sent from its first packet on");
+        self.check_numbers(now, sent, seed);
     }
+
+    fn check_numbers(&mut self, now: Instant, sent: &Sent, seed: u64) {
+        let out = self.rewriter.forward(now, &incoming(sent)).expect("nothing is lost here");
+        let value = sent.descriptor.picture_id.expect("VP8").value | 0x8000;
+        let mut payload = [(value >> 8) as u8, value as u8, sent.descriptor.tl0.expect("VP8").value];
+        out.patches.apply(&mut payload);
+        let (picture, tl0) = (u16::from_be_bytes([payload[0], payload[1]]) & 0x7fff, payload[2]);
+        if let Some((sequence, last_picture, last_tl0, time)) = self.last {
+            assert_eq!(out.sequence, sequence + 1, "seed {seed}");
+            let starts = sent.descriptor.start;
+            assert_eq!(picture, (last_picture + u16::from(starts)) & 0x7fff, "seed {seed}: frame {}", sent.frame);
+            let base = starts && sent.descriptor.temporal == 0;
+            assert_eq!(tl0, last_tl0.wrapping_add(u8::from(base)), "seed {seed}: frame {}", sent.frame);
+            assert_eq!(out.time.wrapping_sub(time) as i32 > 0, starts, "seed {seed}: frame {}", sent.frame);
+        }
+        self.last = Some((out.sequence, picture, tl0, out.time));
+    }
+
+    fn skip(&mut self, rung: u8, sent: &Sent, seed: u64) {
+        assert_eq!(self.rung, Some(rung), "seed {seed}: only the current source is skipped");
+        assert_eq!(self.rewriter.skip(&incoming(sent)), None, "seed {seed}: nothing comes late here");
+    }
+}
+
+fn incoming(sent: &Sent) -> Incoming<'_> {
+    // Each encoder's clock begins somewhere else.
+    let time = sent.frame as u32 * 2_970;
+    Incoming { sequence: sent.sequence, time, wall: None, descriptor: Some(&sent.descriptor) }
 }
 
 struct Random(u64);
@@ -100,7 +144,7 @@ impl Random {
 fn simulate(seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut publisher = Publisher { rungs: (0..3).map(|_| Encoder::default()).collect() };
-    let (mut selector, mut decoder, start) = (Selector::new(Shape::Simulcast), Decoder::default(), Instant::now());
+    let (mut selector, mut viewer, start) = (Selector::new(Shape::Simulcast), Viewer::new(), Instant::now());
     let mut asked: Vec<(u64, u8)> = vec![];
     for tick in 0..900u64 {
         let now = start + Duration::from_millis(tick * 33);
@@ -131,10 +175,8 @@ fn simulate(seed: u64) {
             }
             for sent in encoder.encode(1 + u64::from(rung)) {
                 match selector.handle_packet(now, rung, sent.sequence, &sent.descriptor) {
-                    Verdict::Forward { switched, .. } => decoder.take(rung, &sent, switched, seed),
-                    Verdict::Skip => {
-                        assert!(decoder.rung == Some(rung), "seed {seed}: only the current source is skipped")
-                    }
+                    Verdict::Forward { switched, .. } => viewer.take(now, rung, &sent, switched, seed),
+                    Verdict::Skip => viewer.skip(rung, &sent, seed),
                     Verdict::Ignore => {}
                 }
             }

@@ -65,7 +65,7 @@ impl Room {
                     Sound::Speech => (25 + self.random.below(15) as u8, 80),
                     Sound::Room => (70 + self.random.below(4) as u8, 30),
                     Sound::Constant(level) => (*level, 80),
-                    Sound::Dtx if self.millis % 400 != 0 => continue,
+                    Sound::Dtx if !self.millis.is_multiple_of(400) => continue,
                     Sound::Dtx => (127, 1),
                 };
                 self.speakers.handle_audio(now, TrackId(index as u64), level, true, len);
@@ -74,8 +74,8 @@ impl Room {
             if let Some(list) = self.speakers.poll_speakers() {
                 self.list = list.into_iter().map(|(track, _)| track).collect();
                 let first = self.list.first().copied();
-                if first.is_some() && first != self.firsts.last().map(|(_, track)| *track) {
-                    self.firsts.push((self.millis, first.expect("checked")));
+                if let Some(first) = first.filter(|first| self.firsts.last().map(|(_, track)| track) != Some(first)) {
+                    self.firsts.push((self.millis, first));
                 }
             }
             if self.speakers.poll_slots().is_some() {

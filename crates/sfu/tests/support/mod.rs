@@ -56,6 +56,8 @@ pub struct Client {
     pub address: SocketAddr,
     pub role: Role,
     pub connected: bool,
+    /// The server ended the connection.
+    pub closed: bool,
     pub got: Vec<Got>,
     pub messages: Vec<Vec<u8>>,
     pub channel: Option<ChannelId>,
@@ -448,6 +450,7 @@ impl Client {
             address,
             role,
             connected: false,
+            closed: false,
             got: Vec::new(),
             messages: Vec::new(),
             channel: None,
@@ -466,7 +469,7 @@ impl Client {
         }
     }
 
-    fn offer(&mut self, tracks: &[(TrackId, Kind, &[&str])]) -> (String, Vec<Mid>) {
+    pub fn offer(&mut self, tracks: &[(TrackId, Kind, &[&str])]) -> (String, Vec<Mid>) {
         let first = self.sections.is_empty();
         let mut api = self.rtc.sdp_api();
         let mut mids = Vec::new();
@@ -520,6 +523,7 @@ impl Client {
     fn happened(&mut self, now: Instant, event: EngineEvent) {
         match event {
             EngineEvent::Connected => self.connected = true,
+            EngineEvent::Closed => self.closed = true,
             EngineEvent::ChannelOpen(channel, _) => self.channel = Some(channel),
             EngineEvent::ChannelData(data) => self.messages.push(data.data),
             EngineEvent::KeyframeRequest(request) => self.keyframe_requests.push((now, request.mid, request.rid)),
