@@ -139,7 +139,7 @@ impl CallTask {
                 drop(answer.send(done.map_err(nobody)));
             }
             Message::Remove { participant, answer } => {
-                drop(answer.send(self.core.admin_remove(participant).map_err(nobody)));
+                let _ = answer.send(self.core.admin_remove(participant).map_err(nobody));
             }
             Message::Mute { participant, track, answer } => {
                 let muted = self.core.admin_mute(participant, track);
@@ -148,7 +148,7 @@ impl CallTask {
             }
             Message::Send { message: DataMessage { to, label, data }, answer } => {
                 let sent = self.core.admin_send(to.as_deref(), label.as_ref(), &data);
-                drop(answer.send(sent.map_err(nobody)));
+                let _ = answer.send(sent.map_err(nobody));
             }
             Message::Join(_)
             | Message::Request { .. }

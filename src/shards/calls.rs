@@ -26,13 +26,16 @@ pub const CALL_EVENTS_MAX: usize = 4_096;
 struct Call {
     sink: mpsc::Sender<Event>,
     peers: HashSet<PeerId>,
-    tracks: HashSet<TrackId>,
 }
 
 struct Peer {
     room: RoomKey,
     /// The present name fragment and the one before.
     ufrags: Vec<String>,
+    /// What it publishes or has offered to.
+    tracks: HashSet<TrackId>,
+    /// Its latest offer, whose tracks are none if it is refused.
+    offered: Option<(u64, Vec<TrackId>)>,
 }
 
 /// The calls.
@@ -43,7 +46,7 @@ pub(super) struct Calls {
     shared: Arc<NetShared>,
     rooms: HashMap<RoomKey, Call>,
     peers: HashMap<PeerId, Peer>,
-    tracks: HashMap<TrackId, RoomKey>,
+    tracks: HashMap<TrackId, PeerId>,
     /// Connections as last told to the gauge.
     counted: i64,
     now: Instant,
@@ -67,7 +70,7 @@ impl Calls {
     /// From now on the room's events go there.
     pub(super) fn open(&mut self, now: Instant, room: RoomKey, sink: mpsc::Sender<Event>) {
         self.close(now, room);
-        self.rooms.insert(room, Call { sink, peers: HashSet::new(), tracks: HashSet::new() });
+        self.rooms.insert(room, Call { sink, peers: HashSet::new() });
     }
 
     /// A command of the room's owner. One for a call that was closed has no effect.
@@ -76,18 +79,17 @@ impl Calls {
         match &command {
             Command::AddPeer { peer, .. } => {
                 call.peers.insert(*peer);
-                self.peers.insert(*peer, Peer { room, ufrags: Vec::new() });
+                let made = Peer { room, ufrags: Vec::new(), tracks: HashSet::new(), offered: None };
+                self.peers.insert(*peer, made);
             }
-            Command::Offer { tracks, .. } => {
-                for track in tracks {
-                    call.tracks.insert(track.track);
-                    self.tracks.insert(track.track, room);
-                }
+            Command::Offer { peer, ticket, tracks, .. } => {
+                let Some(known) = self.peers.get_mut(peer) else { return };
+                let tracks: Vec<TrackId> = tracks.iter().map(|track| track.track).collect();
+                known.tracks.extend(&tracks);
+                self.tracks.extend(tracks.iter().map(|track| (*track, *peer)));
+                known.offered = Some((*ticket, tracks));
             }
-            Command::Unpublish { track } => {
-                call.tracks.remove(track);
-                self.tracks.remove(track);
-            }
+            Command::Unpublish { track } => self.forget_track(*track),
             Command::CloseRoom { .. } => return self.close(now, room),
             _ => {}
         }
@@ -122,6 +124,9 @@ impl Calls {
             if let Event::Ufrag { peer, ufrag } = event {
                 self.name(peer, ufrag);
                 continue;
+            }
+            if let Event::Rejected { peer, ticket: Some(ticket), .. } = &event {
+                self.refused(*peer, *ticket);
             }
             let failed = if let Event::Failed { peer, .. } = &event { Some(*peer) } else { None };
             let Some(call) = self.rooms.get(&room) else { continue };
@@ -160,7 +165,7 @@ impl Calls {
             | Event::Quality { peer, .. }
             | Event::Bandwidth { peer, .. }
             | Event::Ufrag { peer, .. } => self.peers.get(peer).map(|peer| peer.room),
-            Event::Track { track, .. } => self.tracks.get(track).copied(),
+            Event::Track { track, .. } => self.peers.get(self.tracks.get(track)?).map(|peer| peer.room),
             Event::Speakers { room, .. } => Some(RoomKey(room.0)),
         }
     }
@@ -175,9 +180,26 @@ impl Calls {
         }
     }
 
+    /// An offer was not taken: its new tracks never began.
+    fn refused(&mut self, peer: PeerId, ticket: u64) {
+        let Some(peer) = self.peers.get_mut(&peer) else { return };
+        let offered = peer.offered.take_if(|(latest, _)| *latest == ticket);
+        offered.into_iter().flat_map(|(_, tracks)| tracks).for_each(|track| self.forget_track(track));
+    }
+
+    fn forget_track(&mut self, track: TrackId) {
+        let peer = self.tracks.remove(&track);
+        if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
+            peer.tracks.remove(&track);
+        }
+    }
+
     fn forget_peer(&mut self, id: PeerId) {
         let Some(peer) = self.peers.remove(&id) else { return };
         peer.ufrags.iter().for_each(|ufrag| self.shared.unname(ufrag));
+        for track in &peer.tracks {
+            self.tracks.remove(track);
+        }
         if let Some(call) = self.rooms.get_mut(&peer.room) {
             call.peers.remove(&id);
         }
@@ -187,9 +209,6 @@ impl Calls {
     fn close(&mut self, now: Instant, room: RoomKey) {
         let Some(call) = self.rooms.remove(&room) else { return };
         call.peers.into_iter().for_each(|peer| self.forget_peer(peer));
-        for track in call.tracks {
-            self.tracks.remove(&track);
-        }
         self.guarded(now, |sfu| sfu.handle_command(now, Command::CloseRoom { room: telstar_sfu::RoomId(room.0) }));
     }
 
@@ -226,3 +245,6 @@ impl Deliver for Calls {
         self.guarded(self.now, Sfu::poll_transmit).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! latest only, the events of calls, and datagrams. A shard knows no right and no socket of tokio's.
 
 mod calls;
+mod commands;
 mod meter;
 mod net;
 mod ring;
@@ -28,12 +29,13 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::tasks::Tasks;
 pub use calls::CALL_EVENTS_MAX;
+use commands::Command;
 pub use meter::TrackStats;
 use net::NetShared;
 pub use net::{IceTcp, NetCounters, TcpLimits};
 pub use ring::{INGEST_BATCHES_MAX, IngestItem, IngestRing, IngestWarning, RingClosed};
 pub use room::HlsSettings;
-use thread::{Command, Shard, ShardHandle};
+use thread::{Shard, ShardHandle};
 pub use viewer::{VIEWER_ITEMS_MAX, ViewerItem, ViewerRing};
 
 /// Media threads at most. More than cores only adds switches; 64 is the most that was thought about.

@@ -17,9 +17,9 @@ use telstar_media::TrackInfo;
 use telstar_media::hub::{Effect as HubEffect, Hub, Item};
 use telstar_units::{Epoch, LayerId, ParticipantId, WallTime};
 
+use super::commands::KeptSink;
 use super::meter::TrackMeter;
 use super::ring::INGEST_BATCHES_MAX;
-use super::thread::KeptSink;
 use super::{IngestItem, IngestRing, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning};
 use crate::dvr::Dvr;
 use ingest::{Ingest, Track};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::RoomKey;
+use super::commands::ShardWaker;
 use super::room::ShardRoom;
-use super::thread::ShardWaker;
 
 /// Rooms whose bells rang since the thread last looked. Bounded by the bells: each is in it at most once.
 #[derive(Debug, Default)]

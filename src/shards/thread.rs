@@ -3,7 +3,7 @@
 //! It waits on a `mio::Poll`, on which its UDP socket stands beside the waker. A turn is commands, datagrams, timers, rooms
 //! with work, each with a share that the others can wait for: calls do not starve HLS, and HLS does not hold packets up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,22 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token, Waker};
-use telstar_hls::{KeptListing, SegmentId};
-use telstar_sfu::{Event, Path, SfuConfig};
+use mio::{Events, Poll, Token};
+use telstar_hls::KeptListing;
+use telstar_sfu::SfuConfig;
 use telstar_units::ParticipantId;
-use tokio::sync::mpsc;
 
 use super::calls::Calls;
-use super::net::{Memory, Net, NetShared, TcpWay};
+use super::commands::{Command, CommandQueue, KeptSink, ShardWaker};
+use super::net::{Memory, Net, NetShared};
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
 use super::table::{Bell, Rung, Table};
 use super::{IngestRing, RoomKey, RoomOutput, ShardCounters, ViewerRing};
 use crate::threads;
 
-/// Commands that wait for one shard when another encoder, viewer or connection is told no. They are as rare as those that
-/// connect.
-const COMMANDS_MAX: usize = 1_024;
 /// Commands of one turn. An offer of a call takes a millisecond, and packets must not wait for many of them.
 const COMMANDS_PER_TURN: usize = 16;
 /// Batches of one room per turn, so that a flooding encoder cannot starve the other rooms of its shard.
@@ -37,153 +34,7 @@ const BATCHES_PER_TURN_MAX: usize = 64;
 const ROOMS_PER_TURN: usize = 32;
 /// The longest sleep, should a wake-up ever be lost.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
-const WAKE: Token = Token(0);
 const SOCKET: Token = Token(1);
-
-/// What a shard is told to do.
-#[derive(Debug)]
-pub(super) enum Command {
-    Attach {
-        room: RoomKey,
-        participant: ParticipantId,
-        ring: Arc<IngestRing>,
-        output: RoomOutput,
-    },
-    Watch {
-        room: RoomKey,
-        ring: Arc<ViewerRing>,
-        output: RoomOutput,
-    },
-    Restore {
-        room: RoomKey,
-        output: RoomOutput,
-        listing: Box<KeptListing>,
-    },
-    Restart {
-        room: RoomKey,
-    },
-    Finish {
-        room: RoomKey,
-    },
-    Forget {
-        room: RoomKey,
-    },
-    /// A segment was kept, or will not be.
-    Kept {
-        room: RoomKey,
-        id: SegmentId,
-        is_kept: bool,
-    },
-    /// A room's owner takes the events of its call.
-    OpenCall {
-        room: RoomKey,
-        sink: mpsc::Sender<Event>,
-    },
-    /// For the SFU.
-    Call {
-        room: RoomKey,
-        command: Box<telstar_sfu::Command>,
-    },
-    /// An ICE-TCP connection has shown for whom it is.
-    TcpOpened {
-        path: Path,
-        way: Arc<TcpWay>,
-    },
-    /// It is gone.
-    TcpClosed {
-        path: Path,
-    },
-}
-
-impl Command {
-    /// Somebody comes, or wants something, who can be told to try later. The others must not be lost, and are bounded: at
-    /// most three end what an attach began, one lists each room at the start, one answers each segment that was handed to
-    /// the disk, and each end of a call's connection, track or TCP connection follows its beginning.
-    fn can_be_refused(&self) -> bool {
-        use telstar_sfu::Command as Call;
-        match self {
-            Command::Attach { .. } | Command::Watch { .. } | Command::OpenCall { .. } | Command::TcpOpened { .. } => {
-                true
-            }
-            Command::Call { command, .. } => {
-                !matches!(**command, Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. })
-            }
-            _ => false,
-        }
-    }
-}
-
-/// The way back to a shard for whoever keeps a room's segments.
-#[derive(Clone, Debug)]
-pub(super) struct KeptSink {
-    commands: CommandQueue,
-    room: RoomKey,
-}
-
-impl KeptSink {
-    pub(super) fn tell(&self, id: SegmentId, is_kept: bool) {
-        self.commands.push(Command::Kept { room: self.room, id, is_kept });
-    }
-}
-
-/// Wakes a shard; several calls before it runs cost one system call.
-#[derive(Debug)]
-pub(super) struct ShardWaker {
-    waker: Waker,
-    rung: AtomicBool,
-}
-
-impl ShardWaker {
-    /// One that nobody listens to.
-    #[cfg(test)]
-    pub(super) fn for_tests() -> Arc<ShardWaker> {
-        let poll = Poll::new().expect("the system has polls");
-        let waker = Waker::new(poll.registry(), WAKE).expect("a poll takes a waker");
-        Arc::new(ShardWaker { waker, rung: AtomicBool::new(false) })
-    }
-
-    pub(super) fn wake(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel)
-            && let Err(error) = self.waker.wake()
-        {
-            // The thread still wakes after SLEEP_MAX; only eventfd exhaustion of the kernel leads here.
-            tracing::warn!(%error, "a media thread could not be woken");
-        }
-    }
-}
-
-/// What waits for a shard, in order. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct CommandQueue {
-    waiting: Arc<Mutex<VecDeque<Command>>>,
-    waker: Arc<ShardWaker>,
-}
-
-impl CommandQueue {
-    pub(super) fn new(waker: Arc<ShardWaker>) -> CommandQueue {
-        CommandQueue { waiting: Arc::default(), waker }
-    }
-
-    /// False: too many wait. Only who comes is refused.
-    pub(super) fn push(&self, command: Command) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.len() < COMMANDS_MAX || !command.can_be_refused();
-        if taken {
-            waiting.push_back(command);
-        }
-        drop(waiting);
-        self.waker.wake();
-        taken
-    }
-
-    pub(super) fn take(&self) -> Option<Command> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
 
 /// The way to a running shard.
 #[derive(Debug)]
@@ -204,7 +55,7 @@ impl ShardHandle {
 
     /// A bell by which others say that a room has work.
     pub(super) fn bell(&self, room: RoomKey) -> Bell {
-        Bell::new(room, Arc::clone(&self.rung), Arc::clone(&self.commands.waker))
+        Bell::new(room, Arc::clone(&self.rung), Arc::clone(self.commands.waker()))
     }
 
     pub(super) fn commands(&self) -> &CommandQueue {
@@ -223,7 +74,7 @@ impl ShardHandle {
 
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.commands.waker.wake();
+        self.commands.waker().wake();
     }
 
     pub(super) fn join(&self, deadline: Duration) {
@@ -291,7 +142,7 @@ pub(super) struct Shard {
 impl Shard {
     pub(super) fn new(settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<Shard> {
         let poll = Poll::new()?;
-        let waker = Arc::new(ShardWaker { waker: Waker::new(poll.registry(), WAKE)?, rung: AtomicBool::new(false) });
+        let waker = Arc::new(ShardWaker::new(poll.registry())?);
         Ok(Shard {
             poll,
             stop: Arc::default(),
@@ -307,7 +158,7 @@ impl Shard {
     }
 
     pub(super) fn waker(&self) -> Arc<ShardWaker> {
-        Arc::clone(&self.commands.waker)
+        Arc::clone(self.commands.waker())
     }
 
     /// Carries calls over this socket from now on.
@@ -337,7 +188,7 @@ impl Shard {
             for event in events.iter().filter(|event| event.token() == SOCKET) {
                 self.line.iter_mut().for_each(|line| line.net.handle_ready(event.is_readable(), event.is_writable()));
             }
-            self.commands.waker.rung.store(false, Ordering::Release);
+            self.commands.waker().answer();
             let now = Instant::now();
             busy = self.take_commands(now);
             busy |= self.line.as_mut().is_some_and(|line| line.turn(now, &mut memory));
@@ -422,7 +273,7 @@ impl Shard {
 
     fn make_room(&mut self, key: RoomKey, output: RoomOutput) {
         let numbers = self.numbers.remove(&key);
-        let sink = KeptSink { commands: self.commands.clone(), room: key };
+        let sink = KeptSink::new(self.commands.clone(), key);
         let (settings, counters) = (self.settings.clone(), Arc::clone(&self.counters));
         let make = || ShardRoom::new(settings, output, counters, numbers.unwrap_or_default(), sink);
         self.rooms.get_or_insert_with(key, make);

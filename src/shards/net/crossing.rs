@@ -11,7 +11,7 @@ use std::time::Instant;
 use crossbeam_queue::ArrayQueue;
 use telstar_sfu::Path;
 
-use super::super::thread::ShardWaker;
+use super::super::commands::ShardWaker;
 
 /// Batches that wait for one thread. Each is what one receiving call or one read of a TCP connection brought, up to 32
 /// datagrams: 256 of them bridge a thread that is busy for 80 ms at 100,000 packets a second.

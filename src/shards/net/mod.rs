@@ -29,7 +29,7 @@ pub(super) use tcp::TcpWay;
 pub use tcp::{IceTcp, TcpLimits};
 use udp::{RECEIVE_BATCH, Receiver, Sender, Socket};
 
-use super::thread::ShardWaker;
+use super::commands::ShardWaker;
 
 /// Receiving calls of one turn, so that a flood leaves time for the thread's other rooms. Higher drains a burst in one
 /// go; lower lets HLS and timers in sooner.

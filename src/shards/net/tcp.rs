@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::crossing::Crossing;
 use super::{NetCounters, NetShared};
 use crate::listen;
-use crate::shards::thread::{Command, CommandQueue};
+use crate::shards::commands::{Command, CommandQueue};
 use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
 

@@ -4,6 +4,7 @@ use telstar_hls::{Budget, HlsConfig, State};
 use telstar_media::{Codec, KeyframeMode};
 use telstar_units::TrackId;
 
+use super::super::commands::COMMANDS_MAX;
 use super::super::tests::{batches, output, poison, track, tracks};
 use super::super::{IngestItem, RingClosed};
 use super::*;

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::super::tests::{count, request};
 use super::*;
-use crate::shards::thread::ShardWaker;
+use crate::shards::commands::ShardWaker;
 
 struct Ground {
     address: SocketAddr,
