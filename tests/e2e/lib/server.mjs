@@ -17,11 +17,11 @@ export class Telstar {
   static async launch({ name = 'telstar', serveArgs = [], env = {}, publicHttp = false } = {}) {
     const server = new Telstar();
     Object.assign(server, { name, serveArgs, env, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
-    const [http, https, rtmp, rtmps] = await freePorts(4);
+    const [http, https, rtmp, rtmps, media] = await freePorts(5);
     server.log = '';
     server.secrets = new Set();
     launched.push(server);
-    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}` };
+    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}`, media: `127.0.0.1:${media}` };
     await server.start();
     // The banner follows the addresses; a configuration that prints none leaves its fields empty.
     await until('the banner', 5000, () => (server.banner = parseBanner(server.output)).watch, 10).catch(() => {});
@@ -32,7 +32,8 @@ export class Telstar {
   /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
   async start() {
     const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
-      '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--print-addresses', '--print-secrets', ...this.serveArgs];
+      '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media,
+      '--print-addresses', '--print-secrets', ...this.serveArgs];
     this.output = '';
     this.addresses = null;
     const from = performance.now();

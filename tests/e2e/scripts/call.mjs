@@ -3,7 +3,7 @@
 
 import { DESKTOP, PHONE, openChromium, openFirefox } from '../lib/browsers.mjs';
 import { Caller, Cut } from '../lib/calling.mjs';
-import { freePorts, sleep, until } from '../lib/process.mjs';
+import { sleep, until } from '../lib/process.mjs';
 import { Results, round } from '../lib/results.mjs';
 import { Telstar } from '../lib/server.mjs';
 
@@ -13,11 +13,10 @@ const CUT_MS = Number(process.env.E2E_CALL_CUT_SECONDS ?? 20) * 1000;
 
 const results = new Results('call', 'Two Chromiums and one Firefox in one call see and hear each other within 2 s of joining; mute, screen share, leave, rejoin, removal, and a socket cut with media going on.');
 await results.during(async () => {
-  const [media] = await freePorts(1);
-  const server = await Telstar.launch({ serveArgs: ['--media', `0.0.0.0:${media}`] });
-  await server.api('POST', '/api/v1/rooms', { title: 'Monday meeting', name: 'demo', open: false });
+  const server = await Telstar.launch();
+  await server.api('POST', '/api/v1/rooms', { title: 'Monday meeting', name: 'meeting', open: false });
   const invite = async (label) => {
-    const made = await server.api('POST', '/api/v1/rooms/demo/invites', { label });
+    const made = await server.api('POST', '/api/v1/rooms/meeting/invites', { label });
     server.keepSecret(made.invite);
     return made.invite;
   };
@@ -31,10 +30,10 @@ await results.during(async () => {
   const link = await server.signInLink();
   await ada.page.goto(link);
   await until('the sign-in', 20_000, () => ada.page.evaluate(() => location.pathname === '/'));
-  await ada.open(`${new URL(link).origin}/call/demo`);
+  await ada.open(`${new URL(link).origin}/call/meeting`);
   await shot(ada, 'prejoin');
-  await bob.open(`${cut.origin}/call/demo#invite=${await invite('bob')}`);
-  await eve.open(`${server.http}/call/demo#invite=${await invite('eve')}`);
+  await bob.open(`${cut.origin}/call/meeting#invite=${await invite('bob')}`);
+  await eve.open(`${server.http}/call/meeting#invite=${await invite('eve')}`);
   results.check('the check before the call finds no fault', [ada, bob, eve].every(({ faults }) => faults === ''), { faults: [ada, bob, eve].map(({ faults }) => faults) });
 
   await ada.join();
