@@ -37,7 +37,7 @@ async fn post(sender: &Sender, url: &str, allow_private: bool) -> Result<u16, Se
 }
 
 /// An endpoint that reads a request's head, writes `answer` and then goes on as it is told.
-async fn endpoint<F: Future<Output = ()> + Send>(
+async fn endpoint<F: Future<Output = ()> + Send + 'static>(
     answer: String,
     then: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -45,7 +45,7 @@ async fn endpoint<F: Future<Output = ()> + Send>(
     let address = listener.local_addr().expect("bound");
     let requests = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&requests);
-    tokio::spawn(async move {
+    tasks().spawn("endpoint", async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
             let mut head = Vec::new();
@@ -162,7 +162,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    tokio::spawn(async move {
+    tasks().spawn("endpoint", async move {
         let (stream, _) = listener.accept().await.expect("a client");
         drop(acceptor.accept(stream).await);
     });

@@ -26,6 +26,7 @@ struct Endpoint {
 
 impl Endpoint {
     /// One that answers with this status; without one it never answers.
+    #[expect(clippy::disallowed_methods, reason = "the app of a test is no task of the server")]
     async fn start(status: Option<StatusCode>) -> Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/hook?a=1", listener.local_addr().expect("bound"));

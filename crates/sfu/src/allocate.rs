@@ -246,16 +246,16 @@ impl Allocator {
 fn raise(candidates: &mut [Candidate<'_>], budget: u64) {
     let mut used = 0;
     let mut step = |candidate: &mut Candidate<'_>, roof: u64| {
-        let may = candidate.steps < candidate.ladder.len();
-        let wanted = if may { candidate.rise_bps().saturating_add(used) } else { u64::MAX };
         // What a track had it keeps up to the last bit of the estimate.
         let limit = if candidate.steps < candidate.held { budget } else { roof.min(budget) };
-        let can = may && wanted <= limit;
-        if can {
+        let more = (candidate.steps < candidate.ladder.len()).then(|| candidate.rise_bps());
+        // Rates are what publishers announce: their sum may be beyond any number.
+        let wanted = more.and_then(|more| more.checked_add(used)).filter(|wanted| *wanted <= limit);
+        if let Some(wanted) = wanted {
             used = wanted;
             candidate.steps += 1;
         }
-        can
+        wanted.is_some()
     };
     for candidate in candidates.iter_mut() {
         // A track that never had anything begins at once: a first picture is worth more than steadiness.

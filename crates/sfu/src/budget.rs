@@ -157,7 +157,10 @@ fn wish(now: std::time::Instant, id: TrackId, track: &mut Track, subscription: S
 
 /// A track's codec changed: its viewers' selectors begin anew.
 pub(crate) fn renew(selector: &mut Selector, shape: Shape) {
-    let target = selector.target();
+    let target = selector.target().map(|target| match shape {
+        Shape::Simulcast => target,
+        Shape::Svc => Layer::whole(Layer::TOP_TEMPORAL),
+    });
     *selector = Selector::new(shape);
     selector.set_target(target);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use str0m::media::Mid;
 use telstar_units::{ParticipantId, TrackId};
 
-use crate::api::{Command, Event, Fault, Flow, Kind, NewTrack, PeerId, Quality, Role, RoomId, Subscription};
+use crate::api::{Command, Event, Fault, Flow, Kind, NewLayer, NewTrack, PeerId, Quality, Role, RoomId, Subscription};
 use crate::demux::Key;
 use crate::engine::{Figures, fragment_is_usable};
 use crate::peer::{Link, Peer, Side};
@@ -141,17 +141,19 @@ impl Sfu {
                 peer.link = Link::Connecting(sfu.now);
             }
             peer.engine.advance(sfu.now);
-            Ok(sheet.in_offered_order(&answer))
+            let layers: Vec<Vec<NewLayer>> = tracks.iter().map(|track| layers(&sheet, track)).collect();
+            Ok((sheet.in_offered_order(&answer), layers))
         });
         match outcome {
-            Some(Ok(answer)) => {
-                for track in tracks {
-                    self.add_track(key, track);
+            Some(Ok((answer, layers))) => {
+                for (track, layers) in tracks.into_iter().zip(layers) {
+                    self.add_track(key, NewTrack { layers, ..track });
                 }
                 self.events.push_back(Event::Answer { peer, ticket, sdp: answer });
             }
             Some(Err(fault)) => self.events.push_back(Event::Rejected { peer, ticket: Some(ticket), fault }),
-            None => {}
+            // The connection ended over it; whoever waits for the ticket is told all the same.
+            None => self.events.push_back(Event::Rejected { peer, ticket: Some(ticket), fault: Fault::BadSdp }),
         }
     }
 
@@ -352,6 +354,22 @@ impl Sfu {
             }
         }
     }
+}
+
+/// The layers of a track: those of the SDP, with what was announced of each. A browser that sends one encoding only
+/// sends the best of those that were announced.
+fn layers(sheet: &Sheet, track: &NewTrack) -> Vec<NewLayer> {
+    let section = sheet.sections.iter().find(|section| section.mid == track.mid);
+    let rids = section.map_or(&[][..], |section| &section.rids);
+    if rids.is_empty() {
+        return track.layers.last().cloned().into_iter().collect();
+    }
+    let announced = |rid: &String| track.layers.iter().position(|layer| layer.rid == *rid);
+    let unknown = |rid: &String| NewLayer { rid: rid.clone(), width: 0, height: 0, frame_rate: 0, bitrate_bps: 0 };
+    let mut rids = rids.to_vec();
+    // The order of the announcement, which is from the lowest to the highest.
+    rids.sort_by_key(|rid| announced(rid).unwrap_or(usize::MAX));
+    rids.iter().map(|rid| announced(rid).map_or_else(|| unknown(rid), |index| track.layers[index].clone())).collect()
 }
 
 fn add_candidate(peer: &mut Peer, candidate: &str) {

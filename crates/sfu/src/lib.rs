@@ -41,6 +41,26 @@ pub use demux::{Sort, sort};
 pub use engine::Certificate;
 pub use sfu::{Counters, Sfu};
 
+/// Doors for the fuzz targets to what reads bytes of strangers.
+#[doc(hidden)]
+pub mod fuzz {
+    /// A datagram from anywhere, and one of ours on its way out.
+    pub fn datagram(bytes: &[u8]) {
+        let _ = crate::demux::sort(bytes);
+        let _ = crate::demux::told(bytes);
+    }
+
+    /// An SDP: what is made of it has as many sections and no candidates.
+    pub fn sdp(text: &str) {
+        let Ok(sheet) = crate::sdp::Sheet::read(text, 40) else { return };
+        let written = sheet.write(|section| section.known_codec);
+        let again = crate::sdp::Sheet::read(&written, 40).expect("what was written can be read");
+        assert_eq!(again.sections.len(), sheet.sections.len());
+        assert!(again.candidates.is_empty());
+        let _ = sheet.in_offered_order(&written);
+    }
+}
+
 // The tests within this crate use the same clients as those outside.
 #[cfg(test)]
 extern crate self as telstar_sfu;

@@ -95,6 +95,13 @@ impl Sheet {
         if self.sections.is_empty() {
             return Err(Fault::BadSdp);
         }
+        // Without them the engine gives up on the whole connection.
+        for needed in ["a=fingerprint:", "a=ice-ufrag:", "a=ice-pwd:", "a=group:BUNDLE"] {
+            let mut lines = self.session.iter().chain(self.sections.iter().flat_map(|section| &section.lines));
+            if !lines.any(|line| line.starts_with(needed)) {
+                return Err(Fault::BadSdp);
+            }
+        }
         for (index, section) in self.sections.iter().enumerate() {
             let repeated = self.sections[..index].iter().any(|other| other.mid == section.mid);
             // The engine keeps sixteen letters and digits of a mid.
@@ -248,6 +255,7 @@ mod tests {
     use super::*;
 
     const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 00\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n\
         a=candidate:1 1 udp 1 x.local 9 typ host\r\n\
         m=video 0 UDP/TLS/RTP/SAVPF 96 98\r\na=mid:1\r\na=bundle-only\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:98 VP9/90000\r\n\
@@ -293,6 +301,7 @@ mod tests {
         check(OFFER.replace("a=mid:1", "a=mid:0"), Fault::BadSdp);
         check(OFFER.replace("a=mid:1", "a=mid:a-b"), Fault::BadSdp);
         check(OFFER.replace("m=video", "m=text"), Fault::BadSdp);
+        check(OFFER.replace("a=fingerprint", "a=x"), Fault::BadSdp);
         let many =
             Sheet::read(&format!("{OFFER}{}", "a=candidate:1\r\n".repeat(2_000)), 3).expect("candidates are ignored");
         assert_eq!(many.candidates.len(), CANDIDATES_MAX);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use str0m::format::Codec;
 use support::{Camera, Packet, World, assert_decodable, begins_key, config, layer_of, server};
-use telstar_sfu::{Command, Event, Flow, Kind, Path, PeerId, Subscription, Transport};
+use telstar_sfu::{Command, Event, Flow, Kind, Path, PeerId, Quality, Subscription, Transport};
 use telstar_units::{ParticipantId, TrackId};
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -104,7 +104,6 @@ fn a_slow_viewer_gets_the_layer_that_fits_within_five_seconds_and_the_top_one_ag
     world.client(viewers[0]).limit_bps = None;
     camera.film(&mut world, seconds(15));
     let back = last_other(&mut world, viewers[0], 2, fast);
-    println!("down after {other:?}, longest freeze {freeze:?}, up after {back:?}");
     assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
     assert!(freeze < Duration::from_millis(1_500), "freeze of {freeze:?}");
     assert!(back.is_some_and(|time| time < seconds(10)), "top again after {back:?}");
@@ -411,4 +410,89 @@ fn who_is_removed_is_told_and_its_tracks_are_gone() {
     assert!(world.client(viewers[1]).closed);
     assert_eq!(world.sfu.peers(), 0);
     assert_eq!(world.sfu.poll_timeout(), None, "an empty one sleeps");
+}
+
+#[test]
+fn a_subscriber_is_told_its_bandwidth_each_second_and_everybody_the_quality() {
+    let (mut world, mut camera, viewers) = call(&THREE, 1);
+    world.command(Command::Report { peer: viewers[0], enabled: true });
+    camera.film(&mut world, seconds(10));
+    let reports: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Bandwidth { peer, bandwidth } if *peer == viewers[0] => Some(bandwidth.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!((8..=11).contains(&reports.len()), "{} reports", reports.len());
+    let last = reports.last().expect("there are some");
+    assert!(last.allocated_bps <= last.estimate_bps && last.sent_bps > 1_000_000, "{last:?}");
+    assert!(last.round_trip_ms.is_some_and(|millis| millis < 100.0), "{last:?}");
+    world.client(viewers[0]).limit_bps = Some(200_000);
+    world.client(viewers[0]).loss_permille = 150;
+    camera.film(&mut world, seconds(10));
+    let qualities: Vec<Quality> = world
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Quality { peer, quality } if *peer == viewers[0] => Some(*quality),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(qualities.first(), Some(&Quality::Excellent));
+    assert_eq!(qualities.last(), Some(&Quality::Poor));
+}
+
+#[test]
+fn what_a_subscriber_is_sent_has_a_limit_whatever_it_reports() {
+    let mut config = config();
+    config.limits.send_bps_max = 600_000;
+    let mut world = World::new(config);
+    let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
+    let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &THREE)]);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    let mut camera = Camera::new(publisher, mids[0], &LAYERS);
+    camera.film(&mut world, seconds(15));
+    assert_eq!(world.client(viewer).got.last().map(layer_of), Some(1), "the top layer would be above the limit");
+}
+
+#[test]
+fn layers_that_were_not_announced_are_taken_from_the_offer() {
+    let mut world = World::new(config());
+    let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
+    let (sdp, mids) = world.client(publisher).offer(&[(TrackId(1), Kind::Video, &THREE)]);
+    let track = telstar_sfu::NewTrack {
+        mid: mids[0].to_string(),
+        track: TrackId(1),
+        kind: Kind::Video,
+        source: telstar_sfu::Source::Person,
+        muted: false,
+        layers: Vec::new(),
+    };
+    world.command(Command::Offer { peer: publisher, ticket: 1, sdp, tracks: vec![track] });
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    let mut camera = Camera::new(publisher, mids[0], &LAYERS);
+    camera.film(&mut world, seconds(12));
+    let got = &world.client(viewer).got;
+    assert_eq!(got.last().map(layer_of), Some(2));
+    assert_decodable(got);
+}
+
+#[test]
+fn a_slow_viewer_with_loss_gets_the_layer_that_fits_and_the_top_one_again() {
+    let (mut world, mut camera, viewers) = call(&THREE, 2);
+    world.client(viewers[0]).loss_permille = 50;
+    camera.film(&mut world, seconds(15));
+    let slow = world.now;
+    world.client(viewers[0]).limit_bps = Some(300_000);
+    camera.film(&mut world, seconds(20));
+    let other = last_other(&mut world, viewers[0], 0, slow);
+    let fast = world.now;
+    world.client(viewers[0]).limit_bps = None;
+    camera.film(&mut world, seconds(20));
+    let back = last_other(&mut world, viewers[0], 2, fast);
+    assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
+    assert!(back.is_some_and(|time| time < seconds(10)), "top again after {back:?}");
+    assert_eq!(last_other(&mut world, viewers[1], 2, slow), None, "the other viewer never noticed");
 }

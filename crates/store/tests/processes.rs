@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use telstar_store::{
     AttemptOutcome, DeliveryState, Founding, NewApiKey, NewBearer, NewDelivery, NewRoom, NewStreamKey, NewWebhook,
-    NextDelivery, PageRequest, RoomMode, RoomsOf, SecretHash, SqliteStore, Store,
+    NextDelivery, PageRequest, RoomMode, RoomsOf, SecretHash, SqliteStore, Store, WebhookId,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 

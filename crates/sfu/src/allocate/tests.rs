@@ -112,6 +112,17 @@ fn a_layer_that_costs_as_much_as_a_better_one_is_not_used() {
     check(650_000, &[wanted], &[Some(1)]);
 }
 
+#[test]
+fn rates_beyond_any_number_do_not_add_up_to_a_small_one() {
+    let mut liar = camera(1);
+    liar.options[0].bitrate_bps = u64::MAX;
+    liar.options.truncate(1);
+    let others = [liar.clone(), Wanted { track: TrackId(2), ..liar }, camera(3)];
+    let allocation = Allocator::new().allocate(Instant::now(), u64::MAX, 0, &others);
+    assert_eq!(rungs(&allocation), [Some(0), None, None]);
+    assert_eq!((allocation.total_bps, allocation.desired_bps), (u64::MAX, u64::MAX));
+}
+
 /// Runs `estimate` over `secs`; returns how often the camera's layer changed, and its last rung.
 fn run(secs: u64, estimate: impl Fn(u64) -> u64) -> (usize, Option<u8>) {
     let (mut allocator, start) = (Allocator::new(), Instant::now());

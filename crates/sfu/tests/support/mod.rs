@@ -469,7 +469,7 @@ impl Client {
         }
     }
 
-    fn offer(&mut self, tracks: &[(TrackId, Kind, &[&str])]) -> (String, Vec<Mid>) {
+    pub fn offer(&mut self, tracks: &[(TrackId, Kind, &[&str])]) -> (String, Vec<Mid>) {
         let first = self.sections.is_empty();
         let mut api = self.rtc.sdp_api();
         let mut mids = Vec::new();

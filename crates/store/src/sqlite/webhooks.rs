@@ -220,8 +220,9 @@ pub(super) fn finish_attempt(
         AttemptOutcome::Retry(at, words) => ("pending", at, None, words),
         AttemptOutcome::Failed(words) => ("failed", now, Some(now.0), words),
     };
-    let end = words.floor_char_boundary(TEXT_LEN_MAX);
-    words.truncate(end);
+    while words.len() > TEXT_LEN_MAX {
+        words.pop();
+    }
     let webhook: Option<i64> = connection
         .prepare_cached(
             "UPDATE webhook_deliveries
