@@ -36,7 +36,9 @@ export function publishCallFacts(call: Call, stats: StatsPanel, fault: () => Fau
         tracks: [...person.tracks.values()].map(({ id, source, isMuted, flow, layer, mid, settings }) => ({ id, source, isMuted, flow, layer, mid, settings: { ...settings } })),
       }));
     },
+    /** As the page last sampled them, once a second; `measure` asks anew. */
     stats: () => stats.latest(),
+    measure: () => call.stats(),
   };
   Object.defineProperty(window, '__telstarCall', { value: facts, configurable: true });
 }

@@ -46,8 +46,8 @@ export class Caller {
 
   /** What comes from others now, by the media track: frames decoded, energy heard, bytes. */
   async received() {
-    const facts = await this.facts();
-    const streams = (facts?.stats ?? []).flatMap(({ streams: list }) => list).filter(({ direction }) => direction === 'received');
+    const stats = await this.page.evaluate(() => (document.querySelector('main.call') === null ? [] : window.__telstarCall.measure()));
+    const streams = stats.flatMap(({ streams: list }) => list).filter(({ direction }) => direction === 'received');
     return {
       frames: streams.filter(({ kind }) => kind === 'video').map(({ frames }) => frames ?? 0),
       energy: streams.filter(({ kind }) => kind === 'audio').map(({ audioEnergy, bytes }) => audioEnergy ?? bytes),

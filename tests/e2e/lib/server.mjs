@@ -21,7 +21,7 @@ export class Telstar {
     server.log = '';
     server.secrets = new Set();
     launched.push(server);
-    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}`, media: `127.0.0.1:${media}` };
+    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}`, media: `0.0.0.0:${media}` };
     await server.start();
     // The banner follows the addresses; a configuration that prints none leaves its fields empty.
     await until('the banner', 5000, () => (server.banner = parseBanner(server.output)).watch, 10).catch(() => {});
