@@ -285,21 +285,6 @@ impl Connection {
         }
     }
 
-    /// The shell could not hand over an event because this connection's mailbox is full.
-    pub fn handle_overflow(&mut self, now: Instant) {
-        self.close(now, CloseCode::Slow, "too slow");
-    }
-
-    /// There are more connections than the server allows: this one is told and closed.
-    pub fn handle_refused(&mut self, now: Instant) {
-        self.close(now, CloseCode::TooMany, "too many connections");
-    }
-
-    /// The server shuts down.
-    pub fn handle_shutdown(&mut self, now: Instant) {
-        self.close(now, CloseCode::GoingAway, "server shuts down");
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {

@@ -7,7 +7,7 @@
 mod bucket;
 pub mod call;
 mod connection;
-mod limits;
+pub mod limits;
 mod outbox;
 pub mod room;
 mod sent;

@@ -106,7 +106,8 @@ const _: () = assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an echo of the larg
 const _: () = assert!(SUBSCRIPTIONS_MAX < OUTBOX_MESSAGES_MAX, "one state of every topic fits into the outbox");
 const _: () = assert!(TOKEN_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest token fits into a message");
 const _: () = assert!(SDP_BYTES_MAX * 5 / 4 < CALL_MESSAGE_BYTES_MAX, "the longest SDP fits into a message as JSON");
-const _: () = assert!(METADATA_BYTES_MAX * 6 < MESSAGE_BYTES_MAX, "the longest metadata fits into a join, however it is escaped");
+const _: () =
+    assert!(METADATA_BYTES_MAX * 6 < MESSAGE_BYTES_MAX, "the longest metadata fits into a join, however it is escaped");
 const _: () = assert!(CALL_MESSAGE_BYTES_MAX < CALL_OUTBOX_BYTES_MAX, "the longest offer fits into the outbox");
 const _: () = assert!(CONFIRM_MESSAGES < RESUME_MESSAGES_MAX, "a ping goes out before anything has to be dropped");
 

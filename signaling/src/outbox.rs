@@ -175,7 +175,8 @@ impl Outbox {
 
     /// Whether a reply waits, or was written and may not have arrived.
     pub(crate) fn has_reply(&self, id: &RequestId) -> bool {
-        self.sent.has_reply(id) || self.messages.iter().any(|message| matches!(message, Message::Reply(re, _) if re == id))
+        self.sent.has_reply(id)
+            || self.messages.iter().any(|message| matches!(message, Message::Reply(re, _) if re == id))
     }
 
     /// Whether a ping is due to learn what has arrived.

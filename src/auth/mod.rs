@@ -38,7 +38,7 @@ pub use invites::{GuestPass, INVITE_LIFETIME_SECS, INVITE_LIFETIME_SECS_MAX, Inv
 pub use keyfile::{KeyFile, KeyFileError};
 pub use origin::{OriginCheck, OurOrigin};
 pub use rules::{Action, Denied, RoomFacts, authorise, call_grants};
-pub use secret::Secret;
+pub use secret::{Secret, random_text};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use tokens::{
     IDENTITY_BYTES_MAX, Minted, PLAYBACK_TOKEN_LIFETIME_SECS, PLAYBACK_TOKEN_LIFETIME_SECS_MAX,

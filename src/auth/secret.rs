@@ -111,7 +111,7 @@ pub(super) fn locator_of(kind: Kind, secret: &Secret) -> Option<String> {
 }
 
 /// `characters` random characters of the alphabet.
-pub(super) fn random_text(characters: usize) -> Result<Zeroizing<String>, NoRandomness> {
+pub fn random_text(characters: usize) -> Result<Zeroizing<String>, NoRandomness> {
     let mut bytes = Zeroizing::new(vec![0; characters]);
     random_bytes(&mut bytes)?;
     // 256 is a multiple of 32, so every character is as likely as any other.

@@ -20,7 +20,7 @@ use telstar_signaling::wire::{
     CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload,
 };
 use telstar_store::RoomMode;
-use telstar_units::{ParticipantId, RoomName, TrackId};
+use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 

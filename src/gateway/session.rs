@@ -313,7 +313,7 @@ impl Session {
             identity,
             name: join.name.unwrap_or(name),
             metadata: join.metadata.unwrap_or(metadata),
-            kind: join.kind,
+            kind: join.kind.into(),
             grants,
             auto_subscribe: join.auto_subscribe,
             joined_at: wall_now(),

@@ -10,7 +10,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use axum::routing::any;
-use telstar_signaling::CALL_MESSAGE_BYTES_MAX;
+use telstar_signaling::limits::CALL_MESSAGE_BYTES_MAX;
 use telstar_signaling::wire::SUBPROTOCOL;
 
 use super::admission::Admission;

@@ -160,7 +160,7 @@ impl Sender {
     }
 
     /// The addresses that a request may go to.
-    async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, SendError> {
+    pub(super) async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, SendError> {
         let resolved = match endpoint.host.parse() {
             Ok(address) => vec![address],
             Err(_) => {

@@ -30,5 +30,5 @@ export { RemoteParticipant, RemoteTrack, Roster, type RosterChange, type Subscri
 export { defaultRtc, type MediaTrack, type MediaTrackLike, type Rtc } from './rtc.js';
 export { SlotMap } from './slots.js';
 export { StatsReducer, type ConnectionStats, type StreamStats } from './stats.js';
-export { Rest, type NewRoom, type RestOptions, type RoomPatch } from './rest.js';
+export { Rest, type InviteRequest, type NewRoom, type RestOptions, type RoomPatch, type RoomTokenRequest } from './rest.js';
 export * from './wire.js';

@@ -102,6 +102,8 @@ export class MeshMedia implements CallMedia {
     const known = this.links.get(id);
     if (known !== undefined) return known;
     if (!this.host.roster.participants.has(id)) return null;
+    // Numbers grow: whoever came later knows of everybody at once, and begins.
+    const isLater = participantNumber(this.self) > participantNumber(id);
     const watch = new IceWatch(this.host.platform, () => this.links.get(id)?.peer.restartIce());
     const peer = new MeshPeer({
       rtc: this.host.rtc,
@@ -114,8 +116,7 @@ export class MeshMedia implements CallMedia {
         this.host.peersChanged();
       },
       lossyReceived: (payload) => this.host.lossyReceived(id, payload),
-      // The later of the two is polite: any rule does that both sides know.
-    }, participantNumber(this.self) > participantNumber(id), this.iceServers);
+    }, isLater, this.iceServers);
     const link = { peer, watch, reducer: new StatsReducer(id) };
     this.links.set(id, link);
     for (const local of this.locals) peer.add(local);

@@ -25,10 +25,15 @@ export class MeshPeer {
   /** Signals are worked off one after another. */
   private work: Promise<void> = Promise.resolve();
   private channel: DataChannelLike | null = null;
+  /**
+   * What the impolite side adds once it has been offered the connection. Both offering at the very start would be legal,
+   * but Chromium 156 sometimes gathers no candidates after the rollback that follows.
+   */
+  private waiting: LocalTrack[] | null;
 
   constructor(
     private readonly host: MeshPeerHost,
-    /** The polite side gives its own offer up when both offer at once. Exactly one of the two is. */
+    /** The polite side begins, and gives its own offer up when both offer at once later. Exactly one of the two is. */
     private readonly isPolite: boolean,
     iceServers: IceServer[],
   ) {
@@ -39,16 +44,22 @@ export class MeshPeer {
     };
     this.pc.onnegotiationneeded = () => void this.offer();
     this.pc.ondatachannel = ({ channel }) => this.listen(channel);
-    // Only one side opens the channel, else there would be two.
-    if (!isPolite) this.listen(this.pc.createDataChannel(LOSSY_LABEL, LOSSY_INIT));
+    this.waiting = isPolite ? null : [];
+    // Only one side opens the channel, else there would be two; with it there is something to offer in any case.
+    if (isPolite) this.listen(this.pc.createDataChannel(LOSSY_LABEL, LOSSY_INIT));
   }
 
   add(local: LocalTrack): void {
+    if (this.waiting !== null) {
+      this.waiting.push(local);
+      return;
+    }
     const sendEncodings = local.kind === 'audio' ? [] : encodingsFor(layersFor(sizeOf(local.mediaTrack), { ...local.options, source: local.source, simulcast: false }));
     this.sections.set(local, this.pc.addTransceiver(local.sent ?? local.kind, { direction: 'sendonly', ...(sendEncodings.length > 0 ? { sendEncodings } : {}) }));
   }
 
   remove(local: LocalTrack): void {
+    if (this.waiting !== null) this.waiting = this.waiting.filter((other) => other !== local);
     const section = this.sections.get(local);
     this.sections.delete(local);
     section?.stop();
@@ -104,6 +115,7 @@ export class MeshPeer {
       if (description.type === 'offer') {
         await this.pc.setLocalDescription();
         this.sendDescription();
+        this.addWaiting();
       }
       this.host.mediaChanged();
     } else if (candidate !== undefined) {
@@ -114,6 +126,12 @@ export class MeshPeer {
         if (!this.isIgnoringOffer) throw error;
       }
     }
+  }
+
+  private addWaiting(): void {
+    const waiting = this.waiting ?? [];
+    this.waiting = null;
+    for (const local of waiting) this.add(local);
   }
 
   private sendDescription(): void {

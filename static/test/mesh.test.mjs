@@ -17,7 +17,7 @@ async function meshed(self, other) {
 }
 
 test('each_of_the_others_is_offered_a_connection_and_told_what_the_tracks_are', async () => {
-  const setup = await joined({ mode: 'p2p' });
+  const setup = await joined({ mode: 'p2p', self: 'p9' });
   const local = setup.call.publish(new FakeTrack('audio'));
   await local.ready;
   for (const id of ['p2', 'p3']) await setup.say('participant-joined', { participant: person(id) });
@@ -37,7 +37,7 @@ test('a_track_published_before_the_mode_was_known_moves_over', async () => {
   setup.platform.socket.accept();
   await settle();
   const publish = setup.platform.socket.sent.find(({ type }) => type === 'publish');
-  await answerJoin(setup.platform.socket, { mode: 'p2p', participants: [person('p2')] });
+  await answerJoin(setup.platform.socket, { mode: 'p2p', self: 'p9', participants: [person('p2')] });
   setup.platform.socket.deliver({ re: publish.id, ok: false, error: { code: 'wrong_mode' } });
   await settle();
   assert.equal(await local.ready, local);
@@ -53,17 +53,40 @@ test('when_both_offer_at_once_the_polite_side_gives_in', async () => {
   assert.deepEqual(descriptions(setup).at(-1), ['p2', 'answer']);
 });
 
+test('who_came_first_is_offered_the_connection_and_adds_its_tracks_to_it', async () => {
+  const setup = await meshed('p2', 'p7');
+  assert.deepEqual(descriptions(setup), []);
+  await setup.say('signal', { from: 'p7', description: { type: 'offer', sdp: '{"mids":["9"]}' } });
+  await settle();
+  assert.deepEqual(peerOf(setup).log, ['remote offer', 'local answer', 'local offer']);
+  assert.deepEqual(descriptions(setup), [['p7', 'answer'], ['p7', 'offer']]);
+});
+
 test('when_both_offer_at_once_the_impolite_side_ignores_the_other', async () => {
   const setup = await meshed('p2', 'p7');
   await setup.say('signal', { from: 'p7', description: { type: 'offer', sdp: '{"mids":["9"]}' } });
-  // Candidates of the offer that was ignored have no place to go, and that is no failure.
-  await setup.say('signal', { from: 'p7', candidate: { candidate: 'candidate:1', sdpMLineIndex: 0 } });
-  assert.deepEqual(peerOf(setup).log, ['local offer']);
+  await settle();
+  const before = peerOf(setup).log.length;
+  await setup.say('signal', { from: 'p7', description: { type: 'offer', sdp: '{"mids":["9", "10"]}' } });
+  assert.equal(peerOf(setup).log.length, before);
   await setup.say('signal', { from: 'p7', description: { type: 'answer', sdp: '{}' } });
   assert.equal(peerOf(setup).signalingState, 'stable');
   await setup.say('signal', { from: 'p7', candidate: { candidate: 'candidate:2', sdpMLineIndex: 0 } });
   assert.deepEqual(peerOf(setup).candidates.map(({ candidate }) => candidate), ['candidate:2']);
   assert.equal(setup.call.state, 'connected');
+});
+
+test('a_candidate_of_an_offer_that_was_ignored_is_no_failure', async () => {
+  const setup = await meshed('p2', 'p7');
+  await setup.say('signal', { from: 'p7', description: { type: 'offer', sdp: '{"mids":["9"]}' } });
+  await settle();
+  await setup.say('signal', { from: 'p7', description: { type: 'offer', sdp: '{"mids":["9", "10"]}' } });
+  peerOf(setup).addIceCandidate = async () => {
+    throw new Error('OperationError');
+  };
+  await setup.say('signal', { from: 'p7', candidate: { candidate: 'candidate:1', sdpMLineIndex: 0 } });
+  await setup.platform.advance(1_000);
+  assert.equal(peerOf(setup).iceRestarts, 0);
 });
 
 test('tracks_of_the_other_side_are_known_by_what_it_tells', async () => {
@@ -91,6 +114,7 @@ test('who_leaves_takes_the_connection_along_and_who_comes_gets_one', async () =>
   await setup.say('participant-left', { participant: 'p2', reason: 'left' });
   assert.equal(first.isClosed, true);
   await setup.say('participant-joined', { participant: person('p9') });
-  await settle();
-  assert.deepEqual(descriptions(setup).at(-1), ['p9', 'offer']);
+  assert.equal(setup.rtc.peers.length, 2);
+  await setup.say('signal', { from: 'p9', description: { type: 'offer', sdp: '{"mids":["0"]}' } });
+  assert.deepEqual(descriptions(setup).find(([to]) => to === 'p9'), ['p9', 'answer']);
 });

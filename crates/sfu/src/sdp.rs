@@ -4,8 +4,6 @@
 //! know it passes on. Candidates are taken out and counted: host names among them are never resolved
 //! (RFC 8828 §4 mDNS names included).
 
-use telstar_media::Codec;
-
 use crate::api::{Fault, Kind};
 
 /// The longest SDP. 30 sections of a browser are about 60 kB.
@@ -16,9 +14,8 @@ const LINE_BYTES_MAX: usize = 2_048;
 const SECTION_LINES_MAX: usize = 400;
 /// Candidates taken from one SDP; those beyond are ignored.
 const CANDIDATES_MAX: usize = 32;
-/// Codecs that are forwarded, with their names in `a=rtpmap` (RFC 8866 §6.6, names are case-insensitive).
-const CODECS: [(&str, Codec); 5] =
-    [("opus", Codec::Opus), ("vp8", Codec::Vp8), ("h264", Codec::H264), ("vp9", Codec::Vp9), ("av1", Codec::Av1)];
+/// The names in `a=rtpmap` of the codecs that are forwarded (RFC 8866 §6.6, names are case-insensitive).
+const CODECS: [&str; 5] = ["opus", "vp8", "h264", "vp9", "av1"];
 
 /// One media section of an SDP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +206,7 @@ impl Section {
         } else if let Some(map) = line.strip_prefix("a=rtpmap:") {
             self.known_codec |= map.split(' ').nth(1).is_some_and(|codec| {
                 let name = codec.split('/').next().unwrap_or_default();
-                CODECS.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+                CODECS.iter().any(|known| known.eq_ignore_ascii_case(name))
             });
         }
         self.lines.push(line.to_owned());

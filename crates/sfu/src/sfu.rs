@@ -23,6 +23,8 @@ const TRANSMITS_MAX: usize = 65_536;
 /// Rounds of one peer's engine at one time. The pacer asks to be called again at once while it has something to
 /// send; a defect that asks for ever must not stop the others.
 const ROUNDS_MAX: usize = 4_096;
+/// How long an engine waits that had all its rounds.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How often allocation, demand and silence are looked after.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -255,7 +257,8 @@ impl Sfu {
                     peer.engine.advance(self.now);
                 }
                 Output::Idle(at) => {
-                    peer.deadline = at;
+                    // Later if it would not stop, so that others get their turn.
+                    peer.deadline = if at > self.now { at } else { self.now + PAUSE };
                     return if peer.engine.is_alive() { Ok(()) } else { Err(Fault::Handshake) };
                 }
             }

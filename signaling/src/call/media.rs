@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Call;
-use super::api::{CallReply, CallSubject, Fact, MediaCommand, MediaDemand, MediaEvent, MediaSlot, PeerNumber, QUALITY_INTERVAL};
+use super::api::{CallReply, CallSubject, Fact, QUALITY_INTERVAL};
+use super::media_api::{MediaCommand, MediaDemand, MediaEvent, MediaSlot, PeerNumber};
 use super::member::OwnTrack;
 use crate::wire::call::{Demand, MediaConnection, MediaFault, Quality, Slot, Speaker};
 use crate::wire::{CallEventKind, ErrorCode, ParticipantRef, TrackRef};

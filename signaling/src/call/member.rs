@@ -6,9 +6,9 @@ use std::time::Instant;
 use telstar_units::TrackId;
 
 use super::api::{
-    CallGrants, ConnectionId, DATA_BYTES_BURST, DATA_BYTES_PER_SEC, JOIN_COUNTS_MAX, JOINS_WINDOW, Joining, MediaDemand,
-    PeerNumber,
+    CallGrants, ConnectionId, DATA_BYTES_BURST, DATA_BYTES_PER_SEC, JOIN_COUNTS_MAX, JOINS_WINDOW, Joining,
 };
+use super::media_api::{MediaDemand, PeerNumber};
 use crate::bucket::Bucket;
 use crate::wire::call::{Presence, Quality};
 use crate::wire::{Participant, ParticipantInfo, ParticipantRef, Track};

@@ -5,9 +5,8 @@ use std::time::Instant;
 use serde_json::value::to_raw_value;
 use telstar_units::{ParticipantId, TrackId};
 
-use super::api::{
-    CallGrants, CallReply, CallSubject, ConnectionId, Fact, Ids, Joining, MediaCommand, P2P_PARTICIPANTS_MAX, PeerRole,
-};
+use super::api::{CallGrants, CallReply, CallSubject, ConnectionId, Fact, Ids, Joining, P2P_PARTICIPANTS_MAX};
+use super::media_api::{MediaCommand, PeerRole};
 use super::member::Member;
 use super::{Call, PendingOffer};
 use crate::connection::Ticket;

@@ -8,6 +8,7 @@ mod admin;
 mod api;
 mod fan_out;
 mod media;
+mod media_api;
 mod member;
 mod members;
 mod requests;
@@ -26,6 +27,7 @@ use crate::wire::call::MediaConnection;
 use crate::wire::{ErrorCode, Participant, Track};
 
 pub use api::*;
+pub use media_api::*;
 use member::{JoinCounts, Member};
 
 /// One call.

@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use telstar_units::{ParticipantId, TrackId};
 
-use super::api::{
-    CallGrants, CallReply, ConnectionId, Ids, MediaCommand, NewTrack, OFFERS_MAX, PeerNumber, PeerRole, Subscription,
-};
+use super::api::{CallGrants, CallReply, ConnectionId, Ids, OFFERS_MAX};
+use super::media_api::{MediaCommand, NewTrack, PeerNumber, PeerRole, Subscription};
 use super::{Call, PendingOffer};
 use crate::connection::Ticket;
 use crate::wire::call::{LeaveReason, MediaConnection, Mode, MutedBy};
@@ -32,7 +31,9 @@ impl Call {
         let Some(id) = self.by_connection.get(&connection).copied() else {
             return self.reply(connection, ticket, Err(ErrorCode::NotJoined));
         };
-        if self.room.mode == Mode::P2p && request.is_of_the_server() || self.room.mode == Mode::Sfu && request.is_of_browsers() {
+        if self.room.mode == Mode::P2p && request.is_of_the_server()
+            || self.room.mode == Mode::Sfu && request.is_of_browsers()
+        {
             return self.reply(connection, ticket, Err(ErrorCode::WrongMode));
         }
         let outcome = match request {
@@ -97,7 +98,14 @@ impl Call {
         peer.ok_or(ErrorCode::NotFound)
     }
 
-    fn publish(&mut self, now: Instant, ids: &mut impl Ids, id: ParticipantId, ticket: Ticket, publish: Publish) -> Outcome {
+    fn publish(
+        &mut self,
+        now: Instant,
+        ids: &mut impl Ids,
+        id: ParticipantId,
+        ticket: Ticket,
+        publish: Publish,
+    ) -> Outcome {
         self.may_publish(id, &publish)?;
         let member = self.members.get_mut(&id).ok_or(ErrorCode::NotJoined)?;
         let connection = member.connection;

@@ -129,7 +129,10 @@ impl Rig {
     /// Publishes one track and answers for the media thread.
     fn publish(&mut self, connection: u64, kind: &str) -> TrackId {
         let source = if kind == "audio" { "microphone" } else { "camera" };
-        self.ask(connection, json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": kind, "source": source }] }));
+        self.ask(
+            connection,
+            json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": kind, "source": source }] }),
+        );
         let (peer, ticket, track) = self.offered();
         self.tell(MediaEvent::Answer { peer, ticket, sdp: "a".into() });
         track
@@ -172,7 +175,8 @@ fn a_track_exists_when_its_offer_was_answered() {
     rig.join(1, "alice", member());
     rig.join(2, "bob", member());
     rig.forget();
-    let offer = json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": "video", "source": "camera" }] });
+    let offer =
+        json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": "video", "source": "camera" }] });
     rig.ask(1, offer.clone());
     assert!(rig.replies.is_empty() && rig.events.is_empty());
     let (peer, ticket, _) = rig.offered();
@@ -196,7 +200,10 @@ fn an_offer_that_is_never_answered_is_given_up() {
     let mut rig = Rig::new(Mode::Sfu);
     rig.join(1, "alice", member());
     rig.forget();
-    rig.ask(1, json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": "audio", "source": "microphone" }] }));
+    rig.ask(
+        1,
+        json!({ "type": "publish", "sdp": "o", "tracks": [{ "mid": "0", "kind": "audio", "source": "microphone" }] }),
+    );
     let (peer, ticket, track) = rig.offered();
     rig.now = rig.call.poll_timeout().expect("a deadline");
     rig.call.handle_timeout(rig.now);
@@ -295,7 +302,10 @@ fn a_message_reaches_whom_it_names_and_nobody_else() {
     rig.forget();
     rig.ask(1, json!({ "type": "send-data", "to": ["p2", "p2", "p99"], "label": "chat", "data": { "x": 1.50 } }));
     let told = rig.events_of(2);
-    assert_eq!(told, [json!({ "topic": "call:demo", "type": "data", "from": "p1", "label": "chat", "data": { "x": 1.5 } })]);
+    assert_eq!(
+        told,
+        [json!({ "topic": "call:demo", "type": "data", "from": "p1", "label": "chat", "data": { "x": 1.5 } })]
+    );
     assert!(rig.events.is_empty());
     rig.ask(1, json!({ "type": "send-data", "data": null }));
     assert_eq!((rig.kinds_of(1).len(), rig.kinds_of(2).len(), rig.kinds_of(3).len()), (0, 1, 1));
@@ -324,7 +334,11 @@ fn media_news_are_told_to_whom_they_concern() {
     rig.tell(MediaEvent::Track { track, codec: "VP8".into() });
     assert_eq!(rig.events_of(2).len(), 1);
     let slot = |track| MediaSlot { mid: "0".into(), track, flow: crate::wire::call::Flow::Active, layer: Some(1) };
-    rig.tell(MediaEvent::Slots { peer: subscriber, version: 1, slots: vec![slot(Some(track)), slot(Some(TrackId(99))), slot(None)] });
+    rig.tell(MediaEvent::Slots {
+        peer: subscriber,
+        version: 1,
+        slots: vec![slot(Some(track)), slot(Some(TrackId(99))), slot(None)],
+    });
     let slots = rig.events_of(2)[0]["slots"].clone();
     assert_eq!((&slots[0]["track"], &slots[0]["participant"]), (&json!(format!("t{track}")), &json!("p1")));
     assert_eq!((&slots[1]["track"], &slots[2]["participant"]), (&json!(null), &json!(null)));
@@ -389,8 +403,11 @@ fn tracks_and_offers_are_limited() {
         let track = |mid: usize| json!({ "mid": mid.to_string(), "kind": "audio", "source": "other" });
         json!({ "type": "publish", "sdp": "o", "tracks": (from..from + count).map(track).collect::<Vec<_>>() })
     };
-    rig.ask(1, json!({ "type": "publish", "sdp": "o", "tracks": [
-        { "mid": "0", "kind": "audio", "source": "other" }, { "mid": "0", "kind": "audio", "source": "other" }] }));
+    rig.ask(
+        1,
+        json!({ "type": "publish", "sdp": "o", "tracks": [
+        { "mid": "0", "kind": "audio", "source": "other" }, { "mid": "0", "kind": "audio", "source": "other" }] }),
+    );
     assert_eq!(rig.verdict(), "bad_request");
     rig.ask(1, tracks(0, 10));
     rig.ask(1, tracks(10, 7));

@@ -94,7 +94,8 @@ impl Connection {
                 }
             }
             CallReply::Published { sdp, tracks } => {
-                let tracks = tracks.into_iter().map(|(mid, track)| PublishedMid { mid, track: TrackRef(track) }).collect();
+                let tracks =
+                    tracks.into_iter().map(|(mid, track)| PublishedMid { mid, track: TrackRef(track) }).collect();
                 self.reply(now, &Reply::Published { re: id, ok: true, sdp: &sdp, tracks });
             }
             CallReply::Done => self.reply(now, &Reply::Done { re: id, ok: true }),

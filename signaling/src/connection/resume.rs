@@ -123,6 +123,9 @@ impl Connection {
         self.outbox.has_reply(id)
             || self.call_requests.values().any(|waiting| waiting == id)
             || self.authentication.as_ref() == Some(id)
-            || self.subscriptions.values().any(|one| one.asked.as_ref().and_then(|asked| asked.request.as_ref()) == Some(id))
+            || self
+                .subscriptions
+                .values()
+                .any(|one| one.asked.as_ref().and_then(|asked| asked.request.as_ref()) == Some(id))
     }
 }

@@ -11,6 +11,21 @@ use crate::wire::call::LeaveReason;
 use crate::wire::{CloseCode, ErrorCode, EventBody, EventKind, Reply, RequestId};
 
 impl Connection {
+    /// The shell could not hand over an event because this connection's mailbox is full.
+    pub fn handle_overflow(&mut self, now: Instant) {
+        self.close(now, CloseCode::Slow, "too slow");
+    }
+
+    /// There are more connections than the server allows: this one is told and closed.
+    pub fn handle_refused(&mut self, now: Instant) {
+        self.close(now, CloseCode::TooMany, "too many connections");
+    }
+
+    /// The server shuts down.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.close(now, CloseCode::GoingAway, "server shuts down");
+    }
+
     pub(super) fn reply(&mut self, now: Instant, reply: &Reply<'_>) {
         if self.is_open() {
             let pushed = self.outbox.push_reply(reply.re().clone(), reply.to_text());

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::topic::Snapshot;
 use crate::limits::{
     AUTHENTICATION_TIMEOUT, CLOSE_TIMEOUT, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, MESSAGE_BYTES_MAX, OUTBOX_MESSAGES_MAX,
     OVERRUNS_MAX, REQUESTS_BURST, STALL_TIMEOUT, SUBSCRIPTIONS_MAX,
 };
+use crate::topic::Snapshot;
 
 mod model;
 mod resume;

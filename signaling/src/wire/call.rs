@@ -197,7 +197,6 @@ pub struct Session {
     pub resume_secs: u64,
 }
 
-
 /// A STUN or TURN server (the browser's `RTCIceServer`).
 #[derive(Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -7,7 +7,7 @@ use super::call::{
     Bandwidth, CallGrant, Demand, LeaveReason, MediaConnection, MediaFault, Participant, ParticipantInfo,
     ParticipantQuality, Slot, Speaker, Track,
 };
-use super::call_request::{Description, IceCandidate};
+use super::p2p::{Description, IceCandidate};
 use super::text::{Label, ParticipantRef, TrackRef};
 
 /// What happened in a call. The first six change its state and have an offset; the others are for one connection or for the moment.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::Error;
 
 use super::call::{CallGrant, Layer, MediaConnection, ParticipantKind, TrackKind, TrackSource};
+use super::p2p::{Description, IceCandidate};
 use super::text::{Candidate, Label, Metadata, Mid, Name, ParticipantRef, Payload, Sdp, TrackRef};
 use crate::limits::{DATA_RECEIVERS_MAX, LAYERS_MAX, TRACKS_MAX};
 
@@ -156,12 +157,33 @@ pub struct Join {
     /// The application's own; without it the credential's.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    /// What joins.
+    /// What joins; an encoder joins by publishing.
     #[serde(default)]
-    pub kind: ParticipantKind,
+    pub kind: ClientKind,
     /// Whether every track is received without asking.
     #[serde(default = "yes")]
     pub auto_subscribe: bool,
+}
+
+/// What a client may call itself.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum ClientKind {
+    /// A person in a browser.
+    #[default]
+    Browser,
+    /// A program.
+    Device,
+}
+
+impl From<ClientKind> for ParticipantKind {
+    fn from(kind: ClientKind) -> ParticipantKind {
+        match kind {
+            ClientKind::Browser => ParticipantKind::Browser,
+            ClientKind::Device => ParticipantKind::Device,
+        }
+    }
 }
 
 /// The fields of `leave`.
@@ -370,49 +392,4 @@ pub struct Signal {
     /// The browser's `RTCIceCandidateInit`; null for the end of the candidates is an empty `candidate` in it.
     #[serde(default)]
     pub candidate: Option<IceCandidate>,
-}
-
-/// A session description between two browsers.
-#[derive(Clone, Deserialize, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Description {
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: DescriptionKind,
-    /// The SDP; absent in a rollback.
-    #[serde(default)]
-    pub sdp: Sdp,
-}
-
-/// What a session description is (W3C WebRTC, `RTCSdpType`).
-#[derive(Clone, Copy, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum DescriptionKind {
-    /// An offer.
-    Offer,
-    /// A preliminary answer.
-    Pranswer,
-    /// An answer.
-    Answer,
-    /// Takes an offer back.
-    Rollback,
-}
-
-/// A candidate between two browsers.
-#[derive(Clone, Deserialize, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct IceCandidate {
-    /// `candidate:…`, or empty for the end of the candidates.
-    pub candidate: Candidate,
-    /// Its media section.
-    #[serde(default)]
-    pub sdp_mid: Option<Mid>,
-    /// The number of its media section.
-    #[serde(default)]
-    pub sdp_m_line_index: Option<u16>,
-    /// The ICE generation that it belongs to; browsers write up to 256 characters (RFC 8839 §5.4).
-    #[serde(default)]
-    pub username_fragment: Option<Candidate>,
 }

@@ -125,7 +125,6 @@ impl Reply<'_> {
         }
     }
 
-
     /// The text message.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("replies have text keys and no fallible serialisers")
@@ -151,7 +150,7 @@ pub enum ErrorCode {
     UnknownType,
     /// A field is missing or of the wrong type.
     BadRequest,
-    /// The topic does not exist, or this connection may not see it.
+    /// What the request names does not exist, or this connection may not see it.
     NotFound,
     /// The token is unknown, expired or revoked.
     Unauthorised,
@@ -213,7 +212,7 @@ impl ErrorCode {
         match self {
             ErrorCode::UnknownType => "this server does not know this type of request",
             ErrorCode::BadRequest => "a field is missing or of the wrong type",
-            ErrorCode::NotFound => "no such topic",
+            ErrorCode::NotFound => "there is no such thing here",
             ErrorCode::Unauthorised => "the token is not valid",
             ErrorCode::RateLimited => "too many requests: slow down",
             ErrorCode::TooManySubscriptions => "too many subscriptions on this connection",

@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn every_request_type_is_listed() {
         for kind in REQUEST_TYPES {
-            let text = format!(r#"{{"id":1,"type":"{kind}","topic":"rooms","token":"t","session":"s","secret":"s","seq":0}}"#);
+            let text =
+                format!(r#"{{"id":1,"type":"{kind}","topic":"rooms","token":"t","session":"s","secret":"s","seq":0}}"#);
             assert_eq!(verdict(&text), kind);
         }
     }

@@ -8,6 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json, value::to_raw_value};
 
 use super::*;
+use crate::call::{
+    DATA_BYTES_BURST, DATA_BYTES_PER_SEC, JOINS_PER_IDENTITY_MAX, JOINS_WINDOW, OFFERS_MAX, P2P_PARTICIPANTS_MAX,
+    PARTICIPANTS_MAX,
+};
 use crate::limits::{self, JSON_DEPTH_MAX};
 
 /// The state of any topic.
@@ -45,7 +49,8 @@ fn renamed(schema: Schema, mut own: SchemaGenerator, other: &Map<String, Value>)
     for name in &clashes {
         text = text.replace(&format!("\"#/$defs/{name}\""), &format!("\"#/$defs/{name}Request\""));
     }
-    let [schema, Value::Object(definitions)] = serde_json::from_str::<[Value; 2]>(&text).expect("it was just written") else {
+    let [schema, Value::Object(definitions)] = serde_json::from_str::<[Value; 2]>(&text).expect("it was just written")
+    else {
         panic!("definitions are an object")
     };
     let rename = |name: String| if clashes.contains(&name) { format!("{name}Request") } else { name };
@@ -57,7 +62,8 @@ pub(super) fn schema() -> Value {
     let reply = generator.subschema_for::<Reply<'static>>();
     let seq = json!({ "type": "integer", "minimum": 1, "description": "Counts this connection's events." });
     let event = with(generator.subschema_for::<EventBody<'static, EventKind<'static>>>(), json!({ "seq": seq }));
-    let call_event = with(generator.subschema_for::<EventBody<'static, CallEventKind<'static>>>(), json!({ "seq": seq }));
+    let call_event =
+        with(generator.subschema_for::<EventBody<'static, CallEventKind<'static>>>(), json!({ "seq": seq }));
     let mut definitions = generator.take_definitions(true);
 
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -159,7 +165,8 @@ fn server_messages() -> Vec<Value> {
         event(4, "room:demo", EventKind::Ended, None),
     ];
     let texts = replies.iter().map(Reply::to_text).chain(events);
-    texts.map(|text| serde_json::from_str(&text).expect("what we send is JSON")).collect()
+    let own = texts.map(|text| serde_json::from_str(&text).expect("what we send is JSON"));
+    own.chain(call_examples::messages()).collect()
 }
 
 /// The fenced JSON blocks of the manual.
@@ -178,13 +185,16 @@ fn the_manual_shows_every_message_as_the_code_writes_it() {
     for example in &examples {
         if example.get("id").is_some() {
             let text = example.to_string();
-            assert!(matches!(parse(&text, JSON_DEPTH_MAX), Ok(Parsed::Request(..))), "not a request: {text}");
+            assert!(
+                matches!(parse(&text, JSON_DEPTH_MAX), Ok(Parsed::Request(..) | Parsed::Call(..))),
+                "not a request: {text}"
+            );
             seen.push(example["type"].as_str().expect("a request has a type"));
         } else {
             assert!(server_messages().contains(example), "the server never sends this:\n{example:#}");
         }
     }
-    for kind in REQUEST_TYPES {
+    for kind in REQUEST_TYPES.into_iter().chain(CALL_REQUEST_TYPES) {
         assert!(seen.contains(&kind), "docs/protocol.md has no example of {kind}");
     }
 }
@@ -204,6 +214,32 @@ fn the_manual_lists_every_code_and_limit() {
     }
     for (what, value) in [
         ("message", format!("{} bytes", limits::MESSAGE_BYTES_MAX)),
+        ("message in a call", format!("{} bytes", limits::CALL_MESSAGE_BYTES_MAX)),
+        ("SDP", format!("{} bytes", limits::SDP_BYTES_MAX)),
+        ("candidate", format!("{} bytes", limits::CANDIDATE_BYTES_MAX)),
+        ("name", format!("{} characters", limits::NAME_CHARS_MAX)),
+        ("metadata", format!("{} bytes", limits::METADATA_BYTES_MAX)),
+        ("label", format!("{} bytes", limits::LABEL_BYTES_MAX)),
+        ("data", format!("{} bytes", limits::DATA_BYTES_MAX)),
+        (
+            "delivered data of one participant",
+            format!("{} bytes a second, {} at once", DATA_BYTES_PER_SEC, DATA_BYTES_BURST),
+        ),
+        ("receivers in `to`", limits::DATA_RECEIVERS_MAX.to_string()),
+        ("tracks of one participant", limits::TRACKS_MAX.to_string()),
+        ("layers of one track", limits::LAYERS_MAX.to_string()),
+        ("offers that wait", OFFERS_MAX.to_string()),
+        ("participants", PARTICIPANTS_MAX.to_string()),
+        ("participants of a p2p room", P2P_PARTICIPANTS_MAX.to_string()),
+        ("joins of one identity", format!("{} in {} s", JOINS_PER_IDENTITY_MAX, JOINS_WINDOW.as_secs())),
+        (
+            "`candidate`, `signal`, `send-data`",
+            format!("{} a second, {} at once", limits::MESSAGES_PER_SEC, limits::MESSAGES_BURST),
+        ),
+        ("time to resume", format!("{} s", limits::RESUME_WINDOW.as_secs())),
+        ("ids in `pending`", limits::PENDING_MAX.to_string()),
+        ("waiting messages in a call", limits::CALL_OUTBOX_MESSAGES_MAX.to_string()),
+        ("waiting bytes in a call", format!("{} bytes", limits::CALL_OUTBOX_BYTES_MAX)),
         ("nesting", limits::JSON_DEPTH_MAX.to_string()),
         ("text `id`", format!("{} bytes", limits::REQUEST_ID_BYTES_MAX)),
         ("token", format!("{} bytes", limits::TOKEN_BYTES_MAX)),

@@ -74,18 +74,16 @@ fn object(schema: &Map<String, Value>, indent: usize) -> String {
     let mut text = String::from("{\n");
     for (name, property) in properties {
         let pad = "  ".repeat(indent + 1);
+        text += &pad;
         if let Some(doc) = property.get("description").and_then(Value::as_str) {
-            comment(&mut text, &pad, doc);
+            // In front, on the same line: a line of its own would make this file twice as long.
+            write!(text, "/** {} */ ", doc.replace('\n', " ")).expect("a String takes everything");
         }
         let mark = if required.is_some_and(|all| all.iter().any(|one| one == name)) { "" } else { "?" };
         let kind = type_of(property, indent + 1);
-        writeln!(text, "{pad}{name}{mark}: {kind};").expect("a String takes everything");
+        writeln!(text, "{name}{mark}: {kind};").expect("a String takes everything");
     }
     text + &"  ".repeat(indent) + "}"
-}
-
-fn comment(text: &mut String, pad: &str, doc: &str) {
-    writeln!(text, "{pad}/** {} */", doc.replace('\n', " ")).expect("a String takes everything");
 }
 
 fn typescript(schema: &Value) -> String {
@@ -93,7 +91,7 @@ fn typescript(schema: &Value) -> String {
     for (name, definition) in schema["$defs"].as_object().expect("the schema has definitions") {
         text.push('\n');
         if let Some(doc) = definition.get("description").and_then(Value::as_str) {
-            comment(&mut text, "", doc);
+            writeln!(text, "/** {} */", doc.replace('\n', " ")).expect("a String takes everything");
         }
         writeln!(text, "export type {name} = {};", type_of(definition, 0)).expect("a String takes everything");
     }

@@ -6,19 +6,47 @@ const CLIENTS: u64 = 8;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Join { room: usize, client: u64, identity: u8, grants: u8 },
+    Join {
+        room: usize,
+        client: u64,
+        identity: u8,
+        grants: u8,
+    },
     Publish(u64),
-    Unpublish { client: u64, track: u64 },
-    Mute { client: u64, track: u64, muted: bool },
+    Unpublish {
+        client: u64,
+        track: u64,
+    },
+    Mute {
+        client: u64,
+        track: u64,
+        muted: bool,
+    },
     Rename(u64),
-    Grant { client: u64, target: u64, grants: u8 },
-    Remove { client: u64, target: u64 },
-    Data { client: u64, to: Option<u64> },
-    Subscribe { client: u64, track: u64 },
+    Grant {
+        client: u64,
+        target: u64,
+        grants: u8,
+    },
+    Remove {
+        client: u64,
+        target: u64,
+    },
+    Data {
+        client: u64,
+        to: Option<u64>,
+    },
+    Subscribe {
+        client: u64,
+        track: u64,
+    },
     Leave(u64),
     Gone(u64),
     Presence(u64, bool),
-    Rights { client: u64, grants: Option<u8> },
+    Rights {
+        client: u64,
+        grants: Option<u8>,
+    },
     /// The media thread answers its oldest offer, or refuses it.
     Answer(bool),
     Fail(u64),
@@ -195,7 +223,9 @@ impl World {
                     let value: Value = serde_json::from_str(&format!("{{{}", event.tail)).expect("JSON");
                     to.iter().for_each(|to| self.hear(room, to.0, &value));
                 }
-                CallEffect::Media(MediaCommand::Offer { peer, ticket, .. }) => self.offers.push_back((room, peer, ticket)),
+                CallEffect::Media(MediaCommand::Offer { peer, ticket, .. }) => {
+                    self.offers.push_back((room, peer, ticket))
+                }
                 CallEffect::Media(_) | CallEffect::Fact(_) => {}
             }
         }

@@ -11,8 +11,8 @@ use crate::call::{CallEvent, CallReply, CallSubject};
 use crate::limits::{
     CALL_MESSAGE_BYTES_MAX, CONFIRM_MESSAGES, JOIN_TIMEOUT, MESSAGES_BURST, RESUME_MESSAGES_MAX, RESUME_WINDOW,
 };
-use crate::wire::call::LeaveReason;
 use crate::wire::Secret;
+use crate::wire::call::LeaveReason;
 
 fn secret(text: &str) -> Secret {
     Secret::parse(text.into()).expect("short")
@@ -61,7 +61,9 @@ impl Rig {
 /// What the core of a new socket makes of the client's first message.
 fn resume(secret_now: &str, seq: u64, pending: &[Value]) -> Resume {
     let mut rig = Rig::new();
-    rig.send(json!({ "id": "r", "type": "resume", "session": "id", "secret": secret_now, "seq": seq, "pending": pending }));
+    rig.send(
+        json!({ "id": "r", "type": "resume", "session": "id", "secret": secret_now, "seq": seq, "pending": pending }),
+    );
     assert!(!rig.connection.wants_input());
     match rig.effects().pop() {
         Some(Effect::Resume(resume)) => resume,
@@ -171,13 +173,19 @@ fn a_silent_network_is_not_the_end_of_a_call() {
 
 #[test]
 fn a_client_that_says_goodbye_is_gone_at_once() {
-    for (close, ends) in [(Some(1000), true), (Some(1001), true), (None, true), (Some(4000), false), (Some(1011), false)] {
+    for (close, ends) in
+        [(Some(1000), true), (Some(1001), true), (None, true), (Some(4000), false), (Some(1011), false)]
+    {
         let mut rig = Rig::new();
         rig.join();
         rig.connection.handle_peer_close(close);
         rig.lose();
         let effects = rig.effects();
-        assert_eq!(matches!(effects[..], [Effect::CallEnded { reason: LeaveReason::Left }]), ends, "{close:?} {effects:?}");
+        assert_eq!(
+            matches!(effects[..], [Effect::CallEnded { reason: LeaveReason::Left }]),
+            ends,
+            "{close:?} {effects:?}"
+        );
         assert_eq!(rig.connection.is_detached(), !ends);
     }
 }
@@ -282,7 +290,11 @@ fn what_a_ping_confirms_is_not_kept() {
     let payload = payload.expect("so much is unconfirmed that a ping goes out");
     rig.connection.handle_pong(rig.now, &payload);
     rig.lose();
-    assert_eq!(rig.resume("s0", 1, &[]), Err(ErrorCode::Gone), "it arrived: a client that says otherwise is another one");
+    assert_eq!(
+        rig.resume("s0", 1, &[]),
+        Err(ErrorCode::Gone),
+        "it arrived: a client that says otherwise is another one"
+    );
     assert_eq!(rig.resume("s0", CONFIRM_MESSAGES as u64, &[]), Ok(()));
 }
 
@@ -319,7 +331,9 @@ enum Step {
     Write(u8),
     Read(u8),
     /// The socket breaks, with what is on its way in both directions lost; the core may notice later.
-    Break { noticed: bool },
+    Break {
+        noticed: bool,
+    },
     Wait(u16),
 }
 
