@@ -54,7 +54,10 @@ fn participants_and_tracks_are_read_whole() {
     let muted = &event("track-updated").expect("an example")["track"];
     let track: Track = serde_json::from_value(muted.clone()).expect("it is readable");
     assert_eq!((track.kind, track.source, track.layers.len()), (Kind::Video, Source::Camera, 3));
-    assert_eq!((track.muted, track.muted_by.as_deref(), track.codec.as_deref()), (true, Some("moderator"), Some("VP8")));
+    assert_eq!(
+        (track.muted, track.muted_by.as_deref(), track.codec.as_deref()),
+        (true, Some("moderator"), Some("VP8"))
+    );
 }
 
 /// Each request that this client makes has exactly the fields of the manual's example, as far as it sets them.
@@ -98,7 +101,11 @@ fn requests_are_those_of_the_manual() {
         let example = examples.iter().find(|example| example["type"] == kind && example.get("id").is_some());
         let example = example.unwrap_or_else(|| panic!("the manual has no example of {kind}"));
         same_shape(&ours, example, kind);
-        assert_eq!(ours.as_object().map(|ours| ours.len() + 1), example.as_object().map(serde_json::Map::len), "{kind}");
+        assert_eq!(
+            ours.as_object().map(|ours| ours.len() + 1),
+            example.as_object().map(serde_json::Map::len),
+            "{kind}"
+        );
     }
 }
 
