@@ -189,10 +189,11 @@ async fn lossy_messages_go_both_ways() {
     play(publish(&call, &layers).await, layers);
 
     // A lossy message that is sent before the channel is open is lost, so it is repeated.
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
     let up = async {
         loop {
+            ticks.tick().await;
             let _ = call.send_lossy(&["p2"], b"up").await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let data = tokio::select! {
@@ -202,10 +203,11 @@ async fn lossy_messages_go_both_ways() {
     assert_eq!(data, [1, 0, 0, 0, 2, b'u', b'p']);
 
     let subscriber = server.hub().subscriber.clone().expect("it was offered");
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
     let down = async {
         loop {
+            ticks.tick().await;
             subscriber.send(Command::Data(vec![0, 0, 0, 2, b'd', b'n']));
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let received = async {

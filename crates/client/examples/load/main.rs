@@ -68,7 +68,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cpu = cpu_secs();
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let cpu = cpu_secs() - cpu;
-    let seen = threads.report().await;
+    // A publisher that subscribes to nothing is offered a connection, too.
+    let subscribes = |peer: usize| peer / 2 < options.meeting || peer / 2 >= options.meeting + options.publishers;
+    let mut seen = threads.report().await;
+    seen.retain(|one| subscribes(one.peer));
+    seen.sort_unstable_by_key(|one| one.peer);
     println!("{}", report(&options, &seen, &mut joins, cpu));
     Ok(())
 }

@@ -34,6 +34,7 @@ pub enum Command {
 
 /// What one subscriber has seen.
 pub struct Seen {
+    pub peer: usize,
     pub first: Option<Duration>,
     pub streams: usize,
     pub received: u64,
@@ -140,7 +141,7 @@ impl Thread {
                 }
             }
             Command::Report(reply) => {
-                let _ = reply.send(self.peers.values_mut().filter_map(seen).collect()); // nobody waits any more
+                let _ = reply.send(self.peers.iter_mut().filter_map(|(id, peer)| seen(*id, peer)).collect()); // nobody waits any more
             }
         }
     }
@@ -160,10 +161,11 @@ impl Thread {
     }
 }
 
-fn seen(peer: &mut Peer) -> Option<Seen> {
+fn seen(id: usize, peer: &mut Peer) -> Option<Seen> {
     let receiver = peer.seen()?;
     let counters = receiver.streams.values();
     Some(Seen {
+        peer: id,
         first: receiver.first,
         streams: counters.clone().filter(|counter| counter.received > 0).count(),
         received: counters.clone().map(|counter| counter.received).sum(),
