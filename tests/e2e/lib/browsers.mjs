@@ -14,10 +14,20 @@ const pick = (variable, paths) => process.env[variable] ?? paths.find(existsSync
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
-export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}) {
+/** What a call needs: devices that are there and allowed, and pages that go on while another is in front. */
+const CALL_ARGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
+  '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows'];
+
+/**
+ * `camera` gives it a fake camera and microphone: `true` the browser's own test picture, a path that file (Y4M or MJPEG).
+ * `host` is where it runs, of lab.mjs.
+ */
+export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', camera = null, host = null, args = [] } = {}) {
+  const executable = pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']);
   const browser = await chromium.launch({
-    executablePath: pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
-    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage'],
+    executablePath: host ? host.wrapper(executable) : executable,
+    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage',
+      ...(camera ? CALL_ARGS : []), ...(typeof camera === 'string' ? [`--use-file-for-fake-video-capture=${camera}`] : []), ...args],
   });
   // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
   const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write'] });
@@ -32,11 +42,17 @@ export async function openChromium({ viewport = DESKTOP, locale = 'en-GB' } = {}
   };
 }
 
-export async function openFirefox({ viewport = DESKTOP } = {}) {
+const FIREFOX_CALL = { 'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false };
+
+/** `camera` and `host` as for Chromium; Firefox has its own test picture only. */
+export async function openFirefox({ viewport = DESKTOP, camera = null, host = null } = {}) {
+  const executable = pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']);
+  // It is driven over a port of its loopback, which is another one than the script's.
+  const debuggingPort = host ? host.reachLoopback() : undefined;
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath: pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
+    browser: 'firefox', executablePath: host ? host.wrapper(executable) : executable, headless: true, debuggingPort,
     acceptInsecureCerts: true, defaultViewport: viewport,
-    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false },
+    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false, ...(camera ? FIREFOX_CALL : {}) },
   });
   return {
     name: 'firefox', browser,

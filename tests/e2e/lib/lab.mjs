@@ -139,7 +139,7 @@ export class Lab {
     sh('iptables', '-t', 'nat', '-F');
     for (const line of sh('ip', 'netns', 'list').split('\n').filter(Boolean)) {
       const name = line.split(' ')[0];
-      sh('ip', 'netns', 'pids', name).split('\n').filter(Boolean).forEach((pid) => process.kill(Number(pid), 'SIGKILL'));
+      this.hosts.get(name)?.kill();
       sh('ip', 'netns', 'del', name);
     }
     for (const line of sh('iptables', '-S').split('\n')) {
@@ -149,6 +149,9 @@ export class Lab {
     this.clients = 0;
   }
 }
+
+/** Nothing else listens in the script's namespace. */
+let nextLoopbackPort = 9300;
 
 /** Interfaces have at most 15 letters. */
 const interfaceOf = (name) => `to-${name}`.slice(0, 15);
@@ -238,6 +241,32 @@ class Host {
       sh('iptables', '-F', chain);
       for (const each of rules.values()) sh('iptables', '-A', chain, ...each);
     }
+  }
+
+  /**
+   * A port of this host's loopback that the script reaches as the same port of its own: for programs that can be driven
+   * from their own machine only.
+   */
+  reachLoopback() {
+    const port = nextLoopbackPort += 1;
+    const gateway = this.publicAddress.replace(/\d+$/, '1');
+    sh('sysctl', '-q', '-w', 'net.ipv4.conf.all.route_localnet=1');
+    this.run('sysctl', '-q', '-w', 'net.ipv4.conf.all.route_localnet=1');
+    const tcp = ['-p', 'tcp', '--dport', String(port)];
+    sh('iptables', '-t', 'nat', '-A', 'OUTPUT', '-d', '127.0.0.1', ...tcp, '-j', 'DNAT', '--to-destination', `${this.address}:${port}`);
+    sh('iptables', '-t', 'nat', '-A', 'POSTROUTING', '-d', this.address, ...tcp, '-j', 'SNAT', '--to-source', gateway);
+    this.run('iptables', '-t', 'nat', '-A', 'PREROUTING', '-s', gateway, ...tcp, '-j', 'DNAT', '--to-destination', `127.0.0.1:${port}`);
+    return port;
+  }
+
+  /** Ends every process here at once, as when the power goes. */
+  kill() {
+    const pids = sh('ip', 'netns', 'pids', this.name).split('\n').filter(Boolean).map(Number);
+    for (const pid of pids) {
+      // A child may have gone with its parent.
+      try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ }
+    }
+    return pids.length;
   }
 
   /** Packets and bytes that were sent to, and came from, this port of the host, since the first call with this name. */
