@@ -33,8 +33,7 @@ export class Telstar {
 
   /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
   async start() {
-    const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
-      '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media, '--print-addresses', '--print-secrets', ...this.serveArgs];
+    const args = ['serve', ...this.settings, '--print-addresses', '--print-secrets'];
     const [command, words] = this.host ? this.host.exec(this.binary, args) : [this.binary, args];
     this.output = '';
     this.addresses = null;
@@ -60,6 +59,11 @@ export class Telstar {
     this.https = this.addresses.https ? `https://${at(this.addresses.https)}` : null;
     this.rtmp = `rtmp://${at(this.addresses.rtmp)}/live`;
     this.rtmps = this.addresses.rtmps ? `rtmps://${at(this.addresses.rtmps)}/live` : null;
+  }
+
+  /** What every command about this server is told, as one configuration file would. */
+  get settings() {
+    return ['--data', this.data, '--http', this.ports.http, '--https', this.ports.https, '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media, ...this.serveArgs];
   }
 
   get pid() { return this.process.child.pid; }
@@ -109,12 +113,13 @@ export class Telstar {
     return token;
   }
 
-  /** `telstar doctor` where the server runs: what it prints, and how it ends. */
-  async doctor(...args) {
-    const words = ['doctor', '--data', this.data, ...args];
+  /** `telstar doctor` where the server runs, with its settings: what it found, each as `ok`, `note` or `BAD`, and how it ended. */
+  async doctor() {
+    const words = ['doctor', ...this.settings];
     const child = start('doctor', ...(this.host ? this.host.exec(this.binary, words) : [this.binary, words]), { env: this.env });
     const { code } = await child.exited;
-    return { code, text: child.tail.join('\n') };
+    const findings = child.tail.map((line) => line.match(/^(ok|note|BAD) +(.*)$/)).filter(Boolean).map(([, grade, text]) => ({ grade, text }));
+    return { code, findings, media: findings.filter(({ text }) => text.startsWith('media')) };
   }
 
   /** Waits until the room is watchable: the first playlist appears after one whole GOP. */
