@@ -30,7 +30,7 @@ export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', camer
       ...(camera ? CALL_ARGS : []), ...(typeof camera === 'string' ? [`--use-file-for-fake-video-capture=${camera}`] : []), ...args],
   });
   // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
-  const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write', ...(camera ? ['camera', 'microphone'] : [])] });
   await context.addInitScript(installProbe, PROBE);
   return {
     name: 'chromium', browser, context,

@@ -154,7 +154,8 @@ function installCaller({ sampleMs }) {
     if (!track.mediaTrack || shown.get(track.mediaTrack.id)?.track === track) return;
     shown.get(track.mediaTrack.id)?.element.remove();
     const element = document.createElement(track.kind);
-    Object.assign(element, { autoplay: true, muted: true, playsInline: true, srcObject: new MediaStream([track.mediaTrack]) });
+    // Sound that nobody plays is not decoded.
+    Object.assign(element, { autoplay: true, muted: track.kind === 'video', playsInline: true, srcObject: new MediaStream([track.mediaTrack]) });
     element.style.width = '320px';
     document.body.append(element);
     const entry = { track, element, presentedAt: null, presentedGapMs: 0 };
