@@ -28,6 +28,9 @@ pub struct Addresses {
     /// RTMPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtmps: Option<SocketAddr>,
+    /// WebRTC, over UDP and TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<SocketAddr>,
 }
 
 /// Every URL of this server.
@@ -163,6 +166,7 @@ mod tests {
             https: address("[::]:8443"),
             rtmp: address("[::]:1935"),
             rtmps: address("[::]:1936"),
+            media: address("[::]:10000"),
         };
         Links::new(addresses, public_url)
     }
@@ -200,6 +204,9 @@ mod tests {
     #[test]
     fn addresses_print_as_one_line_of_json() {
         let json = serde_json::to_string(&links(PublicUrl::Auto).addresses()).expect("it serialises");
-        assert_eq!(json, r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935","rtmps":"[::]:1936"}"#);
+        assert_eq!(
+            json,
+            r#"{"http":"127.0.0.1:8080","https":"[::]:8443","rtmp":"[::]:1935","rtmps":"[::]:1936","media":"[::]:10000"}"#
+        );
     }
 }

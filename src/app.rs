@@ -5,18 +5,22 @@
 //! requests are answered with it, the rest drains, and a deadline ends what does not.
 
 use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
 use telstar_hls::{Budget, DvrWindow, HlsConfig};
+use telstar_sfu::{Certificate, Limits, SfuConfig};
 use telstar_signaling::room::{RoomConfig, SecondPublisher};
 use telstar_store::{Store, StoreError};
 use telstar_units::RoomName;
+use tokio::net::TcpListener;
 
+use crate::advertise::Candidates;
 use crate::config::{self, Config, PlaylistType};
 use crate::dvr::{Dvr, DvrSettings, KeptRoom};
 use crate::rooms::Rooms;
-use crate::shards::{HlsSettings, Shards};
+use crate::shards::{CallSettings, HlsSettings, Shards, TcpLimits};
 use crate::tasks::Tasks;
 
 /// How far apart the discontinuity sequences of two runs begin, so that a player that stays open over a restart sees a
@@ -25,10 +29,26 @@ use crate::tasks::Tasks;
 /// in one run than this may repeat one.
 const DISCONTINUITIES_PER_RUN: u64 = 1_024;
 
-/// Media threads for `cores`. One for each two cores, because TLS, HTTP and the kernel's share need the rest; more
+/// Media threads of this machine. One for each two cores, because TLS, HTTP and the kernel's share need the rest; more
 /// than eight have not been measured.
-fn shard_count(cores: usize) -> usize {
-    cores.div_ceil(2).clamp(1, 8)
+pub fn shard_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2).clamp(1, 8)
+}
+
+/// What the media threads need for calls, from the sockets and the addresses that peers are told.
+pub fn call_settings(config: &Config, bound: Option<(Vec<UdpSocket>, Candidates)>) -> io::Result<Option<CallSettings>> {
+    let Some((sockets, Candidates { candidates, ice_lite })) = bound else { return Ok(None) };
+    let certificate =
+        Certificate::generate().ok_or_else(|| io::Error::other("no certificate for DTLS could be made"))?;
+    let media = &config.media;
+    let limits = Limits {
+        slots: media.slots as usize,
+        audio_slots: media.audio_slots as usize,
+        send_bps_max: u64::from(media.send_max_kbps) * 1_000,
+        receive_bps_max: u64::from(media.receive_max_kbps) * 1_000,
+        ..Limits::default()
+    };
+    Ok(Some(CallSettings { sockets, sfu: SfuConfig { candidates, ice_lite, limits, certificate } }))
 }
 
 fn packager_config(hls: &config::Hls) -> HlsConfig {
@@ -82,9 +102,9 @@ impl Media {
         store: Arc<dyn Store>,
         run: u64,
         dvr: Option<Arc<Dvr>>,
+        calls: Option<CallSettings>,
         tasks: &Tasks,
     ) -> io::Result<Media> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Budget::new(u64::from(config.hls.memory_budget_mib) * 1024 * 1024);
         let settings = HlsSettings {
             packager: packager_config(&config.hls),
@@ -93,7 +113,7 @@ impl Media {
             dvr: dvr.clone(),
             reconnect_window: Duration::from_secs(config.hls.reconnect_window_secs.into()),
         };
-        let shards = Arc::new(Shards::start(shard_count(cores), settings)?);
+        let shards = Arc::new(Shards::start(shard_count(), settings, calls)?);
         let room = RoomConfig {
             reconnect_window: Duration::from_secs(config.hls.reconnect_window_secs.into()),
             second_publisher: match config.rtmp.second_publisher {
@@ -103,6 +123,17 @@ impl Media {
         };
         let rooms = Rooms::start(store, Arc::clone(&shards), room, tasks);
         Ok(Media { rooms, shards, budget, dvr })
+    }
+
+    /// Accepts WebRTC peers over TCP.
+    pub fn listen_for_ice_tcp(&self, config: &Config, listener: TcpListener, tasks: &Tasks) {
+        let limits = TcpLimits {
+            connections_max: config.media.tcp_connections_max,
+            connections_per_address_max: config.media.tcp_connections_per_address_max,
+        };
+        if let Some(ice_tcp) = self.shards.ice_tcp(limits, tasks) {
+            ice_tcp.listen(listener);
+        }
     }
 
     /// Lists what earlier runs had kept, of the rooms that still exist.

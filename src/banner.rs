@@ -99,6 +99,7 @@ mod tests {
             https: address("192.0.2.7:8443"),
             rtmp: address("192.0.2.7:1935"),
             rtmps: address("192.0.2.7:1936"),
+            media: address("192.0.2.7:10000"),
         };
         let links = Links::new(addresses, PublicUrl::Auto);
         let banner =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use telstar_store::{NewRoom, SqliteStore, Store, StoreError};
+use telstar_store::{NewRoom, RoomMode, SqliteStore, Store, StoreError};
 use telstar_units::{RoomName, WallTime};
 
 use crate::auth::{AuthError, Authority, KeyFile, KeyFileError, Started};
@@ -88,7 +88,7 @@ impl Data {
     /// Makes the first account and the room `demo`, unless they are there.
     pub async fn start(&self) -> Result<Started, DataError> {
         let name = RoomName::parse(FIRST_ROOM).expect("the first room's name is a room name");
-        let room = NewRoom { name, title: "Demo".to_owned(), open: true };
+        let room = NewRoom { name, title: "Demo".to_owned(), open: true, mode: RoomMode::Sfu };
         Ok(self.authority.start(room).await?)
     }
 }

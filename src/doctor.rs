@@ -3,6 +3,8 @@
 //! In: the configuration and this machine. Out: one line per finding, and a failure when something is wrong.
 //! It changes nothing and needs no running server; one that runs is recognised by the file it leaves.
 
+mod media;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -77,6 +79,7 @@ pub fn examine(config: &Config, now: WallTime) -> Vec<Finding> {
     let mut findings = folder(&config.general.data);
     findings.extend(disk(&config.general.data));
     findings.extend(ports(config));
+    findings.extend(media::examine(config));
     findings.push(addresses(config));
     findings.extend(certificate(config, now));
     findings.push(ffmpeg());
@@ -237,6 +240,7 @@ mod tests {
         config.general.http = Listen::At(taken.local_addr().expect("bound"));
         config.general.https = Listen::At(([127, 0, 0, 1], 0).into());
         (config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off);
+        config.media.listen = Listen::Off;
         config.tls.mode = TlsMode::Files;
         config.tls.cert = folder.path().join("absent.pem");
         let findings = examine(&config, wall_now());

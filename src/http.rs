@@ -19,11 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::streams::Streams;
 use crate::config::address::IpRange;
 use crate::config::{Config, Limits};
+use crate::listen;
 use crate::metrics::Metrics;
 use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
@@ -44,8 +45,6 @@ const H2_WINDOW_BYTES: u32 = 256 * 1024;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// How often an HTTP/2 connection is looked at for streams that stand still, and for none at all.
 const H2_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// The pause after a failed accept, which mostly means that file descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The connection a request came on, as an extension of the request.
 #[derive(Clone, Copy, Debug)]
@@ -80,25 +79,8 @@ impl HttpServer {
     pub fn listen(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let server = self.clone();
         let name = if tls.is_some() { "https" } else { "http" };
-        self.tasks.spawn(name, async move { server.accept_all(listener, tls).await });
-    }
-
-    async fn accept_all(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
-        let mut doors_closed = std::pin::pin!(self.tasks.doors_closed());
-        loop {
-            // Cancel-safe: an accept that was not finished leaves the connection in the kernel's queue.
-            let accepted = tokio::select! {
-                () = &mut doors_closed => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, address)) => self.admit(stream, address, tls.clone()),
-                Err(error) => {
-                    warn!(%error, "cannot accept an HTTP connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let admit = move |stream, address| server.admit(stream, address, tls.clone());
+        self.tasks.spawn(name, listen::accept_all(listener, "an HTTP connection", self.tasks.clone(), admit));
     }
 
     /// Starts a connection's task, or closes it at once when there are too many.

@@ -4,10 +4,12 @@
 //! `telstar-signaling`) do no I/O; everything that touches the outside is here. ARCHITECTURE.md has the map.
 
 pub mod addresses;
+pub mod advertise;
 pub mod api;
 pub mod app;
 pub mod auth;
 pub mod banner;
+pub mod calls;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -32,8 +34,10 @@ mod slots;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;
+mod threads;
 pub mod tls;
 pub mod web;
+pub mod webhooks;
 
 pub use config::Config;
 pub use server::{Running, Server, StartError};

@@ -127,6 +127,14 @@ metrics! {
     ws_received_messages: Counter,
     /// WebSocket messages that were sent.
     ws_sent_messages: Counter,
+    /// Events that a webhook's endpoint took.
+    webhooks_delivered_events: Counter,
+    /// Requests to webhooks' endpoints that failed.
+    webhooks_failed_attempts: Counter,
+    /// Events that were given up for a webhook after the last attempt.
+    webhooks_failed_events: Counter,
+    /// Events for webhooks that could not be queued.
+    webhooks_lost_events: Counter,
     /// RTMP connections that are open.
     rtmp_connections_count: Gauge,
     /// RTMP connections that were accepted.

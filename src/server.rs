@@ -8,6 +8,7 @@ mod observe;
 
 use std::hash::RandomState;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,21 +19,24 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::addresses::{Addresses, Links};
+use crate::advertise::{self, Candidates};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
+use crate::calls::Calls;
 use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
 use crate::door::Doorkeeper;
 use crate::http::HttpServer;
-use crate::listen::{self, ListenError};
+use crate::listen::{self, ListenError, MediaSockets};
 use crate::metrics::Metrics;
 use crate::routes;
 use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, Certificate, TlsError};
+use crate::webhooks::{Sender, Webhooks};
 
 /// How often expired records are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -89,6 +93,7 @@ struct Listeners {
     https: Option<(TcpListener, TlsAcceptor)>,
     rtmp: Option<TcpListener>,
     rtmps: Option<(TcpListener, TlsAcceptor)>,
+    media: Option<MediaSockets>,
     /// What both acceptors show.
     certificate: Option<Arc<Certificate>>,
 }
@@ -99,7 +104,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let tasks = Tasks::new(Arc::clone(&metrics.tasks_panics));
         // Ports first: a busy one must not leave a half-made data folder behind.
-        let listeners = listen_all(&config, &tasks).await?;
+        let mut listeners = listen_all(&config, &tasks).await?;
         let folder = config.general.data.clone();
         let data = tasks.blocking(move || Data::open_or_create(&folder)).await?;
         let started = data.start().await?;
@@ -107,8 +112,19 @@ impl Server {
         let run = data.begin_run().await?;
         let for_dvr = config.clone();
         let (dvr, kept) = tasks.blocking(move || crate::app::open_dvr(&for_dvr)).await?;
-        let media = Media::start(&config, Arc::clone(&data.store), run, dvr, &tasks)?;
+        let (sockets, ice_tcp) = listeners.media.take().map(|media| (media.udp, media.tcp)).unzip();
+        let candidates = match links.addresses().media {
+            Some(bound) => Some(peers_are_told(&config, bound, &tasks).await),
+            None => None,
+        };
+        let calls = crate::app::call_settings(&config, sockets.zip(candidates))?;
+        let media = Media::start(&config, Arc::clone(&data.store), run, dvr, calls, &tasks)?;
         media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
+        let sender = Sender::new(config.webhooks.allow_private, tasks.clone());
+        let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
+        let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
+        let (shards, authority) = (Arc::clone(&media.shards), Arc::clone(&data.authority));
+        let calls = Calls::new(shards, authority, webhooks.clone(), tasks.clone());
         let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,
@@ -116,6 +132,8 @@ impl Server {
             doorkeeper: Arc::new(Doorkeeper::default()),
             rooms: media.rooms.clone(),
             dvr: media.dvr.clone(),
+            calls,
+            webhooks,
             changes: Changes::new(tasks.clone()),
             metrics,
             tasks,
@@ -134,6 +152,9 @@ impl Server {
         state.tasks.spawn("sweep", sweep(state.clone()));
         let leaving = Leaving::default();
         accept(listeners, &state, leaving.clone());
+        if let Some(listener) = ice_tcp {
+            media.listen_for_ice_tcp(&state.config, listener, &state.tasks);
+        }
         info!(addresses = ?state.links.addresses(), "ready");
         Ok(Running { state, media, leaving, first_stream_key, sign_in_code })
     }
@@ -146,6 +167,7 @@ async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartEr
     let https = listen::bind("https", general.https)?;
     let rtmp = listen::bind("rtmp", general.rtmp)?;
     let rtmps = listen::bind("rtmps", rtmps_of(config))?;
+    let media = listen::bind_media(config.media.listen, crate::app::shard_count())?;
     if config.tls.mode == TlsMode::Off {
         // Before anything is made: what is on cannot be had.
         if https.is_some() {
@@ -155,7 +177,7 @@ async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartEr
             return Err(StartError::RtmpsWithoutTls(general.rtmps.to_string()));
         }
     }
-    let mut listeners = Listeners { http, https: None, rtmp, rtmps: None, certificate: None };
+    let mut listeners = Listeners { http, https: None, rtmp, rtmps: None, media, certificate: None };
     if https.is_none() && rtmps.is_none() {
         return Ok(listeners);
     }
@@ -174,6 +196,16 @@ async fn listen_all(config: &Config, tasks: &Tasks) -> Result<Listeners, StartEr
     Ok(listeners)
 }
 
+/// The addresses for WebRTC peers. May wait for the resolver.
+async fn peers_are_told(config: &Config, bound: SocketAddr, tasks: &Tasks) -> Candidates {
+    let config = config.clone();
+    let candidates =
+        tasks.blocking(move || advertise::candidates(&config, bound, &advertise::Machine::look(&config))).await;
+    let told: Vec<SocketAddr> = candidates.candidates.iter().map(|candidate| candidate.advertised).collect();
+    info!(?told, ice_lite = candidates.ice_lite, "addresses for calls, each over UDP and TCP");
+    candidates
+}
+
 /// Where RTMPS is to listen: the default only where there is a certificate.
 pub fn rtmps_of(config: &Config) -> Listen {
     let rtmps = config.general.rtmps;
@@ -189,6 +221,7 @@ impl Listeners {
             https: address(self.https.as_ref().map(|(listener, _)| listener))?,
             rtmp: address(self.rtmp.as_ref())?,
             rtmps: address(self.rtmps.as_ref().map(|(listener, _)| listener))?,
+            media: self.media.as_ref().map(|media| media.address),
         })
     }
 }
@@ -247,6 +280,7 @@ pub fn links_of(config: &Config) -> Links {
             https: configured(general.https),
             rtmp: configured(general.rtmp),
             rtmps: configured(rtmps_of(config)),
+            media: configured(config.media.listen),
         },
         public_url: None,
     });

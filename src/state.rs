@@ -9,12 +9,14 @@ use telstar_store::Store;
 use crate::addresses::Links;
 use crate::api::changes::Changes;
 use crate::auth::Authority;
+use crate::calls::Calls;
 use crate::config::Config;
 use crate::door::Doorkeeper;
 use crate::dvr::Dvr;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
+use crate::webhooks::Webhooks;
 
 /// The parts of the running server, behind one reference: axum clones a handler's state several times for each request.
 #[derive(Clone)]
@@ -50,6 +52,10 @@ pub struct Shared {
     pub rooms: Rooms,
     /// The DVR window on disk, if there is one.
     pub dvr: Option<Arc<Dvr>>,
+    /// The running calls.
+    pub calls: Calls,
+    /// What tells apps what happens.
+    pub webhooks: Webhooks,
     /// Through which durable records are changed.
     pub changes: Changes,
     /// What is counted.

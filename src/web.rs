@@ -32,6 +32,9 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 const CACHE_ASK: &str = "no-cache";
 /// The client library has a stable name; a fix reaches everyone within this time.
 const CACHE_SHORT: &str = "public, max-age=300";
+/// What the pages of a call may use.
+const CALL_PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
+                                geolocation=(), payment=(), usb=()";
 /// The page about errors, as it stands in the repository.
 const PROBLEMS: &str = include_str!("../docs/problems.md");
 /// Smaller files gain nothing from compression.
@@ -51,6 +54,8 @@ pub fn router() -> Router<AppState> {
         .route("/sign-in", get(|client, headers| page("sign-in.html", client, headers)))
         .route("/watch/{room}", get(watch))
         .route("/embed/watch/{room}", get(embed_watch))
+        .route("/call/{room}", get(call))
+        .route("/embed/call/{room}", get(embed_call))
         .route("/docs/problems", get(problems))
         .route("/assets/{name}", get(asset))
         .route("/client/v1.js", get(client_library))
@@ -95,6 +100,31 @@ async fn embed_watch(
     let may_watch = permit(&caller, Action::WatchRoom, facts.as_ref()).is_ok();
     let origins = room.filter(|_| may_watch).map(|room| room.embed_origins.clone()).unwrap_or_default();
     page_framed_by("embed-watch.html", &client, &headers, &origins)
+}
+
+/// As with [`watch`], the page finds out by itself what there is.
+async fn call(RoomPath(_): RoomPath, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
+    call_framed_by("call.html", &client, &headers, &[])
+}
+
+/// The token of a call stands in the fragment of the address, which no request carries: so who may frame the room is told
+/// to everybody. It gives away that there is a room of this name, and only where its owner has named sites.
+async fn embed_call(
+    State(state): State<AppState>,
+    RoomPath(room): RoomPath,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let origins = state.rooms.get(&room).await?.map(|room| room.facts().embed_origins.clone()).unwrap_or_default();
+    call_framed_by("embed-call.html", &client, &headers, &origins)
+}
+
+/// A page that may ask for camera, microphone, screen and loudspeaker. In a frame the page around it has to allow them too
+/// (Permissions Policy, section 9.5).
+fn call_framed_by(name: &str, client: &Client, headers: &HeaderMap, origins: &[String]) -> Result<Response, Problem> {
+    let mut response = page_framed_by(name, client, headers, origins)?;
+    response.headers_mut().insert("permissions-policy", HeaderValue::from_static(CALL_PERMISSIONS));
+    Ok(response)
 }
 
 /// What the `type` of every problem points at.

@@ -17,12 +17,15 @@ const PAGES = [
   { name: 'sign-in', html: 'sign-in.html' },
   { name: 'watch', html: 'watch.html' },
   { name: 'embed-watch', html: 'embed-watch.html' },
+  { name: 'call', html: 'call.html' },
+  { name: 'embed-call', html: 'embed-call.html' },
 ];
 
 /** Modules without DOM that the tests import. */
 const TESTED = {
   client: 'client/index.ts',
   'watch-logic': 'pages/watch/logic.ts',
+  'call-logic': 'pages/call/logic.ts',
   format: 'pages/shared/format.ts',
   messages: 'pages/shared/messages.ts',
 };

@@ -13,13 +13,25 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
     ("telstar-media", &["telstar-units"]),
     ("telstar-rtmp", &["telstar-units", "telstar-media"]),
     ("telstar-hls", &["telstar-units", "telstar-media"]),
+    ("telstar-sfu", &["telstar-units", "telstar-media"]),
     ("telstar-store", &["telstar-units"]),
     ("telstar-signaling", &["telstar-units"]),
     // A client: it speaks to a server over sockets, whichever server that is.
     ("telstar-bench", &["telstar-rtmp"]),
+    ("telstar-client", &[]),
+    // Only for tests: nobody imports it.
+    ("telstar-sim", &["telstar-units", "telstar-media", "telstar-sfu", "telstar-signaling"]),
     (
         "telstar",
-        &["telstar-units", "telstar-media", "telstar-rtmp", "telstar-hls", "telstar-store", "telstar-signaling"],
+        &[
+            "telstar-units",
+            "telstar-media",
+            "telstar-rtmp",
+            "telstar-hls",
+            "telstar-sfu",
+            "telstar-store",
+            "telstar-signaling",
+        ],
     ),
 ];
 
@@ -29,7 +41,9 @@ const CORES: &[(&str, &str)] = &[
     ("telstar-media", "crates/media"),
     ("telstar-rtmp", "crates/rtmp"),
     ("telstar-hls", "crates/hls"),
+    ("telstar-sfu", "crates/sfu"),
     ("telstar-signaling", "signaling"),
+    ("telstar-sim", "crates/sim"),
 ];
 
 /// Dependencies that would give a core hands. Their tests may not use them either.

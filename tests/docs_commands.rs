@@ -163,6 +163,7 @@ struct Server {
     https: String,
     rtmp: String,
     rtmps: String,
+    media: String,
 }
 
 impl Server {
@@ -182,6 +183,8 @@ impl Server {
                 "127.0.0.1:0",
                 "--rtmps",
                 "127.0.0.1:0",
+                "--media",
+                "127.0.0.1:0",
                 "--print-addresses",
             ])
             .current_dir(folder.path())
@@ -199,7 +202,9 @@ impl Server {
         // Whoever prints into a closed pipe dies, so the rest is read for as long as there is any.
         std::thread::spawn(move || lines.for_each(drop));
         let text = |key: &str| addresses[key].as_str().expect("an address is a string").to_owned();
-        Server { child, folder, http: text("http"), https: text("https"), rtmp: text("rtmp"), rtmps: text("rtmps") }
+        let (http, https, rtmp, rtmps, media) =
+            (text("http"), text("https"), text("rtmp"), text("rtmps"), text("media"));
+        Server { child, folder, http, https, rtmp, rtmps, media }
     }
 
     /// Runs a script that must succeed and returns what it printed.
@@ -226,6 +231,7 @@ impl Server {
             .env("TELSTAR_HTTPS", &self.https)
             .env("TELSTAR_RTMP", &self.rtmp)
             .env("TELSTAR_RTMPS", &self.rtmps)
+            .env("TELSTAR_MEDIA", &self.media)
             .stdin(Stdio::null())
             .output()
             .expect("bash runs");

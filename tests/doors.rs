@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use source::Source;
 use support::{Answer, Rig};
-use telstar::auth::Grant;
+use telstar::auth::{Grant, RoomToken};
 use telstar::config::address::Listen;
 use telstar::rooms::{IngestHandle, IngestRequest};
 use telstar::shards::IngestItem;
@@ -34,12 +34,14 @@ const PUBLIC: [(&str, &str); 6] = [
 ];
 
 /// What browsers open: for everybody, whatever they show. What a page shows, it asks for itself.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "/",
     "/sign-in",
     "/watch/private",
     "/watch/no-such-room",
     "/embed/watch/private",
+    "/call/private",
+    "/call/no-such-room",
     "/client/v1.js",
     "/docs/problems",
 ];
@@ -91,12 +93,15 @@ async fn walk(change: impl FnOnce(&mut telstar::Config)) -> Walk {
 
     let state = rig.running.state();
     let account = state.store.first_admin().await.expect("the store answers").expect("there is an admin").id;
-    let other = RoomName::parse("other").expect("a name");
-    let guest = state
-        .authority
-        .create_room_token(account, other, "guest", Grant::ALL.into_iter().collect(), 600)
-        .await
-        .expect("a token");
+    let guest = RoomToken {
+        room: RoomName::parse("other").expect("a name"),
+        identity: "guest".to_owned(),
+        name: None,
+        metadata: None,
+        grants: Grant::ALL.into_iter().collect(),
+        lifetime_secs: 600,
+    };
+    let guest = state.authority.create_room_token(account, guest).await.expect("a token");
     let guest = guest.secret.expose().to_owned();
     let (head, signature) = guest.rsplit_once('.').expect("a JWT");
     let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
@@ -145,19 +150,29 @@ async fn no_route_of_the_api_opens_to_a_wrong_credential() {
                 continue;
             }
             let target = path.replace("{room}", "private").replace("{id}", "1").replace("{key}", "1");
+            let target = target.replace("{participant}", "p1").replace("{track}", "t1");
             for (what, header) in walk.shown() {
-                let body = json!({ "title": "taken over", "open": true, "label": "x" });
+                let body = json!({
+                    "title": "taken over", "open": true, "label": "x", "muted": true, "data": "x",
+                    "room": "private", "identity": "alice", "url": "https://app.example/",
+                });
                 let answer = walk.ask(&method.to_uppercase(), &target, header, Some(body)).await;
                 assert!(matches!(answer.status, 401 | 403 | 404), "{method} {path} with {what}: {}", answer.status);
                 assert_eq!(answer.headers["content-type"], "application/problem+json", "{method} {path} with {what}");
             }
         }
     }
-    assert!(walked.len() >= 12, "the description lists every operation: {walked:?}");
+    assert!(walked.len() >= 30, "the description lists every operation: {walked:?}");
     let room = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private", None).await.body;
     assert_eq!((&room["title"], &room["open"]), (&json!("private"), &json!(false)), "nothing changed");
     let keys = walk.rig.api(&walk.admin, "GET", "/api/v1/rooms/private/stream-keys", None).await.body;
     assert_eq!(keys["stream_keys"].as_array().map(Vec::len), Some(1), "nothing was added or revoked");
+    for (path, list, count) in
+        [("rooms/private/invites", "invites", 0), ("api-keys", "api_keys", 1), ("webhooks", "webhooks", 0)]
+    {
+        let listed = walk.rig.api(&walk.admin, "GET", &format!("/api/v1/{path}"), None).await.body;
+        assert_eq!(listed[list].as_array().map(Vec::len), Some(count), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -181,6 +196,26 @@ async fn pages_are_everybodys_and_tell_nothing_of_a_private_room() {
     let good = format!("/embed/watch/private?t={}", made["token"].as_str().expect("a token"));
     let answer = walk.ask("GET", &good, None, None).await;
     assert!(answer.policy().contains("frame-ancestors https://blog.example"), "{:?}", answer.headers);
+}
+
+/// The token of a call stands where no request carries it, so the sites that may frame it are told to everybody; and a
+/// page of a call is the only one that may ask for a camera.
+#[tokio::test]
+async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
+    let walk = walk(|_| {}).await;
+    let origins = json!({ "embed_origins": ["https://blog.example"] });
+    walk.rig.api(&walk.admin, "PATCH", "/api/v1/rooms/private", Some(origins)).await;
+    for (page, ancestors, camera) in [
+        ("/embed/call/private", "frame-ancestors https://blog.example", "camera=(self)"),
+        ("/embed/call/no-such-room", "frame-ancestors 'none'", "camera=(self)"),
+        ("/call/private", "frame-ancestors 'none'", "camera=(self)"),
+        ("/watch/private", "frame-ancestors 'none'", "camera=()"),
+    ] {
+        let answer = walk.ask("GET", page, None, None).await;
+        assert!(answer.policy().contains(ancestors), "{page}: {:?}", answer.headers);
+        let permissions = answer.headers.get("permissions-policy").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert!(permissions.contains(camera), "{page}: {permissions}");
+    }
 }
 
 /// Publishes four seconds into the private room, so that there is something to refuse.

@@ -35,6 +35,7 @@ fn config(data: &Path) -> Config {
     config.general.data = data.to_owned();
     config.general.http = Listen::At(([127, 0, 0, 1], 0).into());
     (config.general.https, config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off, Listen::Off);
+    config.media.listen = Listen::Off;
     config.hls.dvr_window_secs = 3_600;
     config.hls.dvr_disk_free_mib = 0;
     config

@@ -1,10 +1,12 @@
-//! Load for `make bench`: encoders that note when each frame left, and players that note when it arrived.
+//! Load for `make bench`: encoders that note when each frame left, players that note when it arrived, and the floor under
+//! an SFU.
 //!
 //! Speaks RTMP and HLS to any server, ours or a peer's, and prints one JSON line. Both ends are in one process, so one
 //! clock times both. What is measured, beside what, and what it means is said in docs/performance.md; the servers are
 //! started by tests/e2e/scripts/peers.mjs.
 
 mod encoder;
+mod floor;
 mod http;
 mod players;
 mod playlist;
@@ -30,6 +32,10 @@ fn main() -> Result<()> {
         match matches.subcommand() {
             Some(("parts", matches)) => parts(matches).await,
             Some(("publish", matches)) => publish(matches).await,
+            Some(("floor", matches)) => {
+                println!("{}", floor::report(&floor_load_of(matches))?);
+                Ok(())
+            }
             _ => unreachable!("a subcommand is required"),
         }
     })
@@ -60,7 +66,19 @@ fn command() -> Command {
         .about("pushes the stream to each address given")
         .args(stream)
         .arg(Arg::new("address").action(ArgAction::Append).required(true));
-    Command::new("telstar-bench").subcommand_required(true).subcommands([parts, publish])
+    let floor = Command::new("floor")
+        .about("what protecting and sending one packet costs at least: the floor under an SFU")
+        .arg(number("destinations", "50", "viewers, each with a key and an address"))
+        .arg(number("run", "1", "packets in a row for one viewer"))
+        .arg(number("bytes", "1200", "bytes of an RTP packet"))
+        .arg(number("seconds", "2", "CPU time to spend on each figure"));
+    Command::new("telstar-bench").subcommand_required(true).subcommands([parts, publish, floor])
+}
+
+fn floor_load_of(matches: &ArgMatches) -> floor::Load {
+    let number = |name| matches.get_one::<u32>(name).copied().expect("it has a default") as usize;
+    let time = seconds_of(matches, "seconds");
+    floor::Load { destinations: number("destinations"), run: number("run"), bytes: number("bytes"), time }
 }
 
 fn stream_of(matches: &ArgMatches) -> Stream {

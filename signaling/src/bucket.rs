@@ -19,14 +19,20 @@ impl Bucket {
 
     /// Takes one, or says that there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Takes so many, or none and says that there are not enough.
+    pub(crate) fn take_many(&mut self, now: Instant, count: u32) -> bool {
         // Saturating: a caller that hands over an older `now` gets no credit, and no panic.
         let elapsed = now.saturating_duration_since(self.filled_at);
         self.filled_at = self.filled_at.max(now);
         self.level = (self.level + elapsed.as_secs_f64() * self.rate_per_sec).min(self.burst);
-        if self.level < 1.0 {
+        let count = f64::from(count);
+        if self.level < count {
             return false;
         }
-        self.level -= 1.0;
+        self.level -= count;
         true
     }
 }

@@ -1,21 +1,26 @@
 //! One client: what it asked for, what waits for it, when it has to be closed.
 
+mod api;
+mod call;
 mod requests;
+mod resume;
 mod sending;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::timer::{Timer, TimerTable};
-use crate::topic::{Event, Snapshot, Version};
+use crate::topic::{Event, Version};
 use crate::topic_name::TopicName;
+use crate::wire::call::{IceServer, LeaveReason, Session};
 use crate::wire::{CloseCode, ErrorCode, Parsed, Reply, RequestId, parse};
+
+pub use api::{Answer, Effect, Output, Principal, Resume, Ticket, Token};
 
 /// The core of one connection. It starts anonymous and may subscribe at once: what it may see is the shell's decision.
 ///
@@ -23,11 +28,16 @@ use crate::wire::{CloseCode, ErrorCode, Parsed, Reply, RequestId, parse};
 /// [`Connection::poll_output`] only while the socket can be written: what is left here is what the limits see.
 /// Call [`Connection::handle_timeout`] when [`Connection::poll_timeout`] has passed. Once [`Connection::is_finished`],
 /// drop the socket. A connection that ends does not unsubscribe one by one: the shell forgets it whole.
+///
+/// A connection that has joined a call outlives its socket: while [`Connection::is_detached`] it has none, goes on taking what
+/// comes for the client, and waits for [`Connection::handle_resumed`].
 pub struct Connection {
     limits: Limits,
     life: Life,
     timers: TimerTable,
     requests: Bucket,
+    /// For candidates, signals and data messages.
+    messages: Bucket,
     /// Requests over the rate since the last one within it.
     overruns: u32,
     authentication: Option<RequestId>,
@@ -36,8 +46,29 @@ pub struct Connection {
     tickets: u64,
     outbox: Outbox,
     ping_due: bool,
+    call: CallLink,
+    /// Requests that the call has not answered.
+    call_requests: BTreeMap<Ticket, RequestId>,
+    /// How to come back. Given with a join, kept until a `leave`.
+    session: Option<Session>,
+    ice_servers: Vec<IceServer>,
+    /// There is no socket.
+    detached: bool,
+    /// A `resume` that the shell has not decided; only before anything else was asked.
+    resume: Option<RequestId>,
+    /// A request came.
+    has_asked: bool,
     /// At most one effect per request and one per subscription: the drain rule keeps it short.
     effects: VecDeque<Effect>,
+}
+
+/// How far this connection is into a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallLink {
+    None,
+    /// The shell has not answered this join.
+    Joining(Ticket),
+    Joined,
 }
 
 enum Life {
@@ -63,68 +94,6 @@ struct Asked {
     request: Option<RequestId>,
 }
 
-/// Ties the shell's answer to the question, so that an answer that was overtaken is recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(u64);
-
-/// A credential as it came from outside.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Token(…)")
-    }
-}
-
-/// Who a connection belongs to, as far as this core has to know.
-#[derive(Clone)]
-pub struct Principal {
-    /// What the client is told that it is; `None` for a credential that names nobody.
-    pub identity: Option<String>,
-    /// When the credential ends; the connection then closes with 4401.
-    pub expires_at: Option<Instant>,
-}
-
-/// What the shell is asked to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Find out whose token this is and call [`Connection::handle_principal`].
-    Authenticate {
-        /// The token.
-        token: Token,
-    },
-    /// Decide whether the connection's principal may see the topic, send the topic's events from now on (or with the new
-    /// principal's view, if it sends them already), and call [`Connection::handle_answer`].
-    Subscribe {
-        /// To be given back with the answer.
-        ticket: Ticket,
-        /// The topic.
-        topic: TopicName,
-        /// Whether the connection counts as a viewer.
-        watch: bool,
-    },
-    /// Stop sending a topic's events.
-    Unsubscribe {
-        /// The topic.
-        topic: TopicName,
-    },
-}
-
-/// What goes to the socket, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// A text message.
-    Text(String),
-    /// A WebSocket ping (RFC 6455 §5.5.2).
-    Ping,
-    /// A close frame; nothing follows it.
-    Close(CloseCode, &'static str),
-}
-
-/// The shell's answer to [`Effect::Subscribe`].
-pub type Answer = Result<Snapshot, ErrorCode>;
-
 impl Connection {
     /// An anonymous connection.
     pub fn new(limits: Limits, now: Instant) -> Connection {
@@ -132,6 +101,7 @@ impl Connection {
             life: Life::Open,
             timers: TimerTable::default(),
             requests: Bucket::new(limits.requests_per_sec, limits.requests_burst, now),
+            messages: Bucket::new(limits.messages_per_sec, limits.messages_burst, now),
             overruns: 0,
             authentication: None,
             authentication_failures: 0,
@@ -139,6 +109,13 @@ impl Connection {
             tickets: 0,
             outbox: Outbox::new(&limits),
             ping_due: false,
+            call: CallLink::None,
+            call_requests: BTreeMap::new(),
+            session: None,
+            ice_servers: Vec::new(),
+            detached: false,
+            resume: None,
+            has_asked: false,
             effects: VecDeque::new(),
             limits,
         };
@@ -152,22 +129,30 @@ impl Connection {
             return;
         }
         self.heard(now);
-        if text.len() > self.limits.message_bytes_max {
+        // Who has joined has shown a credential, and its SDP may be long.
+        let is_joined = self.call == CallLink::Joined;
+        let max = if is_joined { self.limits.call_message_bytes_max } else { self.limits.message_bytes_max };
+        if text.len() > max {
             return self.close(now, CloseCode::TooBig, "message too long");
         }
         let parsed = match parse(text, self.limits.json_depth_max) {
             Ok(parsed) => parsed,
             Err(_) => return self.close(now, CloseCode::BadMessage, "not a request"),
         };
-        let (Parsed::Request(id, _) | Parsed::UnknownType(id) | Parsed::BadFields(id)) = &parsed;
-        if !self.within_rate(now) {
+        let is_message = matches!(&parsed, Parsed::Call(_, request) if request.is_message());
+        let (Parsed::Request(id, _) | Parsed::Call(id, _) | Parsed::UnknownType(id) | Parsed::BadFields(id)) = &parsed;
+        if !self.within_rate(now, is_message) {
             return self.reply_error(now, &id.clone(), ErrorCode::RateLimited);
         }
+        let is_first = !std::mem::replace(&mut self.has_asked, true);
         match parsed {
             Parsed::UnknownType(id) => self.reply_error(now, &id, ErrorCode::UnknownType),
             Parsed::BadFields(id) => self.reply_error(now, &id, ErrorCode::BadRequest),
-            Parsed::Request(id, _) if self.authentication.is_some() => self.reply_error(now, &id, ErrorCode::Busy),
-            Parsed::Request(id, request) => self.handle_request(now, id, request),
+            Parsed::Request(id, _) | Parsed::Call(id, _) if self.awaits_decision() => {
+                self.reply_error(now, &id, ErrorCode::Busy);
+            }
+            Parsed::Request(id, request) => self.handle_request(now, id, request, is_first),
+            Parsed::Call(id, request) => self.handle_call_request(now, id, request),
         }
     }
 
@@ -196,7 +181,7 @@ impl Connection {
     pub fn handle_control(&mut self, now: Instant) {
         if self.is_open() {
             self.heard(now);
-            self.within_rate(now);
+            self.within_rate(now, false);
         }
     }
 
@@ -300,21 +285,6 @@ impl Connection {
         }
     }
 
-    /// The shell could not hand over an event because this connection's mailbox is full.
-    pub fn handle_overflow(&mut self, now: Instant) {
-        self.close(now, CloseCode::Slow, "too slow");
-    }
-
-    /// There are more connections than the server allows: this one is told and closed.
-    pub fn handle_refused(&mut self, now: Instant) {
-        self.close(now, CloseCode::TooMany, "too many connections");
-    }
-
-    /// The server shuts down.
-    pub fn handle_shutdown(&mut self, now: Instant) {
-        self.close(now, CloseCode::GoingAway, "server shuts down");
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
@@ -323,8 +293,12 @@ impl Connection {
                     self.ping_due = true;
                     self.timers.set(Timer::Heartbeat, now + self.limits.heartbeat_interval);
                 }
+                // The network may be to blame: who has joined a call may come back on another socket.
+                Timer::Idle | Timer::Stall if self.is_resumable() => self.detach(now),
                 Timer::Idle => self.close(now, CloseCode::Slow, "no answer to pings"),
                 Timer::Stall => self.close(now, CloseCode::Slow, "too slow"),
+                Timer::Join => self.give_up_join(now),
+                Timer::Resume => self.finish(LeaveReason::Timeout),
                 Timer::Authentication => self.close(now, CloseCode::Unauthorised, "token could not be checked"),
                 Timer::Credential => self.close(now, CloseCode::Unauthorised, "credential expired"),
                 Timer::Close => self.life = Life::Finished,
@@ -335,9 +309,10 @@ impl Connection {
     /// The next thing to write to the socket.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         match self.life {
-            Life::Open if self.ping_due => {
+            Life::Open if self.detached => return None,
+            Life::Open if self.ping_due || self.outbox.wants_confirmation() => {
                 self.ping_due = false;
-                return Some(Output::Ping);
+                return Some(Output::Ping(self.outbox.ping()));
             }
             Life::Open | Life::Closing(..) => {}
             Life::Closed | Life::Finished => return None,
@@ -362,16 +337,22 @@ impl Connection {
         self.timers.next()
     }
 
-    /// Whether the shell should read on. It is false while a token is being checked, so that a request sent right behind
-    /// `authenticate` waits in the socket and is judged as the new principal's.
+    /// Whether the shell should read on. It is false while a token is being checked or a join is decided, so that a
+    /// request sent right behind `authenticate` or `join` waits in the socket and is judged by the outcome.
     pub fn wants_input(&self) -> bool {
-        self.authentication.is_none() && !self.is_finished()
+        !self.awaits_decision() && !self.is_finished()
+    }
+
+    /// Whether what the next request may do depends on an answer of the shell.
+    fn awaits_decision(&self) -> bool {
+        self.authentication.is_some() || self.resume.is_some() || matches!(self.call, CallLink::Joining(_))
     }
 
     /// Whether [`Connection::poll_output`] has something.
     pub fn has_output(&self) -> bool {
         match self.life {
-            Life::Open => self.ping_due || !self.outbox.is_empty(),
+            Life::Open if self.detached => false,
+            Life::Open => self.ping_due || self.outbox.wants_confirmation() || !self.outbox.is_empty(),
             Life::Closing(..) => true,
             Life::Closed | Life::Finished => false,
         }

@@ -5,16 +5,18 @@
 //! This crate knows no socket, no clock, no task, no store and no rights: it asks the shell through [`Effect`]s.
 
 mod bucket;
+pub mod call;
 mod connection;
-mod limits;
+pub mod limits;
 mod outbox;
 pub mod room;
+mod sent;
 mod timer;
 mod topic;
 mod topic_name;
 pub mod wire;
 
-pub use connection::{Answer, Connection, Effect, Output, Principal, Ticket, Token};
+pub use connection::{Answer, Connection, Effect, Output, Principal, Resume, Ticket, Token};
 pub use limits::{Limits, TopicLimits};
 pub use topic::{Audience, Event, ListTopic, Snapshot, StateTopic, Update, Version};
 pub use topic_name::{TOPIC_NAME_LEN_MAX, TopicName, TopicNameError};

@@ -17,10 +17,22 @@ pub(crate) enum Timer {
     Credential,
     /// Closing takes too long.
     Close,
+    /// The shell has not answered a join.
+    Join,
+    /// The client has not come back with another socket.
+    Resume,
 }
 
-const TIMERS: [Timer; 6] =
-    [Timer::Heartbeat, Timer::Idle, Timer::Stall, Timer::Authentication, Timer::Credential, Timer::Close];
+const TIMERS: [Timer; 8] = [
+    Timer::Heartbeat,
+    Timer::Idle,
+    Timer::Stall,
+    Timer::Authentication,
+    Timer::Credential,
+    Timer::Close,
+    Timer::Join,
+    Timer::Resume,
+];
 
 /// One optional deadline per [`Timer`].
 #[derive(Debug, Default)]

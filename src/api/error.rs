@@ -53,6 +53,8 @@ codes! {
     Unauthorised = "unauthorised", UNAUTHORIZED, "Sign in first";
     /// A one-time sign-in code that is unknown, used or expired.
     BadSignInCode = "bad_sign_in_code", UNAUTHORIZED, "This sign-in link is not good any more";
+    /// An invite that is unknown, used up, expired or revoked.
+    BadInvite = "bad_invite", UNAUTHORIZED, "This invite is not good any more";
     /// A good credential without the right.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
     /// A signed-in browser's request that comes from another site.
@@ -67,6 +69,8 @@ codes! {
     Conflict = "conflict", CONFLICT, "Already there";
     /// One more would be too many.
     LimitReached = "limit_reached", CONFLICT, "Limit reached";
+    /// Room tokens are signed with an API key, and the account has none.
+    NoApiKey = "no_api_key", CONFLICT, "No API key";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
     /// The body must be `application/json`.
@@ -114,7 +118,7 @@ impl Problem {
         let problem = Problem { code, detail: detail.into(), headers: Vec::new() };
         match code {
             // RFC 9110 §11.6.1: a 401 names a scheme.
-            Code::Unauthorised | Code::BadSignInCode => {
+            Code::Unauthorised | Code::BadSignInCode | Code::BadInvite => {
                 problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Code::Unavailable | Code::TooManyRequests => problem.retry_after_secs(RETRY_AFTER_SECS),
@@ -209,6 +213,9 @@ impl From<AuthError> for Problem {
             AuthError::Store(error) => error.into(),
             AuthError::Lifetime { max } => {
                 Problem::new(Code::InvalidFields, format!("expires_in_secs must be from 1 to {max}."))
+            }
+            AuthError::NoApiKey => {
+                Problem::new(Code::NoApiKey, "The account has no API key to sign with: make one at /api/v1/api-keys.")
             }
             AuthError::Random(_) | AuthError::Sealed(_) => Problem::internal(error),
         }

@@ -3,11 +3,15 @@
 //! In: requests that passed [`crate::client`]; every handler asks [`crate::door::permit`] before it does anything.
 //! Out: JSON, or the problems of `error`. What is documented and what is routed is the same list here.
 
+mod api_keys;
+mod call_schema;
 pub mod changes;
 pub mod error;
 pub mod extract;
 mod health;
+mod invites;
 mod openapi;
+mod participants;
 mod playback_tokens;
 mod room_schema;
 mod rooms;
@@ -16,6 +20,9 @@ mod sessions;
 mod stream_keys;
 #[cfg(test)]
 pub(crate) mod tests;
+mod text;
+mod tokens;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::get;
@@ -44,6 +51,18 @@ fn routes_and_description() -> (Router<AppState>, OpenApi) {
         .routes(routes!(stream_keys::list, stream_keys::create))
         .routes(routes!(stream_keys::revoke))
         .routes(routes!(playback_tokens::create))
+        .routes(routes!(tokens::create))
+        .routes(routes!(invites::list, invites::create))
+        .routes(routes!(invites::revoke))
+        .routes(routes!(participants::list))
+        .routes(routes!(participants::read, participants::change, participants::remove))
+        .routes(routes!(participants::mute))
+        .routes(routes!(participants::send_data))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
         .routes(routes!(sessions::sign_in))
         .routes(routes!(sessions::read, sessions::sign_out))
         .routes(routes!(server::read))

@@ -7,6 +7,8 @@
 
 use utoipa::ToSchema;
 
+use super::rooms::Mode;
+
 /// The account's own rooms.
 #[derive(ToSchema)]
 #[schema(as = RoomList)]
@@ -36,6 +38,8 @@ pub(super) struct RoomDoc {
     created_at: String,
     /// What is live in it.
     live: RoomStateDoc,
+    /// How the media of its calls travels; only over REST.
+    mode: Mode,
 }
 
 /// The live half of a room.

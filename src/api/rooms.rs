@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use telstar_signaling::wire;
-use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomsOf, Store, StoreError};
+use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomMode, RoomsOf, Store, StoreError};
 use telstar_units::{AccountId, ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName, WallTime};
 use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
@@ -39,6 +39,39 @@ pub(super) struct CreateRoom {
     #[serde(default = "yes")]
     #[schema(default = true)]
     open: bool,
+    /// How the media of its calls travels. It stays as it is.
+    #[serde(default)]
+    mode: Mode,
+}
+
+/// How the media of a room's calls travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = RoomMode)]
+pub(super) enum Mode {
+    /// Through the server, for calls of any size.
+    #[default]
+    Sfu,
+    /// From browser to browser, for two to four people.
+    P2p,
+}
+
+impl From<Mode> for RoomMode {
+    fn from(mode: Mode) -> RoomMode {
+        match mode {
+            Mode::Sfu => RoomMode::Sfu,
+            Mode::P2p => RoomMode::P2p,
+        }
+    }
+}
+
+impl From<RoomMode> for Mode {
+    fn from(mode: RoomMode) -> Mode {
+        match mode {
+            RoomMode::Sfu => Mode::Sfu,
+            RoomMode::P2p => Mode::P2p,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -58,10 +91,18 @@ pub(super) struct ChangeRoom {
     pub(super) embed_origins: Option<Vec<String>>,
 }
 
+/// A room as `/ws` has it, and what cannot change in it.
+#[derive(Serialize)]
+pub(super) struct RoomBody {
+    #[serde(flatten)]
+    room: wire::Room,
+    mode: Mode,
+}
+
 /// Several rooms.
 #[derive(Serialize)]
 pub(super) struct RoomList {
-    rooms: Vec<wire::Room>,
+    rooms: Vec<RoomBody>,
 }
 
 /// The account's own rooms, oldest first.
@@ -102,7 +143,8 @@ pub(super) async fn create(
     let wanted = wanted.map_err(|error| Problem::new(Code::InvalidFields, format!("name: {error}.")))?;
     let Shared { store, rooms, authority, .. } = Shared::clone(&state);
     let change = async move {
-        let room = make_room(&*store, wanted, title, body.open, owner, authority.now()).await?;
+        let new = |name| NewRoom { name, title: title.clone(), open: body.open, mode: body.mode.into() };
+        let room = make_room(&*store, wanted, &title, new, owner, authority.now()).await?;
         Ok(rooms.room_changed(room))
     };
     let entry = state.changes.run(change).await?;
@@ -115,18 +157,17 @@ pub(super) async fn create(
 async fn make_room(
     store: &dyn Store,
     wanted: Option<RoomName>,
-    title: String,
-    open: bool,
+    title: &str,
+    new: impl Fn(RoomName) -> NewRoom,
     owner: AccountId,
     now: WallTime,
 ) -> Result<Room, Problem> {
-    let new = |name| NewRoom { name, title: title.clone(), open };
     if let Some(name) = wanted {
         return Ok(store.create_room(new(name), owner, now).await?);
     }
     let mut draws = 0;
     loop {
-        let name = drawn_name(&title, draws)?;
+        let name = drawn_name(title, draws)?;
         match store.create_room(new(name), owner, now).await {
             Err(StoreError::Conflict(_)) if draws < NAME_DRAWS_MAX => draws += 1,
             outcome => return Ok(outcome?),
@@ -142,7 +183,7 @@ pub(super) async fn read(
     caller: Caller,
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
-) -> Result<axum::Json<wire::Room>, Problem> {
+) -> Result<axum::Json<RoomBody>, Problem> {
     let room = permitted_room(&state, &caller, &name, Action::ReadRoom).await?;
     Ok(axum::Json(body_of(&room, &caller)))
 }
@@ -156,7 +197,7 @@ pub(super) async fn change(
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
     Json(body): Json<ChangeRoom>,
-) -> Result<axum::Json<wire::Room>, Problem> {
+) -> Result<axum::Json<RoomBody>, Problem> {
     permitted_room(&state, &caller, &name, Action::ChangeRoom).await?;
     let change = RoomChange {
         title: body.title.as_deref().map(checked_title).transpose()?,
@@ -205,11 +246,11 @@ pub(super) async fn permitted_room(
     entry.ok_or_else(|| Problem::not_found("room"))
 }
 
-fn body_of(entry: &RoomEntry, caller: &Caller) -> wire::Room {
+fn body_of(entry: &RoomEntry, caller: &Caller) -> RoomBody {
     let facts: Arc<Room> = entry.facts();
     let administers = authorise(caller, Action::ReadIngest, Some(&RoomFacts::from(&*facts))).is_ok();
     let state = entry.state();
-    wire::Room {
+    let room = wire::Room {
         name: facts.name.to_string(),
         title: facts.title.clone(),
         open: facts.open,
@@ -217,7 +258,8 @@ fn body_of(entry: &RoomEntry, caller: &Caller) -> wire::Room {
         embed_origins: facts.embed_origins.clone(),
         created_at: facts.created_at.to_rfc3339_millis(),
         live: if administers { (*state).clone() } else { state.public() },
-    }
+    };
+    RoomBody { room, mode: facts.mode.into() }
 }
 
 /// The title in NFC (Unicode Standard Annex 15), without white space around it.

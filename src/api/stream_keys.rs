@@ -8,14 +8,12 @@ use telstar_store::{PageRequest, StreamKey, StreamKeyId};
 use telstar_units::WallTime;
 use utoipa::ToSchema;
 
-use super::error::{Code, Problem};
+use super::error::Problem;
 use super::extract::{IdPath, OptionalJson, RoomPath};
 use super::rooms::permitted_room;
+use super::text::checked_label;
 use crate::auth::{Action, Caller};
 use crate::state::{AppState, Shared};
-
-/// The longest label in characters: a name that a person gives, such as "studio, left camera". Guess.
-const LABEL_CHARS_MAX: usize = 100;
 
 /// A stream key, without the key.
 #[derive(Serialize, ToSchema)]
@@ -103,11 +101,7 @@ pub(super) async fn create(
     OptionalJson(body): OptionalJson<NewStreamKey>,
 ) -> Result<impl IntoResponse, Problem> {
     let room = permitted_room(&state, &caller, &name, Action::ManageStreamKeys).await?;
-    let label = body.label.trim();
-    if label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
-        let detail = format!("label: at most {LABEL_CHARS_MAX} characters, none of them a control character.");
-        return Err(Problem::new(Code::InvalidFields, detail));
-    }
+    let label = checked_label(&body.label)?;
     let owner = caller.account_role().map_or(room.facts().owner, |(account, _)| account);
     let (stream_key, secret) = state.authority.create_stream_key(name.clone(), label, owner).await?;
     let location = format!("/api/v1/rooms/{name}/stream-keys/{}", stream_key.id.0);

@@ -8,13 +8,18 @@ use axum::extract::State;
 use telstar_store::PageRequest;
 use telstar_units::RoomName;
 use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
 
+use super::error::Code;
 use super::extract::{IdPath, Json, RoomPath};
-use super::{rooms, sessions, stream_keys};
-use crate::auth::{Caller, Credential, OriginCheck, Revocation, Secret};
+use super::{participants, rooms, sessions, stream_keys};
+use crate::auth::{
+    AuthError, Caller, Credential, Grant, OriginCheck, Reason, Revocation, RoomToken, Secret, TokenName,
+};
+use crate::calls::{CallMessage, CallParticipant, CallRefusal, CallsHandle, ParticipantNumber};
 use crate::config::address::Listen;
 use crate::rooms::{IngestHandle, IngestRequest};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 use crate::{Config, Running, Server};
 
 /// Longer than anything here takes on a loaded machine.
@@ -27,6 +32,7 @@ pub(crate) async fn server() -> (Running, TempDir) {
     config.general.data = folder.path().join("data");
     (config.general.http, config.general.https) = (Listen::Off, Listen::Off);
     (config.general.rtmp, config.general.rtmps) = (Listen::Off, Listen::Off);
+    config.media.listen = Listen::Off;
     (Server::start(config).await.expect("the server starts"), folder)
 }
 
@@ -126,4 +132,56 @@ async fn the_last_of_many_changes_is_what_everybody_sees() {
     .await;
     let stored = state.store.room(demo()).await.expect("answered").expect("the first room");
     assert!(*entry.facts() == stored);
+}
+
+/// A call in which `p7` takes part, with this token; every other question is answered with "nobody".
+async fn one_participant(mut asked: mpsc::Receiver<CallMessage>, token: TokenName, removed: oneshot::Sender<()>) {
+    let mut removed = Some(removed);
+    while let Some(message) = asked.recv().await {
+        match message {
+            CallMessage::Participant { participant: ParticipantNumber(7), answer, .. } => {
+                let body = serde_json::json!({ "id": "p7" });
+                drop(answer.send(Ok(CallParticipant { body, token: Some(token.clone()) })));
+            }
+            CallMessage::Participant { answer, .. } => drop(answer.send(Err(CallRefusal::NoParticipant))),
+            CallMessage::Remove { participant: ParticipantNumber(7), answer, .. } => {
+                let _ = answer.send(Ok(()));
+                if let Some(removed) = removed.take() {
+                    let _ = removed.send(());
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_removed_does_not_come_back_with_the_same_token() {
+    let (running, _folder) = server().await;
+    let account = running.state().store.first_admin().await.expect("answered").expect("an admin").id;
+    let token = RoomToken {
+        room: demo(),
+        identity: "alice".to_owned(),
+        name: None,
+        metadata: None,
+        grants: [Grant::Join].into_iter().collect(),
+        lifetime_secs: 600,
+    };
+    let token = running.state().authority.create_room_token(account, token).await.expect("a token").secret;
+    let show = async || running.state().authority.authenticate(Credential::Bearer(token.clone())).await;
+    let name = show().await.expect("good").token().expect("it is a token");
+    let (calls, asked) = CallsHandle::new();
+    let (removed, left) = oneshot::channel();
+    tokio::spawn(one_participant(asked, name.clone(), removed));
+    let state = AppState::new(Shared { calls, ..Shared::clone(running.state()) });
+    let mut revocations = state.authority.revocations();
+    // Its client goes at once, and it still happens.
+    let caller = admin(&state).await;
+    begin_and_drop(participants::remove_one(caller.clone(), demo(), ParticipantNumber(7), state.clone()));
+    eventually(left).await.expect("the call was told");
+    let Ok(Revocation::Token { issuer, jti }) = eventually(revocations.recv()).await else { panic!("a token") };
+    assert!((issuer, jti) == (name.issuer, name.jti));
+    assert!(matches!(show().await, Err(AuthError::Rejected(Reason::Revoked))));
+    let again = participants::remove_one(caller, demo(), ParticipantNumber(8), state.clone()).await;
+    assert_eq!(again.map_err(|problem| problem.code()), Err(Code::NotFound));
 }

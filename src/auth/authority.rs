@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use telstar_store::{
-    Account, Bearer, Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, SessionId, Store, StoreError, StreamKey,
-    StreamKeyId,
+    Account, ApiKey, Bearer, Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, SessionId, Store, StoreError,
+    StreamKey, StreamKeyId,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 use tokio::sync::broadcast;
@@ -99,6 +99,9 @@ pub enum AuthError {
     /// An API key was sealed under another key file.
     #[error("the API key {0} was sealed under another key file: bring secret.key back from a copy of the data folder")]
     Sealed(String),
+    /// The account has revoked all its API keys.
+    #[error("the account has no API key to sign with")]
+    NoApiKey,
     /// A lifetime outside what is allowed.
     #[error("a lifetime is 1 to {max} seconds")]
     Lifetime {
@@ -120,6 +123,8 @@ pub enum Revocation {
     StreamKey(StreamKeyId),
     /// A session.
     Session(SessionId),
+    /// An API key, and with it every token that it ever signed.
+    ApiKey(String),
     /// A token, by its issuer and its own name.
     Token {
         /// The issuer.
@@ -181,7 +186,7 @@ impl Authority {
             return Ok(Started { admin, first: None });
         }
         let (secret, stream_key) = new_stream_key("first")?;
-        let founding = Founding { admin: "admin".into(), api_key: self.new_api_key("telstar")?, room, stream_key };
+        let founding = Founding { admin: "admin".into(), api_key: self.new_api_key("telstar")?.0, room, stream_key };
         let founded = self.store.found(founding, self.now()).await?;
         Ok(Started { admin: founded.admin, first: founded.fresh.then_some(FirstStart { stream_key: secret }) })
     }
@@ -336,10 +341,25 @@ impl Authority {
         Ok((Minted { secret: drawn.secret, expires_at }, bearer))
     }
 
-    fn new_api_key(&self, label: &str) -> Result<NewApiKey, AuthError> {
+    /// Makes an API key. The secret is shown now or never.
+    pub async fn create_api_key(&self, account: AccountId, label: &str) -> Result<(ApiKey, Secret), AuthError> {
+        let (key, secret) = self.new_api_key(label)?;
+        Ok((self.store.create_api_key(key, account, self.now()).await?, secret))
+    }
+
+    /// Revokes an API key of an account, durably, and then tells whoever relies on a token that it signed.
+    pub async fn revoke_api_key(&self, account: AccountId, id: String) -> Result<(), AuthError> {
+        let key = self.store.api_key(id.clone()).await?.filter(|key| key.account.id == account);
+        key.ok_or(StoreError::NotFound("API key"))?;
+        self.store.revoke_api_key(id.clone(), self.now()).await?;
+        self.announce(Revocation::ApiKey(id));
+        Ok(())
+    }
+
+    fn new_api_key(&self, label: &str) -> Result<(NewApiKey, Secret), AuthError> {
         let id = format!("ak_{}", *random_text(API_KEY_ID_CHARACTERS)?);
         let secret = Secret::new(random_text(API_KEY_SECRET_CHARACTERS)?.to_string());
-        Ok(NewApiKey { sealed_secret: self.keys.seal(&id, &secret)?, id, label: label.into() })
+        Ok((NewApiKey { sealed_secret: self.keys.seal(&id, &secret)?, id, label: label.into() }, secret))
     }
 }
 

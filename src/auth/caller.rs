@@ -82,7 +82,7 @@ impl FromIterator<Grant> for Grants {
 /// Who answers for a token: a token can give away no more than its signer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voucher {
-    /// This server, for the one room of this number.
+    /// This server, for the one room of this number: playback tokens, and the tokens of guests.
     Server(RoomId),
     /// The account of the API key that signed it, for its rooms.
     Account(AccountId, Role),
@@ -99,6 +99,34 @@ pub struct RoomPass {
     pub grants: Grants,
     /// The token's own name, by which it is denied.
     pub jti: String,
+    /// Who shows it, as whoever signed it introduces them.
+    pub holder: Holder,
+}
+
+/// How the signer of a token introduces its holder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Holder {
+    /// A playback token: whoever has the link.
+    #[default]
+    Anybody,
+    /// A room token: the one that its subject names.
+    Named {
+        /// What others see.
+        name: Option<String>,
+        /// The app's own words about them.
+        metadata: Option<String>,
+    },
+}
+
+/// A signed token's name: what it takes to deny it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenName {
+    /// Who signed it.
+    pub issuer: String,
+    /// Its own name.
+    pub jti: String,
+    /// When nobody takes it any more.
+    pub expires_at: WallTime,
 }
 
 /// What a stream key opens.
@@ -175,6 +203,16 @@ impl Caller {
     /// Whether a credential was shown.
     pub fn is_anonymous(&self) -> bool {
         self.standing == Standing::Anonymous
+    }
+
+    /// The token that was shown, by which it can be denied, if it was one.
+    pub fn token(&self) -> Option<TokenName> {
+        match (&self.standing, &self.principal, self.expires_at) {
+            (Standing::Token(pass), Some(principal), Some(expires_at)) => {
+                Some(TokenName { issuer: principal.issuer.clone(), jti: pass.jti.clone(), expires_at })
+            }
+            _ => None,
+        }
     }
 
     /// The account that a session or an API token stands for. A room token has none: it is a guest of one.

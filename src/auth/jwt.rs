@@ -17,7 +17,7 @@ pub(super) const TOKEN_LEN_MAX: usize = 4_096;
 /// clock is a little ahead are refused. RFC 7519 §4.1.4 allows "some small leeway, usually no more than a few minutes".
 pub(super) const LEEWAY_SECS: i64 = 30;
 /// The longest `iss`, `sub` or `jti`.
-const NAME_LEN_MAX: usize = 256;
+pub(super) const NAME_LEN_MAX: usize = 256;
 
 /// What a token is for: the header's `typ`. Explicit types keep one kind from being taken for the other (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,12 @@ pub(super) struct Claims {
     /// What it allows there. A playback token always allows to watch, and nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) grants: Vec<String>,
+    /// What others in a call see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// The app's own words about its user, which others in a call get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<String>,
 }
 
 /// Why a token is not good.
@@ -216,6 +222,8 @@ mod tests {
             room: "demo".into(),
             room_id: None,
             grants: vec!["publish".into()],
+            name: None,
+            metadata: None,
         }
     }
 

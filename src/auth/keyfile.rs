@@ -1,7 +1,7 @@
 //! The key file: 256 random bits, mode 0600, made at the first start and never again.
 //!
-//! Keys for each purpose are derived from it. API-key secrets are sealed under one of them, because HS256 needs the
-//! secret itself and the database alone should not reveal it. Whoever loses the file makes new API keys.
+//! Keys for each purpose are derived from it. The secrets of API keys and webhooks are sealed under one of them, because HMAC needs
+//! the secret itself and the database alone should not reveal it. Whoever loses the file makes new API keys.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -60,6 +60,7 @@ pub enum KeyFileError {
 pub struct KeyFile {
     sealing: Key,
     playback: Key,
+    guest: Key,
 }
 
 impl KeyFile {
@@ -94,7 +95,11 @@ impl KeyFile {
     }
 
     fn from_key(key: &Key) -> KeyFile {
-        KeyFile { sealing: derive(key, "telstar seal v1"), playback: derive(key, "telstar playback v1") }
+        KeyFile {
+            sealing: derive(key, "telstar seal v1"),
+            playback: derive(key, "telstar playback v1"),
+            guest: derive(key, "telstar guest v1"),
+        }
     }
 
     /// A key of this process only, for tests and tries.
@@ -109,7 +114,12 @@ impl KeyFile {
         &*self.playback
     }
 
-    /// Seals the secret of the API key `id`. It opens under the same id only, so rows cannot be swapped.
+    /// The key that signs the room tokens of guests, who came with an invite.
+    pub(super) fn guest(&self) -> &[u8] {
+        &*self.guest
+    }
+
+    /// Seals the secret of the API key or the webhook `id`. It opens under the same id only, so rows cannot be swapped.
     pub(super) fn seal(&self, id: &str, secret: &Secret) -> Result<Vec<u8>, NoRandomness> {
         let mut nonce = [0; NONCE_LEN];
         random_bytes(&mut nonce)?;
@@ -185,7 +195,8 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "no draft stays behind");
         let again = open(&path);
         assert!(first.playback() == again.playback() && *first.sealing == *again.sealing);
-        assert!(first.playback() != first.sealing.as_slice());
+        assert!(first.playback() != first.sealing.as_slice() && first.guest() == again.guest());
+        assert!(first.guest() != first.sealing.as_slice() && first.guest() != first.playback());
     }
 
     #[test]

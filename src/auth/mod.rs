@@ -6,7 +6,7 @@
 //! - `secret`: opaque secrets, minted, hashed and compared;
 //! - `jwt`: the one kind of JSON Web Token that is accepted, signed and verified;
 //! - `keyfile`: the key at the root of all others, and what is sealed under it;
-//! - `authority`, `tokens`: minting and verifying against the store;
+//! - `authority`, `tokens`, `invites`: minting and verifying against the store;
 //! - `caller`, `rules`: who, what, and whether;
 //! - `origin`, `cookie`: what a browser's request must show beside its cookie;
 //! - `throttle`: how often an address may be wrong.
@@ -16,6 +16,7 @@
 mod authority;
 mod caller;
 mod cookie;
+mod invites;
 mod jwt;
 mod keyfile;
 mod origin;
@@ -31,11 +32,15 @@ pub use authority::{
     API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, AuthError, Authority, Clock, Credential, FirstStart, Reason,
     Revocation, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, SignedIn, Started,
 };
-pub use caller::{Caller, Grant, Grants, Principal, RoomPass, Standing, StreamKeyPass, Voucher};
+pub use caller::{Caller, Grant, Grants, Holder, Principal, RoomPass, Standing, StreamKeyPass, TokenName, Voucher};
 pub use cookie::{SECURE_SESSION_COOKIE, SESSION_COOKIE, clear_session_cookies, session_cookie, sessions_of};
+pub use invites::{GuestPass, INVITE_LIFETIME_SECS, INVITE_LIFETIME_SECS_MAX, InviteTerms};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use origin::{OriginCheck, OurOrigin};
-pub use rules::{Action, Denied, RoomFacts, authorise};
-pub use secret::Secret;
+pub use rules::{Action, Denied, RoomFacts, authorise, call_grants};
+pub use secret::{Secret, random_text};
 pub use throttle::{Throttle, ThrottleConfig};
-pub use tokens::{Minted, PLAYBACK_TOKEN_LIFETIME_SECS, PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS};
+pub use tokens::{
+    IDENTITY_BYTES_MAX, Minted, PLAYBACK_TOKEN_LIFETIME_SECS, PLAYBACK_TOKEN_LIFETIME_SECS_MAX,
+    ROOM_TOKEN_LIFETIME_SECS, RoomToken, TOKEN_METADATA_BYTES_MAX, TOKEN_NAME_CHARS_MAX,
+};

@@ -3,7 +3,7 @@
 use telstar_store::{Role, Room, RoomId};
 use telstar_units::{AccountId, RoomName};
 
-use super::caller::{Caller, Grant, RoomPass, Standing, Voucher};
+use super::caller::{Caller, Grant, Grants, RoomPass, Standing, Voucher};
 
 /// Everything that can be asked of this server, one for each kind of door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,11 +48,25 @@ pub enum Action {
     MintPlaybackTokens,
     /// Push a stream into the room.
     Publish,
+    /// Take part in the room's call. What one may do there: [`call_grants`].
+    JoinCall,
+    /// See and change who takes part in the room's call, and send them data.
+    ModerateCall,
+    /// List, make and revoke invites.
+    ManageInvites,
+    /// Make room tokens.
+    MintTokens,
+    /// Exchange an invite for a guest's token.
+    RedeemInvite,
+    /// The account's own API keys.
+    ManageApiKeys,
+    /// The account's own webhooks.
+    ManageWebhooks,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 20] = [
+    pub const ALL: [Action; 27] = [
         Action::ReadHealth,
         Action::ReadPages,
         Action::ReadServerFacts,
@@ -73,6 +87,13 @@ impl Action {
         Action::ManageStreamKeys,
         Action::MintPlaybackTokens,
         Action::Publish,
+        Action::JoinCall,
+        Action::ModerateCall,
+        Action::ManageInvites,
+        Action::MintTokens,
+        Action::RedeemInvite,
+        Action::ManageApiKeys,
+        Action::ManageWebhooks,
     ];
 
     /// Whether it is asked about a room.
@@ -89,7 +110,10 @@ impl Action {
             | Action::ReadSession
             | Action::SignOut
             | Action::ListRooms
-            | Action::CreateRoom => false,
+            | Action::CreateRoom
+            | Action::RedeemInvite
+            | Action::ManageApiKeys
+            | Action::ManageWebhooks => false,
             Action::ReadRoom
             | Action::WatchRoom
             | Action::ReadIngest
@@ -97,7 +121,11 @@ impl Action {
             | Action::DeleteRoom
             | Action::ManageStreamKeys
             | Action::MintPlaybackTokens
-            | Action::Publish => true,
+            | Action::Publish
+            | Action::JoinCall
+            | Action::ModerateCall
+            | Action::ManageInvites
+            | Action::MintTokens => true,
         }
     }
 }
@@ -164,13 +192,18 @@ fn allows_on_server(caller: &Caller, action: Action) -> bool {
         | Action::ReadServerFacts
         | Action::ReadApiDescription
         | Action::OpenSocket
-        | Action::SignIn => true,
+        | Action::SignIn
+        // The invite itself is the credential, as the code is of a sign-in.
+        | Action::RedeemInvite => true,
         Action::ReadMetrics => {
             caller.from_loopback || caller.account_role().is_some_and(|(_, role)| role == Role::Admin)
         }
-        Action::ReadIngestAddresses | Action::ReadSession | Action::ListRooms | Action::CreateRoom => {
-            caller.account_role().is_some()
-        }
+        Action::ReadIngestAddresses
+        | Action::ReadSession
+        | Action::ListRooms
+        | Action::CreateRoom
+        | Action::ManageApiKeys
+        | Action::ManageWebhooks => caller.account_role().is_some(),
         Action::SignOut => matches!(caller.standing, Standing::Session(..)),
         Action::ReadRoom
         | Action::WatchRoom
@@ -179,7 +212,11 @@ fn allows_on_server(caller: &Caller, action: Action) -> bool {
         | Action::DeleteRoom
         | Action::ManageStreamKeys
         | Action::MintPlaybackTokens
-        | Action::Publish => false,
+        | Action::Publish
+        | Action::JoinCall
+        | Action::ModerateCall
+        | Action::ManageInvites
+        | Action::MintTokens => false,
     }
 }
 
@@ -191,7 +228,9 @@ fn allows_in_room(caller: &Caller, action: Action, room: &RoomFacts) -> bool {
         Standing::Anonymous => false,
         // An owner and an admin may do everything in a room, other accounts what anybody may.
         Standing::Session(_, account, role) | Standing::ApiToken(_, account, role) => {
-            *role == Role::Admin || *account == room.owner
+            // Calls of an open room are for everybody who has an account here.
+            let is_open_call = room.open && action == Action::JoinCall;
+            *role == Role::Admin || *account == room.owner || is_open_call
         }
         Standing::Token(pass) => covers(pass, room) && grants_allow(pass, action),
         Standing::StreamKey(pass) => action == Action::Publish && pass.room_id == room.id,
@@ -214,11 +253,16 @@ fn grants_allow(pass: &RoomPass, action: Action) -> bool {
         Action::ReadRoom => !pass.grants.is_empty(),
         Action::WatchRoom => has(Grant::Subscribe),
         Action::Publish => has(Grant::Publish) || has(Grant::Ingest),
+        Action::JoinCall => has(Grant::Join),
         Action::ReadIngest
         | Action::ChangeRoom
         | Action::DeleteRoom
         | Action::ManageStreamKeys
-        | Action::MintPlaybackTokens => has(Grant::Admin),
+        | Action::MintPlaybackTokens
+        | Action::ModerateCall
+        | Action::ManageInvites => has(Grant::Admin),
+        // A token that could make tokens would outlive its own end, and a kick.
+        Action::MintTokens => false,
         Action::ReadHealth
         | Action::ReadPages
         | Action::ReadServerFacts
@@ -230,6 +274,23 @@ fn grants_allow(pass: &RoomPass, action: Action) -> bool {
         | Action::ReadSession
         | Action::SignOut
         | Action::ListRooms
-        | Action::CreateRoom => false,
+        | Action::CreateRoom
+        | Action::RedeemInvite
+        | Action::ManageApiKeys
+        | Action::ManageWebhooks => false,
     }
+}
+
+/// What somebody with an account may do in the call of an open room that is not theirs.
+const VISITOR: [Grant; 4] = [Grant::Join, Grant::Publish, Grant::Subscribe, Grant::Chat];
+
+/// What `caller` may do in the room's call, or why it may not join.
+pub fn call_grants(caller: &Caller, room: Option<&RoomFacts>) -> Result<Grants, Denied> {
+    authorise(caller, Action::JoinCall, room)?;
+    let moderates = authorise(caller, Action::ModerateCall, room).is_ok();
+    Ok(match &caller.standing {
+        _ if moderates => Grant::ALL.into_iter().collect(),
+        Standing::Token(pass) => pass.grants,
+        _ => VISITOR.into_iter().collect(),
+    })
 }

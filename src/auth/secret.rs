@@ -64,6 +64,7 @@ pub(super) enum Kind {
     ApiToken,
     SignInCode,
     Session,
+    Invite,
 }
 
 impl Kind {
@@ -71,6 +72,7 @@ impl Kind {
         match self {
             Kind::StreamKey => "sk_",
             Kind::ApiToken => "tst_",
+            Kind::Invite => "inv_",
             Kind::SignInCode | Kind::Session => "",
         }
     }
@@ -109,7 +111,7 @@ pub(super) fn locator_of(kind: Kind, secret: &Secret) -> Option<String> {
 }
 
 /// `characters` random characters of the alphabet.
-pub(super) fn random_text(characters: usize) -> Result<Zeroizing<String>, NoRandomness> {
+pub fn random_text(characters: usize) -> Result<Zeroizing<String>, NoRandomness> {
     let mut bytes = Zeroizing::new(vec![0; characters]);
     random_bytes(&mut bytes)?;
     // 256 is a multiple of 32, so every character is as likely as any other.
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_by_its_locator_and_kind() {
-        for kind in [Kind::StreamKey, Kind::ApiToken, Kind::SignInCode, Kind::Session] {
+        for kind in [Kind::StreamKey, Kind::ApiToken, Kind::SignInCode, Kind::Session, Kind::Invite] {
             let drawn = draw(kind);
             assert_eq!(locator_of(kind, &drawn.secret).as_deref(), Some(drawn.locator.as_str()));
         }

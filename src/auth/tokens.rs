@@ -1,15 +1,15 @@
 //! Room tokens and playback tokens: what the authority does with signed credentials.
 //!
 //! A room token is signed with an API key's secret, by this server or by an app's own. A playback token is signed by
-//! this server for one room, or by an app in the same way as its room tokens.
+//! this server for one room, or by an app in the same way as its room tokens. A guest's room token is signed by this server.
 
 use std::sync::atomic::Ordering;
 
-use telstar_store::{ApiKey, PageRequest, PrincipalId, PrincipalKind, StoreError};
+use telstar_store::{ApiKey, PageRequest, PrincipalId, PrincipalKind, RoomId};
 use telstar_units::{AccountId, RoomName, WallTime};
 
 use super::authority::{AuthError, Authority, LIFETIME_SECS_MAX, Reason, Revocation};
-use super::caller::{Caller, Grant, Grants, LOCAL, Principal, RoomPass, Standing, Voucher};
+use super::caller::{Caller, Grant, Grants, Holder, LOCAL, Principal, RoomPass, Standing, TokenName, Voucher};
 use super::jwt::{self, Claims, JwtError, LEEWAY_SECS, Type};
 use super::rules::RoomFacts;
 use super::secret::{Secret, random_text};
@@ -18,10 +18,33 @@ use super::secret::{Secret, random_text};
 pub const ROOM_TOKEN_LIFETIME_SECS: i64 = 6 * 3_600;
 /// How long a playback token is good unless it is told otherwise: longer than most shows. Guess.
 pub const PLAYBACK_TOKEN_LIFETIME_SECS: i64 = 24 * 3_600;
+/// The longest `name` of a room token in characters, as the names of participants.
+pub const TOKEN_NAME_CHARS_MAX: usize = 100;
+/// The longest `metadata` of a room token in bytes. The token stands in links, and has to stay below its own limit, in
+/// base64 and however its characters are escaped. An app with more of it sends it once the user has joined.
+pub const TOKEN_METADATA_BYTES_MAX: usize = 1_024;
+/// The longest identity of a token in bytes.
+pub const IDENTITY_BYTES_MAX: usize = jwt::NAME_LEN_MAX;
 /// The longest a playback token may be made for. It stands in addresses, which are passed on. Guess.
 pub const PLAYBACK_TOKEN_LIFETIME_SECS_MAX: i64 = 30 * 86_400;
 /// 100 bits: no two tokens are ever called alike.
 const JTI_CHARACTERS: usize = 20;
+
+/// A room token to be made.
+pub struct RoomToken {
+    /// The room that it opens.
+    pub room: RoomName,
+    /// Whom it is about.
+    pub identity: String,
+    /// What others see of them.
+    pub name: Option<String>,
+    /// What else others get.
+    pub metadata: Option<String>,
+    /// What it allows there.
+    pub grants: Grants,
+    /// How long it is good.
+    pub lifetime_secs: i64,
+}
 
 /// A credential that was just made.
 pub struct Minted {
@@ -50,11 +73,12 @@ impl Authority {
         let typ = parsed.typ().filter(|typ| accepted.contains(typ)).ok_or(Reason::WrongKind)?;
         let now = self.now();
         let (claims, account) = if parsed.issuer() == LOCAL {
-            // This server signs no room token with a key of its own: it would belong to no account.
-            if typ != Type::Playback {
-                return Err(Reason::Unknown.into());
-            }
-            (parsed.verify(typ, self.keys.playback(), now).map_err(Reason::from)?, None)
+            // What this server signs with keys of its own belongs to a room and to no account: links and guests.
+            let key = match typ {
+                Type::Playback => self.keys.playback(),
+                Type::Room => self.keys.guest(),
+            };
+            (parsed.verify(typ, key, now).map_err(Reason::from)?, None)
         } else {
             let key = self.store.api_key(parsed.issuer().to_owned()).await?.ok_or(Reason::Unknown)?;
             let secret = self.open_api_key(&key).map_err(|error| self.cannot_verify(&error))?;
@@ -66,36 +90,49 @@ impl Authority {
         }
         let voucher = match (account, claims.room_id) {
             (Some(account), _) => Voucher::Account(account.id, account.role),
-            (None, Some(id)) => Voucher::Server(telstar_store::RoomId(id)),
+            (None, Some(id)) => Voucher::Server(RoomId(id)),
             (None, None) => return Err(Reason::Malformed.into()),
         };
         caller_of(claims, typ, voucher)
     }
 
     /// Makes a room token, signed with the account's oldest API key.
-    pub async fn create_room_token(
-        &self,
-        account: AccountId,
-        room: RoomName,
-        identity: &str,
-        grants: Grants,
-        lifetime_secs: i64,
-    ) -> Result<Minted, AuthError> {
-        let expires_at = self.end_of(lifetime_secs, LIFETIME_SECS_MAX)?;
+    pub async fn create_room_token(&self, account: AccountId, token: RoomToken) -> Result<Minted, AuthError> {
+        let expires_at = self.end_of(token.lifetime_secs, LIFETIME_SECS_MAX)?;
         let key = self.store.api_keys(account, PageRequest::new(None, 1)).await?.items.pop();
-        let key = key.ok_or(StoreError::NotFound("API key"))?;
-        let claims = Claims {
-            iss: key.id.clone(),
-            sub: identity.to_owned(),
+        let key = key.ok_or(AuthError::NoApiKey)?;
+        let claims = self.claims_of(token, key.id.clone(), None, expires_at)?;
+        let token = jwt::sign(Type::Room, &claims, self.open_api_key(&key)?.expose().as_bytes());
+        Ok(Minted { secret: Secret::new(token), expires_at })
+    }
+
+    /// Makes the room token of a guest of the room `id`, signed by this server.
+    pub(super) fn create_guest_token(&self, id: RoomId, token: RoomToken) -> Result<Minted, AuthError> {
+        let expires_at = self.end_of(token.lifetime_secs, LIFETIME_SECS_MAX)?;
+        let claims = self.claims_of(token, LOCAL.to_owned(), Some(id.0), expires_at)?;
+        let token = jwt::sign(Type::Room, &claims, self.keys.guest());
+        Ok(Minted { secret: Secret::new(token), expires_at })
+    }
+
+    fn claims_of(
+        &self,
+        token: RoomToken,
+        iss: String,
+        room_id: Option<i64>,
+        expires_at: WallTime,
+    ) -> Result<Claims, AuthError> {
+        Ok(Claims {
+            iss,
+            sub: token.identity,
             exp: expires_at.0 / 1_000_000,
             nbf: Some(self.now().0 / 1_000_000),
             jti: random_text(JTI_CHARACTERS)?.to_string(),
-            room: room.to_string(),
-            room_id: None,
-            grants: grants.names(),
-        };
-        let token = jwt::sign(Type::Room, &claims, self.open_api_key(&key)?.expose().as_bytes());
-        Ok(Minted { secret: Secret::new(token), expires_at })
+            room: token.room.to_string(),
+            room_id,
+            grants: token.grants.names(),
+            name: token.name,
+            metadata: token.metadata,
+        })
     }
 
     /// Makes a playback token for one room.
@@ -111,6 +148,8 @@ impl Authority {
             room: room.name.to_string(),
             room_id: Some(room.id.0),
             grants: Vec::new(),
+            name: None,
+            metadata: None,
         };
         let token = jwt::sign(Type::Playback, &claims, self.keys.playback());
         Ok(Minted { secret: Secret::new(token), expires_at })
@@ -119,15 +158,20 @@ impl Authority {
     /// Denies the token that `caller` shows, until it expires: a kick, or a leaked link. Callers with another
     /// credential have none to deny. `room` is the room it opens; its owner answers for the denial.
     pub async fn deny(&self, caller: &Caller, room: &RoomFacts) -> Result<(), AuthError> {
-        let (Standing::Token(pass), Some(principal), Some(until)) =
-            (&caller.standing, &caller.principal, caller.expires_at)
-        else {
-            return Ok(());
-        };
-        let (issuer, jti) = (principal.issuer.clone(), pass.jti.clone());
-        self.store.deny_token(issuer.clone(), jti.clone(), room.owner, until).await?;
-        self.announce(Revocation::Token { issuer, jti });
+        let Some(token) = caller.token() else { return Ok(()) };
+        self.deny_from_now_on(&token, room.owner).await?;
+        self.announce_denied(token);
         Ok(())
+    }
+
+    /// Denies a token until it expires. Who has relied on it since before is told by [`Self::announce_denied`].
+    pub async fn deny_from_now_on(&self, token: &TokenName, owner: AccountId) -> Result<(), AuthError> {
+        Ok(self.store.deny_token(token.issuer.clone(), token.jti.clone(), owner, token.expires_at).await?)
+    }
+
+    /// Tells whoever relies on this token that it was denied.
+    pub fn announce_denied(&self, token: TokenName) {
+        self.announce(Revocation::Token { issuer: token.issuer, jti: token.jti });
     }
 
     /// The row to which everything that is stored about this caller in this room refers, made at first use.
@@ -163,8 +207,12 @@ fn caller_of(claims: Claims, typ: Type, voucher: Voucher) -> Result<Caller, Auth
     };
     // A token is good for the leeway beyond its end, so a denial must last as long.
     let expires_at = WallTime(claims.exp.saturating_add(LEEWAY_SECS).saturating_mul(1_000_000));
+    let holder = match typ {
+        Type::Room => Holder::Named { name: claims.name, metadata: claims.metadata },
+        Type::Playback => Holder::Anybody,
+    };
     Ok(Caller {
-        standing: Standing::Token(RoomPass { room, voucher, grants, jti: claims.jti }),
+        standing: Standing::Token(RoomPass { room, voucher, grants, jti: claims.jti, holder }),
         principal: Some(Principal { issuer: claims.iss, subject: claims.sub, kind: PrincipalKind::Identity }),
         expires_at: Some(expires_at),
         ..Caller::anonymous()

@@ -53,6 +53,7 @@ pub fn command() -> Command {
     for section in Config::describe() {
         for key in section.keys {
             let flag = flag_of(section.name, key.name);
+            let is_listener = flag == section.name;
             let help = format!(
                 "{} Allowed: {} [default: {}] [env: {}]",
                 key.docs.join(" ").trim(),
@@ -65,7 +66,8 @@ pub fn command() -> Command {
             // The short help shows the keys that scripts rely on; the long one (--help) shows all.
             let arg = Arg::new(id_of(section.name, key.name)).long(flag).value_name("VALUE").long_help(help);
             let arg = arg.help(key.docs.first().map(|line| line.trim().to_owned()).unwrap_or_default());
-            root = root.arg(arg.help_heading(heading).hide_short_help(!section.name.is_empty()).global(true));
+            root = root
+                .arg(arg.help_heading(heading).hide_short_help(!is_listener && !section.name.is_empty()).global(true));
         }
     }
     root

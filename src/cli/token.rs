@@ -4,12 +4,12 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
-use telstar_store::TEXT_LEN_MAX;
 use telstar_units::RoomName;
 
 use super::small_runtime;
 use crate::auth::{
-    API_TOKEN_LIFETIME_SECS, Grant, Grants, Minted, PLAYBACK_TOKEN_LIFETIME_SECS, ROOM_TOKEN_LIFETIME_SECS, RoomFacts,
+    API_TOKEN_LIFETIME_SECS, Grant, Grants, IDENTITY_BYTES_MAX, Minted, PLAYBACK_TOKEN_LIFETIME_SECS,
+    ROOM_TOKEN_LIFETIME_SECS, RoomFacts, RoomToken,
 };
 use crate::config::Config;
 use crate::data::Data;
@@ -70,14 +70,16 @@ async fn mint(matches: &ArgMatches, data: &Data) -> anyhow::Result<Minted> {
         bail!("a room token without a grant opens nothing: add --publish, --subscribe or both");
     }
     let lifetime = lifetime(ROOM_TOKEN_LIFETIME_SECS);
-    Ok(data.authority.create_room_token(admin.id, name, identity, grants, lifetime).await?)
+    let identity = identity.to_owned();
+    let token = RoomToken { room: name, identity, name: None, metadata: None, grants, lifetime_secs: lifetime };
+    Ok(data.authority.create_room_token(admin.id, token).await?)
 }
 
 /// What the token's user is stored under. A longer one would be refused where it is first used, by whoever got it.
 fn checked_identity(identity: &str) -> anyhow::Result<&str> {
     let identity = identity.trim();
-    if identity.is_empty() || identity.len() > TEXT_LEN_MAX || identity.chars().any(char::is_control) {
-        bail!("--identity: 1 to {TEXT_LEN_MAX} bytes, none of them a control character");
+    if identity.is_empty() || identity.len() > IDENTITY_BYTES_MAX || identity.chars().any(char::is_control) {
+        bail!("--identity: 1 to {IDENTITY_BYTES_MAX} bytes, none of them a control character");
     }
     Ok(identity)
 }

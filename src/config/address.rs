@@ -162,6 +162,29 @@ pub fn parse_origin(text: &str) -> Option<String> {
     is_whole.then(|| format!("{scheme}://{host}{port}").to_ascii_lowercase())
 }
 
+/// A web origin, such as `https://app.example.org`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebOrigin(String);
+
+impl WebOrigin {
+    /// Whether an `Origin` header names it.
+    pub fn is(&self, origin: &str) -> bool {
+        self.0.eq_ignore_ascii_case(origin)
+    }
+}
+
+impl ListItem for WebOrigin {
+    fn parse_item(text: &str) -> Option<Self> {
+        parse_origin(text.trim_end_matches('/')).map(WebOrigin)
+    }
+    fn allowed_item() -> &'static str {
+        r#"origins such as "https://app.example.org""#
+    }
+    fn print_item(&self) -> String {
+        self.0.clone()
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

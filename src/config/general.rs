@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::address::{IpRange, Listen, PublicUrl};
+use super::address::{IpRange, Listen, WebOrigin, PublicUrl};
 use super::section::section;
 
 /// Plain HTTP's port.
@@ -33,6 +33,9 @@ section! {
         /// The origin under which browsers reach this server, without a path. It feeds every printed link and the
         /// check of where a signed-in browser's requests come from. Set it behind a reverse proxy.
         public_url: PublicUrl = PublicUrl::Auto,
+        /// Origins of other sites whose pages may open a WebSocket here: apps that hold calls with a room token. They get
+        /// no right from a cookie.
+        allowed_origins: Vec<WebOrigin> = Vec::new(),
         /// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
         trusted_proxies: Vec<IpRange> = vec![IpRange::LOOPBACK_V4, IpRange::LOOPBACK_V6],
     }

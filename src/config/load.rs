@@ -16,6 +16,8 @@ use super::{Config, full_name};
 pub const CONFIG_VARIABLE: &str = "TELSTAR_CONFIG";
 /// The file that is read when none is named and it exists.
 const DEFAULT_FILE: &str = "telstar.toml";
+/// The key that says where a section listens.
+const LISTEN_KEY: &str = "listen";
 /// What every variable begins with.
 const VARIABLE_PREFIX: &str = "TELSTAR_";
 /// Parts that a segment must hold at least, so that parts make a difference to waiting for a segment.
@@ -143,14 +145,21 @@ impl Layers {
 
 /// The environment variable of a key: `TELSTAR_HLS_PART_MS`.
 pub fn variable_of(section: &str, key: &str) -> String {
-    let name = if section.is_empty() { key.to_owned() } else { format!("{section}_{key}") };
-    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase())
+    format!("{VARIABLE_PREFIX}{}", joined(section, key).to_ascii_uppercase())
 }
 
 /// The flag of a key without its dashes: `hls-part-ms`.
 pub(crate) fn flag_of(section: &str, key: &str) -> String {
-    let name = if section.is_empty() { key.to_owned() } else { format!("{section}-{key}") };
-    name.replace('_', "-")
+    joined(section, key).replace('_', "-")
+}
+
+/// A key with its section. Where a section listens is its own name, as with the listeners at the top: `--media`.
+fn joined(section: &str, key: &str) -> String {
+    match (section, key) {
+        ("", key) => key.to_owned(),
+        (section, LISTEN_KEY) => section.to_owned(),
+        (section, key) => format!("{section}_{key}"),
+    }
 }
 
 /// Validates one file by itself, as `telstar config --check` does.

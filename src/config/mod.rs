@@ -11,12 +11,14 @@ mod hls;
 mod limits;
 mod load;
 mod log;
+mod media;
 mod play;
 mod rtmp;
 pub mod section;
 mod shutdown;
 mod tls;
 pub mod value;
+mod webhooks;
 
 pub use document::commented_file;
 pub use general::General;
@@ -25,10 +27,12 @@ pub use limits::Limits;
 pub(crate) use load::flag_of;
 pub use load::{CONFIG_VARIABLE, ConfigError, ConfigErrors, Layers, Origin, check_file, variable_of};
 pub use log::{Log, LogFormat, LogLevel};
+pub use media::{Advertised, IceLite, Media};
 pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
+pub use webhooks::Webhooks;
 
 use section::{Refusal, Section, SectionInfo};
 use value::Raw;
@@ -68,6 +72,10 @@ sections! {
     play: Play = "play",
     /// Low-latency HLS out.
     hls: Hls = "hls",
+    /// Calls to apps.
+    webhooks: Webhooks = "webhooks",
+    /// Calls.
+    media: Media = "media",
     /// The log.
     log: Log = "log",
     /// What clients may take.

@@ -71,6 +71,22 @@ macro_rules! whole_number {
 }
 whole_number!(u16, u32, u64);
 
+impl Value for bool {
+    fn parse(raw: &Raw<'_>) -> Option<Self> {
+        match raw {
+            Raw::Boolean(truth) => Some(*truth),
+            Raw::Untyped(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+    fn allowed() -> String {
+        "true or false".to_owned()
+    }
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for PathBuf {
     fn parse(raw: &Raw<'_>) -> Option<Self> {
         raw.text().map(PathBuf::from)

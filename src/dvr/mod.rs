@@ -21,14 +21,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use telstar_hls::{Budget, KeptInit, KeptListing, Segment, SegmentId};
 use telstar_media::MediaKind;
 use telstar_store::RoomId;
 use telstar_units::RoomName;
 
-use crate::files;
+use crate::{files, threads};
 use index::segment_file_name;
 
 /// The folder of all rooms, in the data folder.
@@ -239,16 +239,9 @@ impl Dvr {
         self.shared.lock().stop = true;
         self.shared.changed.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        let start = Instant::now();
-        while !thread.is_finished() {
-            if start.elapsed() >= deadline {
-                tracing::warn!("the disk did not take everything in time");
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        if thread.is_some_and(|thread| !threads::join(thread, deadline)) {
+            tracing::warn!("the disk did not take everything in time");
         }
-        let _ = thread.join();
     }
 
     /// The file of a segment that was kept.

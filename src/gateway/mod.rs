@@ -5,6 +5,7 @@
 //!
 //! - `ws`: the route: who may open a socket, and how many may;
 //! - `session`: one connection's task;
+//! - `sessions`: where a client that lost its socket is found again;
 //! - `pump`: a socket and a core, without ever waiting for a slow reader;
 //! - `rights`: what a caller may subscribe to;
 //! - `topics`: events, serialised once and handed to every subscriber.
@@ -13,6 +14,7 @@ mod admission;
 mod pump;
 mod rights;
 mod session;
+mod sessions;
 mod topics;
 mod ws;
 

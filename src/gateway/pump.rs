@@ -47,6 +47,13 @@ impl Pump {
         poll_fn(|context| self.poll(core, context)).await
     }
 
+    /// Says goodbye without a core.
+    pub(super) async fn close(mut self, frame: CloseFrame) -> Result<(), axum::Error> {
+        poll_fn(|context| Pin::new(&mut self.socket).poll_ready(context)).await?;
+        Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)))?;
+        poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await
+    }
+
     /// Messages sent since the last call.
     pub(super) fn take_sent(&mut self) -> u64 {
         std::mem::take(&mut self.sent)
@@ -99,7 +106,7 @@ impl Pump {
                     self.sent += 1;
                     Message::Text(text.into())
                 }
-                Output::Ping => Message::Ping(Bytes::new()),
+                Output::Ping(payload) => Message::Ping(Bytes::copy_from_slice(&payload)),
                 Output::Close(code, reason) => {
                     Message::Close(Some(CloseFrame { code: code.number(), reason: reason.into() }))
                 }

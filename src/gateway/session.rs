@@ -1,29 +1,65 @@
-//! One connection: its socket, its core, its topics, its caller.
+//! One connection: its socket, its core, its topics, its call, its caller.
+//!
+//! A connection that is in a call outlives its socket for a while: its task goes on without one, and takes over the next
+//! that shows its session.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{Message, WebSocket};
-use telstar_signaling::wire::ErrorCode;
-use telstar_signaling::{Answer, Connection, Effect, Limits, Principal, Token, TopicName};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use telstar_signaling::call::{ConnectionId, Joining};
+use telstar_signaling::wire::call::LeaveReason;
+use telstar_signaling::wire::{CallRequest, CloseCode, ErrorCode, Join, Metadata, Name, Secret as SessionSecret};
+use telstar_signaling::{Answer, Connection, Effect, Limits, Principal, Ticket, Token, TopicName};
 use telstar_units::WallTime;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admitted;
 use super::pump::{Incoming, Pump};
 use super::rights;
+use super::sessions::HandOver;
 use super::topics::{DELIVERIES_MAX, Delivery, Grant, Subscriber, TopicKey};
 use super::ws::Gateway;
 use crate::api::error::Code;
-use crate::auth::{Caller, Credential, Revocation, Secret, Standing, Voucher};
+use crate::auth::{Caller, Credential, Holder, Revocation, Secret, Standing, random_text};
+use crate::calls::{self, CallHandle, Mailbox, Newcomer};
 use crate::client::Client;
+use crate::data::wall_now;
 use crate::door::authenticate;
 use crate::rooms::{ViewerGuard, ViewerKey};
 
 /// How long the store may take over one question of a client before it is told to try again.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Characters of a session's id and of its secret: 130 bits each.
+const SESSION_CHARACTERS: usize = 26;
+/// New sockets that wait to be taken over by one connection. A client has one.
+const HAND_OVERS_MAX: usize = 2;
+/// How long a socket that was replaced may take to hear of it.
+const REPLACED_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A socket and what its being open holds.
+pub(super) struct Line {
+    pump: Pump,
+    _admitted: Option<Admitted>,
+}
+
+impl Line {
+    /// A socket that was just opened.
+    pub(super) fn new(socket: WebSocket, admitted: Option<Admitted>) -> Line {
+        Line { pump: Pump::new(socket), _admitted: admitted }
+    }
+
+    /// Tells a socket that another took its place.
+    async fn close_replaced(self) {
+        let close = CloseFrame { code: CloseCode::Replaced.number(), reason: "resumed elsewhere".into() };
+        // It is most likely dead.
+        let _ = tokio::time::timeout(REPLACED_TIMEOUT, self.pump.close(close)).await;
+    }
+}
 
 /// One connection's task.
 pub(super) struct Session {
@@ -37,6 +73,14 @@ pub(super) struct Session {
     deliveries: mpsc::Receiver<Delivery>,
     overflow: CancellationToken,
     held: BTreeMap<TopicName, Held>,
+    connection: ConnectionId,
+    /// The call that it is in, or was in last.
+    call: Option<CallHandle>,
+    call_mailbox: Mailbox,
+    call_deliveries: mpsc::Receiver<calls::Delivery>,
+    hand_overs: (mpsc::Sender<HandOver>, mpsc::Receiver<HandOver>),
+    /// The name under which it can be resumed.
+    session: Option<String>,
 }
 
 /// A subscription as the topics and the viewers' count know it.
@@ -66,8 +110,25 @@ impl Session {
         if !caller.is_anonymous() {
             core.handle_principal(now, Ok(principal(&gateway, &caller)));
         }
-        let held = BTreeMap::new();
-        Session { gateway, core, caller, client, viewer, revocations, subscriber, deliveries, overflow, held }
+        let (call_deliveries, call_inbox) = mpsc::channel(calls::DELIVERIES_MAX);
+        Session {
+            gateway,
+            core,
+            caller,
+            client,
+            viewer,
+            revocations,
+            subscriber,
+            deliveries,
+            held: BTreeMap::new(),
+            connection: ConnectionId(id),
+            call: None,
+            call_mailbox: Mailbox::new(call_deliveries, overflow.clone()),
+            overflow,
+            call_deliveries: call_inbox,
+            hand_overs: mpsc::channel(HAND_OVERS_MAX),
+            session: None,
+        }
     }
 
     /// There is no place for this connection: it is told so and closed.
@@ -75,35 +136,86 @@ impl Session {
         self.core.handle_refused(Instant::now());
     }
 
-    /// Runs until the socket is closed.
-    pub(super) async fn run(mut self, socket: WebSocket) {
-        let mut pump = Pump::new(socket);
+    /// Runs until the connection is over: its socket is closed, or lost and not replaced in time.
+    pub(super) async fn run(mut self, line: Line) {
+        let mut line = Some(line);
         let stopping = self.gateway.state.tasks.stopping();
         tokio::pin!(stopping);
         while !self.core.is_finished() {
+            if self.core.is_detached() {
+                line = None;
+            }
             let timeout = wait_until(self.core.poll_timeout());
-            let open = self.core.is_open();
+            let (open, lives) = (self.core.is_open(), self.core.is_open() || self.core.is_detached());
+            let incoming = async {
+                match &mut line {
+                    Some(line) => line.pump.next(&mut self.core).await,
+                    None => std::future::pending().await,
+                }
+            };
             // Every branch is cancel-safe: `Pump::next` says so itself, the others are channel receives, a sleep and cancellations.
             tokio::select! {
-                incoming = pump.next(&mut self.core) => match incoming {
+                incoming = incoming => match incoming {
                     Incoming::Message(message) => self.handle_message(&message),
                     Incoming::Broken { oversize: true } => self.core.handle_oversize(Instant::now()),
                     Incoming::Broken { oversize: false } => self.core.handle_violation(Instant::now()),
-                    Incoming::Gone => break,
+                    Incoming::Gone => {
+                        self.core.handle_socket_lost(Instant::now());
+                        line = None;
+                    }
                 },
                 Some(delivery) = self.deliveries.recv(), if open => self.handle_delivery(&delivery),
-                revocation = self.revocations.recv(), if open => self.handle_revocation(revocation),
+                Some(delivery) = self.call_deliveries.recv(), if lives => self.handle_call(delivery),
+                Some(over) = self.hand_overs.1.recv(), if lives => self.take_over(&mut line, over),
+                revocation = self.revocations.recv(), if lives => self.handle_revocation(revocation),
                 () = timeout => self.core.handle_timeout(Instant::now()),
-                () = self.overflow.cancelled(), if open => self.core.handle_overflow(Instant::now()),
-                () = &mut stopping, if open => self.core.handle_shutdown(Instant::now()),
+                () = self.overflow.cancelled(), if lives => self.core.handle_overflow(Instant::now()),
+                () = &mut stopping, if lives => self.core.handle_shutdown(Instant::now()),
             }
-            self.gateway.state.metrics.ws_sent_messages.add(pump.take_sent());
+            let sent = line.as_mut().map_or(0, |line| line.pump.take_sent());
+            self.gateway.state.metrics.ws_sent_messages.add(sent);
             if !self.core.is_open() {
                 self.release();
             }
             while let Some(effect) = self.core.poll_effect() {
-                self.carry_out(effect).await;
+                self.carry_out(effect, &mut line).await;
             }
+            if line.is_none() && !self.core.is_detached() {
+                return;
+            }
+        }
+    }
+
+    /// The client is back on another socket.
+    fn take_over(&mut self, line: &mut Option<Line>, over: HandOver) {
+        let HandOver { line: new, resume, refused } = over;
+        let resumed = match random_secret() {
+            Some(next) => self.core.handle_resumed(Instant::now(), &resume, next).is_ok(),
+            None => false,
+        };
+        if !resumed {
+            // Nobody waits for it any more: then it closes here.
+            let _ = refused.send(new);
+            return;
+        }
+        if let Some(old) = line.replace(new) {
+            self.gateway.state.tasks.spawn("websocket-replaced", old.close_replaced());
+        }
+    }
+
+    fn handle_call(&mut self, delivery: calls::Delivery) {
+        let now = Instant::now();
+        match delivery {
+            calls::Delivery::Reply(ticket, reply) => {
+                self.core.handle_call_reply(now, ticket, reply);
+                if self.session.is_none()
+                    && let Some(id) = self.core.session_id()
+                {
+                    self.session = Some(id.to_owned());
+                    self.gateway.sessions.insert(id.to_owned(), self.hand_overs.0.clone());
+                }
+            }
+            calls::Delivery::Event(event) => self.core.handle_call_event(now, &event),
         }
     }
 
@@ -115,9 +227,10 @@ impl Session {
                 self.core.handle_text(now, text);
             }
             Message::Binary(_) => self.core.handle_binary(now),
-            Message::Ping(_) | Message::Pong(_) => self.core.handle_control(now),
+            Message::Ping(_) => self.core.handle_control(now),
+            Message::Pong(payload) => self.core.handle_pong(now, payload),
             // The pump reads on until the socket layer has answered it.
-            Message::Close(_) => {}
+            Message::Close(frame) => self.core.handle_peer_close(frame.as_ref().map(|frame| frame.code)),
         }
     }
 
@@ -148,7 +261,7 @@ impl Session {
         }
     }
 
-    async fn carry_out(&mut self, effect: Effect) {
+    async fn carry_out(&mut self, effect: Effect, line: &mut Option<Line>) {
         match effect {
             Effect::Authenticate { token } => {
                 let outcome = self.authenticate(token).await;
@@ -162,6 +275,72 @@ impl Session {
                 self.core.handle_answer(Instant::now(), &topic, ticket, answer);
             }
             Effect::Unsubscribe { topic } => self.unsubscribe(&topic).await,
+            Effect::Call { ticket, request: CallRequest::Join(join) } => {
+                if let Err(code) = self.join(ticket, join).await {
+                    self.core.handle_call_reply(Instant::now(), ticket, Err(code));
+                }
+            }
+            Effect::Call { ticket, request } => {
+                let taken = self.call.as_ref().is_some_and(|call| call.request(self.connection, ticket, request));
+                if !taken {
+                    self.core.handle_call_reply(Instant::now(), ticket, Err(ErrorCode::Busy));
+                }
+            }
+            Effect::CallPresence { away } => {
+                if let Some(call) = &self.call {
+                    call.presence(self.connection, away).await;
+                }
+            }
+            Effect::CallEnded { reason } => self.leave_call(reason).await,
+            Effect::Resume(resume) => {
+                let Some(here) = line.take() else { return };
+                if let Err(back) = self.gateway.sessions.hand_over(here, resume).await {
+                    *line = Some(back);
+                    self.core.handle_resume_refused(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Asks the room's call to let this client in.
+    async fn join(&mut self, ticket: Ticket, join: Join) -> Result<(), ErrorCode> {
+        let rooms = &self.gateway.state.rooms;
+        let (entry, grants) = in_time(rights::join(&self.caller, &join.room, rooms)).await??;
+        let identity = self.caller.principal.as_ref().map(|principal| principal.subject.clone());
+        let identity = identity.ok_or(ErrorCode::Forbidden)?;
+        let (name, metadata) = introduction(&self.caller);
+        let joining = Joining {
+            identity,
+            name: join.name.unwrap_or(name),
+            metadata: join.metadata.unwrap_or(metadata),
+            kind: join.kind.into(),
+            grants,
+            auto_subscribe: join.auto_subscribe,
+            joined_at: wall_now(),
+        };
+        let (id, secret) = random_secret().zip(random_secret()).ok_or(ErrorCode::Unavailable)?;
+        self.core.handle_session(id, secret, Vec::new());
+        let newcomer = Newcomer {
+            connection: self.connection,
+            ticket,
+            joining,
+            mailbox: self.call_mailbox.clone(),
+            token: self.caller.token(),
+        };
+        self.call = Some(self.gateway.state.calls.join(&entry, newcomer).ok_or(ErrorCode::Busy)?);
+        Ok(())
+    }
+
+    async fn leave_call(&mut self, reason: LeaveReason) {
+        self.forget_session();
+        if let Some(call) = self.call.take() {
+            call.gone(self.connection, reason).await;
+        }
+    }
+
+    fn forget_session(&mut self) {
+        if let Some(id) = self.session.take() {
+            self.gateway.sessions.remove(&id);
         }
     }
 
@@ -212,14 +391,32 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.release();
+        self.forget_session();
+        // The core has said so in every orderly end; this is for a task that was ended from outside.
+        if let Some(call) = self.call.take() {
+            call.lost(self.connection, &self.gateway.state.tasks);
+        }
     }
+}
+
+/// What the credential says about its holder.
+fn introduction(caller: &Caller) -> (Name, Metadata) {
+    let Standing::Token(pass) = &caller.standing else { return Default::default() };
+    let Holder::Named { name, metadata } = &pass.holder else { return Default::default() };
+    // What an app signed may still be too long for others to see.
+    let name = name.as_deref().and_then(Name::parse).unwrap_or_default();
+    (name, metadata.clone().and_then(Metadata::parse).unwrap_or_default())
+}
+
+fn random_secret() -> Option<SessionSecret> {
+    SessionSecret::parse(random_text(SESSION_CHARACTERS).ok()?.to_string())
 }
 
 /// Who the caller is, for the core.
 fn principal(gateway: &Gateway, caller: &Caller) -> Principal {
     let subject = caller.principal.as_ref().map(|principal| principal.subject.clone());
-    // A pass that this server signed names nobody: its subject is only the token's own name.
-    let is_pass = matches!(&caller.standing, Standing::Token(pass) if matches!(pass.voucher, Voucher::Server(_)));
+    // A playback token names nobody: its subject is only the token's own name.
+    let is_pass = matches!(&caller.standing, Standing::Token(pass) if pass.holder == Holder::Anybody);
     let left = |end: WallTime| u64::try_from(end.0.saturating_sub(gateway.state.authority.now().0)).unwrap_or(0);
     Principal {
         identity: subject.filter(|_| !is_pass),
@@ -234,7 +431,12 @@ fn relies_on(caller: &Caller, revocation: &Revocation) -> bool {
         (Revocation::Token { issuer, jti }, Standing::Token(pass)) => {
             pass.jti == *jti && caller.principal.as_ref().is_some_and(|principal| principal.issuer == *issuer)
         }
-        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::Token { .. }, _) => false,
+        (Revocation::ApiKey(gone), Standing::Token(_)) => {
+            caller.principal.as_ref().is_some_and(|principal| principal.issuer == *gone)
+        }
+        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. }, _) => {
+            false
+        }
     }
 }
 

@@ -10,10 +10,12 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use axum::routing::any;
+use telstar_signaling::limits::CALL_MESSAGE_BYTES_MAX;
 use telstar_signaling::wire::SUBPROTOCOL;
 
 use super::admission::Admission;
-use super::session::Session;
+use super::session::{Line, Session};
+use super::sessions::Sessions;
 use super::topics::Topics;
 use crate::api::error::{Code, Problem};
 use crate::auth::Action;
@@ -24,15 +26,16 @@ use crate::state::AppState;
 
 /// The read buffer of a socket. Larger: an idle socket costs more. Smaller: a 64 KiB message takes more reads than it needs.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// What the socket layer accepts as one message. The core allows half of it: between the two a client is told properly
+/// What the socket layer accepts as one message. The core allows at most half of it: between the two a client is told properly
 /// what it did wrong, beyond it the rest of its message is never read.
-const SOCKET_MESSAGE_BYTES_MAX: usize = 128 * 1024;
+const SOCKET_MESSAGE_BYTES_MAX: usize = 2 * CALL_MESSAGE_BYTES_MAX;
 
 /// The sockets of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
     pub(super) state: AppState,
     pub(super) topics: Topics,
+    pub(super) sessions: Sessions,
     admission: Admission,
     next_id: Arc<AtomicU64>,
     viewer_keys: RandomState,
@@ -42,6 +45,7 @@ pub struct Gateway {
 pub fn router(state: &AppState) -> Router<AppState> {
     let gateway = Gateway {
         topics: Topics::start(state.rooms.clone(), Arc::clone(&state.store), &state.tasks),
+        sessions: Sessions::default(),
         admission: Admission::new(state.config.limits.websockets_max),
         next_id: Arc::default(),
         viewer_keys: state.viewer_keys.clone(),
@@ -92,9 +96,8 @@ async fn open(
             session.refuse();
         }
         tasks.spawn("websocket", async move {
-            let open = metrics.ws_connections_count.enter();
-            session.run(socket).await;
-            drop((open, admitted));
+            let _open = metrics.ws_connections_count.enter();
+            session.run(Line::new(socket, admitted)).await;
         });
     }))
 }
@@ -113,10 +116,15 @@ fn is_from_our_page(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> 
     match (origins.next(), origins.next()) {
         (None, _) => Ok(false),
         (Some(origin), None) => {
-            let ours = origin.to_str().is_ok_and(|origin| client.is_our_origin(origin, &gateway.state.config.general));
-            let foreign =
-                || Problem::new(Code::ForeignOrigin, "Only this server's own pages may open a WebSocket here.");
-            ours.then_some(true).ok_or_else(foreign)
+            let general = &gateway.state.config.general;
+            let origin = origin.to_str().unwrap_or_default();
+            if client.is_our_origin(origin, general) {
+                return Ok(true);
+            }
+            // A page of an app has its own credential; the cookie of a person who happens to be signed in here is not its.
+            let is_allowed = general.allowed_origins.iter().any(|allowed| allowed.is(origin));
+            let detail = "Pages of other sites may open a WebSocket only if `allowed_origins` names their origin.";
+            is_allowed.then_some(false).ok_or_else(|| Problem::new(Code::ForeignOrigin, detail))
         }
         (Some(_), Some(_)) => Err(Problem::new(Code::BadRequest, "There is more than one Origin.")),
     }

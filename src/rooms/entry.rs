@@ -35,6 +35,11 @@ impl RoomEntry {
         RoomEntry { key, facts: ArcSwap::from_pointee(room), state, output, viewers: Mutex::new(Viewers::default()) }
     }
 
+    /// Its number within this process.
+    pub fn key(&self) -> RoomKey {
+        self.key
+    }
+
     /// What the store says.
     pub fn facts(&self) -> Arc<Room> {
         self.facts.load_full()

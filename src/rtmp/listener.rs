@@ -14,12 +14,11 @@ use super::connection::{Connection, Doors};
 use super::leaving::Leaving;
 use crate::config;
 use crate::ingest::rtmp::Admission;
+use crate::listen;
 use crate::output::rtmp::PlayDoor;
 use crate::slots::{Slot, Slots};
 use crate::state::{AppState, Shared};
 
-/// The pause after a failed accept, which mostly means that file descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A peer that acknowledges nothing of what we sent for this long is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
@@ -53,25 +52,9 @@ impl RtmpServer {
     pub fn listen(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let server = self.clone();
         let name = if tls.is_some() { "rtmps" } else { "rtmp" };
-        self.doors.tasks.spawn(name, async move { server.accept_all(listener, tls).await });
-    }
-
-    async fn accept_all(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
-        let mut doors_closed = std::pin::pin!(self.doors.tasks.doors_closed());
-        loop {
-            // Cancel-safe: an accept that was not finished leaves the connection in the kernel's queue.
-            let accepted = tokio::select! {
-                () = &mut doors_closed => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, address)) => self.admit(stream, address, tls.clone()),
-                Err(error) => {
-                    warn!(%error, "cannot accept an RTMP connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let tasks = &self.doors.tasks;
+        let admit = move |stream, address| server.admit(stream, address, tls.clone());
+        tasks.spawn(name, listen::accept_all(listener, "an RTMP connection", tasks.clone(), admit));
     }
 
     /// Starts a connection's task, or closes it at once when there are too many.

@@ -8,13 +8,14 @@ use telstar_hls::Budget;
 use crate::app::Media;
 use crate::dvr::{Dvr, DvrCounters};
 use crate::metrics::{Kind, Metrics};
-use crate::shards::ShardCounters;
+use crate::shards::{NetCounters, ShardCounters};
 use crate::state::AppState;
 
 /// Numbers that live in other parts.
 pub(super) fn observe(state: &AppState, media: &Media) {
     let metrics = &state.metrics;
     observe_dvr(metrics, media.dvr.as_deref());
+    observe_calls(metrics, media.shards.net_counters());
     let rooms = state.rooms.clone();
     metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
         rooms.live_count() as i64
@@ -70,6 +71,23 @@ pub(super) fn observe(state: &AppState, media: &Media) {
             i64::try_from(read(shards.counters()).load(Ordering::Relaxed)).unwrap_or(i64::MAX)
         });
     }
+}
+
+/// Zero on a server without calls: the series are the same for every server.
+fn observe_calls(metrics: &Metrics, counters: &Arc<NetCounters>) {
+    let value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    for (name, help, read) in NetCounters::table() {
+        let counters = Arc::clone(counters);
+        metrics.observe(name, help, Kind::Counter, move || value(read(&counters).load(Ordering::Relaxed)));
+    }
+    let of = Arc::clone(counters);
+    metrics.observe("call_peers_count", "Connections of calls that exist", Kind::Gauge, move || {
+        of.peers.load(Ordering::Relaxed)
+    });
+    let of = Arc::clone(counters);
+    metrics.observe("call_tcp_connections_count", "ICE-TCP connections that are open", Kind::Gauge, move || {
+        of.tcp_connections.load(Ordering::Relaxed)
+    });
 }
 
 /// Zero without a DVR window: the series are the same for every server.

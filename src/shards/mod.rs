@@ -1,30 +1,39 @@
 //! Media threads. Every room is owned by one shard, which alone runs the room's hub and packager.
 //!
-//! In: commands (rare, one bounded queue per shard) and one bounded ring of batches per ingest connection, each with a
-//! wake-up. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request never enters a shard, one
-//! bounded ring of frames for each viewer with a connection of its own, and a status that is the latest only. A shard
-//! knows no right and no socket of tokio's.
+//! In: commands (rare, one bounded queue per shard), one bounded ring of batches per ingest connection, each with a
+//! wake-up, and the datagrams of calls. Out: for HLS an immutable snapshot swapped once per part, so that an HTTP request
+//! never enters a shard, one bounded ring of frames for each viewer with a connection of its own, a status that is the
+//! latest only, the events of calls, and datagrams. A shard knows no right and no socket of tokio's.
 
+mod calls;
 mod meter;
+mod net;
 mod ring;
 mod room;
+mod table;
 mod thread;
 mod viewer;
 
 use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use telstar_hls::{KeptListing, Snapshot};
+use telstar_sfu::{Event, SfuConfig};
 use telstar_store::RoomId;
 use telstar_units::{ParticipantId, RoomName};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use crate::tasks::Tasks;
+pub use calls::CALL_EVENTS_MAX;
 pub use meter::TrackStats;
+use net::NetShared;
+pub use net::{IceTcp, NetCounters, TcpLimits};
 pub use ring::{INGEST_BATCHES_MAX, IngestItem, IngestRing, IngestWarning, RingClosed};
 pub use room::HlsSettings;
-use thread::{Command, ShardHandle};
+use thread::{Command, Shard, ShardHandle};
 pub use viewer::{VIEWER_ITEMS_MAX, ViewerItem, ViewerRing};
 
 /// Media threads at most. More than cores only adds switches; 64 is the most that was thought about.
@@ -109,20 +118,75 @@ pub struct ShardCounters {
     pub evicted_kept_bytes: AtomicU64,
 }
 
+/// What media threads need for calls.
+pub struct CallSettings {
+    /// A socket for each thread, all on one port.
+    pub sockets: Vec<UdpSocket>,
+    /// For the SFU of each thread.
+    pub sfu: SfuConfig,
+}
+
 /// All media threads.
 #[derive(Debug)]
 pub struct Shards {
     shards: Vec<ShardHandle>,
     counters: Arc<ShardCounters>,
+    net_counters: Arc<NetCounters>,
+    /// `None`: there are no calls.
+    net: Option<Arc<NetShared>>,
 }
 
 impl Shards {
-    /// Starts `count` media threads.
-    pub fn start(count: usize, settings: HlsSettings) -> io::Result<Shards> {
+    /// Starts `count` media threads; with calls as many as there are sockets.
+    pub fn start(count: usize, settings: HlsSettings, calls: Option<CallSettings>) -> io::Result<Shards> {
         let counters = Arc::new(ShardCounters::default());
-        let start = |index| ShardHandle::start(index, settings.clone(), Arc::clone(&counters));
-        let shards = (0..count.clamp(1, SHARDS_MAX)).map(start).collect::<io::Result<_>>()?;
-        Ok(Shards { shards, counters })
+        let net_counters = Arc::new(NetCounters::default());
+        let count = calls.as_ref().map_or(count, |calls| calls.sockets.len()).clamp(1, SHARDS_MAX);
+        let make = |_| Shard::new(settings.clone(), Arc::clone(&counters));
+        let mut shards: Vec<Shard> = (0..count).map(make).collect::<io::Result<_>>()?;
+        let net = match calls {
+            None => None,
+            Some(CallSettings { sockets, sfu }) => {
+                let wakers = shards.iter().map(Shard::waker);
+                let shared = Arc::new(NetShared::new(sfu.candidates.clone(), wakers, Arc::clone(&net_counters)));
+                for (index, (shard, socket)) in shards.iter_mut().zip(sockets).enumerate() {
+                    shard.open_line(index, socket, sfu.clone(), Arc::clone(&shared))?;
+                }
+                Some(shared)
+            }
+        };
+        let start = |(index, shard)| ShardHandle::start(index, shard);
+        let shards = shards.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
+        Ok(Shards { shards, counters, net_counters, net })
+    }
+
+    /// The listener of ICE-TCP, for servers with calls.
+    pub fn ice_tcp(&self, limits: TcpLimits, tasks: &Tasks) -> Option<IceTcp> {
+        let commands = self.shards.iter().map(|shard| shard.commands().clone()).collect();
+        self.net.as_ref().map(|shared| IceTcp::new(Arc::clone(shared), commands, limits, tasks.clone()))
+    }
+
+    /// Whether there can be calls.
+    pub fn has_calls(&self) -> bool {
+        self.net.is_some()
+    }
+
+    /// Brings the events of the room's call to `sink` from now on; [`CALL_EVENTS_MAX`] is a good size for it. The sink is
+    /// dropped when the call ends, and also when it is not emptied in time or a defect ended the call: whoever has not
+    /// closed the call then knows that it is broken. False: there are no calls, or the shard's command queue is full.
+    pub fn open_call(&self, room: RoomKey, sink: mpsc::Sender<Event>) -> bool {
+        self.has_calls() && self.of(room).command(Command::OpenCall { room, sink })
+    }
+
+    /// Tells the SFU something about a room whose call is open. False: the shard's command queue is full, so that this
+    /// did not happen; what ends a connection, a track or a call is always taken.
+    pub fn call(&self, room: RoomKey, command: telstar_sfu::Command) -> bool {
+        self.has_calls() && self.of(room).command(Command::Call { room, command: Box::new(command) })
+    }
+
+    /// Counters of the sockets of calls.
+    pub fn net_counters(&self) -> &Arc<NetCounters> {
+        &self.net_counters
     }
 
     /// Counters of all shards.
@@ -133,7 +197,7 @@ impl Shards {
     /// Attaches an ingest to a room, replacing the room's previous one. `None`: the shard's command queue is full.
     pub fn attach(&self, room: RoomKey, participant: ParticipantId, output: &RoomOutput) -> Option<Arc<IngestRing>> {
         let shard = self.of(room);
-        let ring = Arc::new(IngestRing::new(shard.waker()));
+        let ring = Arc::new(IngestRing::new(shard.bell(room)));
         let attach = Command::Attach { room, participant, ring: Arc::clone(&ring), output: output.clone() };
         shard.command(attach).then_some(ring)
     }
@@ -142,7 +206,7 @@ impl Shards {
     /// `None`: the shard's command queue is full.
     pub fn watch(&self, room: RoomKey, bytes_max: usize, output: &RoomOutput) -> Option<Arc<ViewerRing>> {
         let shard = self.of(room);
-        let ring = Arc::new(ViewerRing::new(bytes_max, shard.waker()));
+        let ring = Arc::new(ViewerRing::new(bytes_max, shard.bell(room)));
         let watch = Command::Watch { room, ring: Arc::clone(&ring), output: output.clone() };
         shard.command(watch).then_some(ring)
     }

@@ -1,6 +1,5 @@
 //! The one way into a shard for media: a bounded ring of batches per ingest connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
@@ -8,7 +7,7 @@ use telstar_media::{Frame, TrackInfo};
 use telstar_units::TrackId;
 use tokio::sync::Notify;
 
-use super::thread::ShardWaker;
+use super::table::Bell;
 
 /// Batches in one ring. A batch is what one read of a socket brought; 256 of them bridge a shard that is busy for a
 /// quarter of a second at 1,000 reads a second. When it is full the connection stops reading, so that TCP slows the
@@ -60,17 +59,17 @@ pub struct IngestRing {
     space: Notify,
     producer_gone: AtomicBool,
     detached: AtomicBool,
-    waker: Arc<ShardWaker>,
+    bell: Bell,
 }
 
 impl IngestRing {
-    pub(super) fn new(waker: Arc<ShardWaker>) -> IngestRing {
+    pub(super) fn new(bell: Bell) -> IngestRing {
         IngestRing {
             batches: ArrayQueue::new(INGEST_BATCHES_MAX),
             space: Notify::new(),
             producer_gone: AtomicBool::new(false),
             detached: AtomicBool::new(false),
-            waker,
+            bell,
         }
     }
 
@@ -85,7 +84,7 @@ impl IngestRing {
             }
             match self.batches.push(batch) {
                 Ok(()) => {
-                    self.waker.wake();
+                    self.bell.ring();
                     return Ok(());
                 }
                 Err(full) => batch = full,
@@ -97,7 +96,12 @@ impl IngestRing {
     /// Says that nothing follows. The shard takes what is in the ring first.
     pub fn finish(&self) {
         self.producer_gone.store(true, Ordering::Release);
-        self.waker.wake();
+        self.bell.ring();
+    }
+
+    /// The shard looks at what is in the ring: what comes later rings the bell again.
+    pub(super) fn answer(&self) {
+        self.bell.answer();
     }
 
     /// The next batch, on the shard.

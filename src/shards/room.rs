@@ -174,6 +174,7 @@ impl ShardRoom {
 
     fn take_batches(&mut self, now: Instant, batches_max: usize) -> bool {
         let Some(ring) = self.ingest.as_ref().map(|ingest| Arc::clone(&ingest.ring)) else { return false };
+        ring.answer();
         for _ in 0..batches_max {
             let Some(batch) = ring.take() else { break };
             self.take_batch(now, batch);

@@ -29,7 +29,7 @@ fn shards() -> Shards {
         dvr: None,
         reconnect_window: Duration::ZERO,
     };
-    Shards::start(2, settings).expect("threads can be made")
+    Shards::start(2, settings, None).expect("threads can be made")
 }
 
 pub(super) fn output() -> RoomOutput {

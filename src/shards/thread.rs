@@ -1,9 +1,11 @@
 //! One media thread: its loop, its clock, its wake-up.
 //!
-//! The loop stamps `now` once per turn. It waits on a `mio::Poll`, on which UDP sockets will stand beside the waker.
+//! It waits on a `mio::Poll`, on which its UDP socket stands beside the waker. A turn is commands, datagrams, timers, rooms
+//! with work, each with a share that the others can wait for: calls do not starve HLS, and HLS does not hold packets up.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,18 +14,31 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use telstar_hls::{KeptListing, SegmentId};
+use telstar_sfu::{Event, Path, SfuConfig};
 use telstar_units::ParticipantId;
+use tokio::sync::mpsc;
 
+use super::calls::Calls;
+use super::net::{Memory, Net, NetShared, TcpWay};
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
+use super::table::{Bell, Rung, Table};
 use super::{IngestRing, RoomKey, RoomOutput, ShardCounters, ViewerRing};
+use crate::threads;
 
-/// Commands that wait for one shard when another encoder or viewer is told no. They are as rare as those that connect.
+/// Commands that wait for one shard when another encoder, viewer or connection is told no. They are as rare as those that
+/// connect.
 const COMMANDS_MAX: usize = 1_024;
+/// Commands of one turn. An offer of a call takes a millisecond, and packets must not wait for many of them.
+const COMMANDS_PER_TURN: usize = 16;
 /// Batches of one room per turn, so that a flooding encoder cannot starve the other rooms of its shard.
 const BATCHES_PER_TURN_MAX: usize = 64;
-/// The longest sleep: bounds how late a status can be.
+/// Rooms of one turn while there are calls, so that packets do not wait for many streams. A room's usual batch takes some
+/// 20 us.
+const ROOMS_PER_TURN: usize = 32;
+/// The longest sleep, should a wake-up ever be lost.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 const WAKE: Token = Token(0);
+const SOCKET: Token = Token(1);
 
 /// What a shard is told to do.
 #[derive(Debug)]
@@ -59,20 +74,55 @@ pub(super) enum Command {
         id: SegmentId,
         is_kept: bool,
     },
+    /// A room's owner takes the events of its call.
+    OpenCall {
+        room: RoomKey,
+        sink: mpsc::Sender<Event>,
+    },
+    /// For the SFU.
+    Call {
+        room: RoomKey,
+        command: Box<telstar_sfu::Command>,
+    },
+    /// An ICE-TCP connection has shown for whom it is.
+    TcpOpened {
+        path: Path,
+        way: Arc<TcpWay>,
+    },
+    /// It is gone.
+    TcpClosed {
+        path: Path,
+    },
+}
+
+impl Command {
+    /// Somebody comes, or wants something, who can be told to try later. The others must not be lost, and are bounded: at
+    /// most three end what an attach began, one lists each room at the start, one answers each segment that was handed to
+    /// the disk, and each end of a call's connection, track or TCP connection follows its beginning.
+    fn can_be_refused(&self) -> bool {
+        use telstar_sfu::Command as Call;
+        match self {
+            Command::Attach { .. } | Command::Watch { .. } | Command::OpenCall { .. } | Command::TcpOpened { .. } => {
+                true
+            }
+            Command::Call { command, .. } => {
+                !matches!(**command, Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The way back to a shard for whoever keeps a room's segments.
 #[derive(Clone, Debug)]
 pub(super) struct KeptSink {
-    commands: Arc<Commands>,
-    waker: Arc<ShardWaker>,
+    commands: CommandQueue,
     room: RoomKey,
 }
 
 impl KeptSink {
     pub(super) fn tell(&self, id: SegmentId, is_kept: bool) {
         self.commands.push(Command::Kept { room: self.room, id, is_kept });
-        self.waker.wake();
     }
 }
 
@@ -102,54 +152,68 @@ impl ShardWaker {
     }
 }
 
-/// What waits for a shard, in order.
-#[derive(Debug, Default)]
-struct Commands(Mutex<VecDeque<Command>>);
+/// What waits for a shard, in order. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct CommandQueue {
+    waiting: Arc<Mutex<VecDeque<Command>>>,
+    waker: Arc<ShardWaker>,
+}
 
-impl Commands {
-    /// False: too many wait. Only who comes is refused. The others must not be lost, and are bounded: at most three end
-    /// what an attach began, one lists each room at the start, and one answers each segment that was handed to the disk.
-    fn push(&self, command: Command) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.len() < COMMANDS_MAX || !matches!(command, Command::Attach { .. } | Command::Watch { .. });
+impl CommandQueue {
+    pub(super) fn new(waker: Arc<ShardWaker>) -> CommandQueue {
+        CommandQueue { waiting: Arc::default(), waker }
+    }
+
+    /// False: too many wait. Only who comes is refused.
+    pub(super) fn push(&self, command: Command) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = waiting.len() < COMMANDS_MAX || !command.can_be_refused();
         if taken {
             waiting.push_back(command);
         }
+        drop(waiting);
+        self.waker.wake();
         taken
     }
 
-    fn take(&self) -> Option<Command> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    pub(super) fn take(&self) -> Option<Command> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
 /// The way to a running shard.
 #[derive(Debug)]
 pub(super) struct ShardHandle {
-    commands: Arc<Commands>,
-    waker: Arc<ShardWaker>,
+    commands: CommandQueue,
+    rung: Arc<Rung>,
     stop: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ShardHandle {
-    pub(super) fn start(index: usize, settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<ShardHandle> {
-        let shard = Shard::new(settings, counters)?;
-        let (waker, stop) = (Arc::clone(&shard.waker), Arc::clone(&shard.stop));
-        let commands = Arc::clone(&shard.commands);
+    pub(super) fn start(index: usize, shard: Shard) -> io::Result<ShardHandle> {
+        let (commands, stop) = (shard.commands.clone(), Arc::clone(&shard.stop));
+        let rung = Arc::clone(&shard.rung);
         let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || shard.run())?;
-        Ok(ShardHandle { commands, waker, stop, thread: Mutex::new(Some(thread)) })
+        Ok(ShardHandle { commands, rung, stop, thread: Mutex::new(Some(thread)) })
     }
 
-    pub(super) fn waker(&self) -> Arc<ShardWaker> {
-        Arc::clone(&self.waker)
+    /// A bell by which others say that a room has work.
+    pub(super) fn bell(&self, room: RoomKey) -> Bell {
+        Bell::new(room, Arc::clone(&self.rung), Arc::clone(&self.commands.waker))
+    }
+
+    pub(super) fn commands(&self) -> &CommandQueue {
+        &self.commands
     }
 
     /// False: the queue is full or the thread is gone.
     pub(super) fn command(&self, command: Command) -> bool {
-        let sent = self.is_running() && self.commands.push(command);
-        self.waker.wake();
-        sent
+        self.is_running() && self.commands.push(command)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -159,55 +223,109 @@ impl ShardHandle {
 
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.waker.wake();
+        self.commands.waker.wake();
     }
 
     pub(super) fn join(&self, deadline: Duration) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        let start = Instant::now();
-        while !thread.is_finished() {
-            if start.elapsed() >= deadline {
-                tracing::warn!("a media thread did not end in time");
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        if thread.is_some_and(|thread| !threads::join(thread, deadline)) {
+            tracing::warn!("a media thread did not end in time");
         }
-        // A panic was counted where it was caught; one outside is already on stderr.
-        let _ = thread.join();
     }
 }
 
-struct Shard {
+/// The calls of a thread and their sockets.
+struct Line {
+    net: Net,
+    calls: Calls,
+}
+
+impl Line {
+    /// Takes what came, does what is due, sends what came of it. True: more is waiting.
+    fn turn(&mut self, now: Instant, memory: &mut Memory) -> bool {
+        let more = self.net.receive(memory, &mut self.calls);
+        if self.net.poll_timeout().is_some_and(|at| at <= now) {
+            self.net.handle_timeout(now);
+        }
+        if self.calls.poll_timeout().is_some_and(|at| at <= now) {
+            self.calls.handle_timeout(now);
+        }
+        self.calls.deliver_events(now);
+        self.net.collect(now, memory, &mut self.calls);
+        self.net.flush(now, memory);
+        more
+    }
+}
+
+impl Line {
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::OpenCall { room, sink } => self.calls.open(now, room, sink),
+            Command::Call { room, command } => self.calls.handle_command(now, room, *command),
+            Command::TcpOpened { path, way } => self.net.open_tcp(path, way),
+            Command::TcpClosed { path } => {
+                self.net.close_tcp(&path);
+                self.calls.handle_closed(now, path);
+            }
+            _ => unreachable!("the shard passes on what is for calls"),
+        }
+    }
+}
+
+pub(super) struct Shard {
     poll: Poll,
-    waker: Arc<ShardWaker>,
     stop: Arc<AtomicBool>,
-    commands: Arc<Commands>,
-    rooms: BTreeMap<RoomKey, ShardRoom>,
+    commands: CommandQueue,
+    rung: Arc<Rung>,
+    rooms: Table,
+    /// `None`: this server has no calls.
+    line: Option<Line>,
     /// Of rooms that were let go: three numbers for each that has published and was not deleted.
     numbers: BTreeMap<RoomKey, RoomNumbers>,
     settings: HlsSettings,
     counters: Arc<ShardCounters>,
+    /// Rooms whose bells rang, on their way to the table.
+    ringing: Vec<RoomKey>,
 }
 
 impl Shard {
-    fn new(settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<Shard> {
+    pub(super) fn new(settings: HlsSettings, counters: Arc<ShardCounters>) -> io::Result<Shard> {
         let poll = Poll::new()?;
         let waker = Arc::new(ShardWaker { waker: Waker::new(poll.registry(), WAKE)?, rung: AtomicBool::new(false) });
         Ok(Shard {
             poll,
-            waker,
             stop: Arc::default(),
-            commands: Arc::default(),
-            rooms: BTreeMap::new(),
+            commands: CommandQueue::new(waker),
+            rung: Arc::default(),
+            rooms: Table::default(),
+            line: None,
             numbers: BTreeMap::new(),
             settings,
             counters,
+            ringing: Vec::new(),
         })
+    }
+
+    pub(super) fn waker(&self) -> Arc<ShardWaker> {
+        Arc::clone(&self.commands.waker)
+    }
+
+    /// Carries calls over this socket from now on.
+    pub(super) fn open_line(
+        &mut self,
+        index: usize,
+        socket: UdpSocket,
+        config: SfuConfig,
+        shared: Arc<NetShared>,
+    ) -> io::Result<()> {
+        let net = Net::new(index, socket, Arc::clone(&shared), self.poll.registry(), SOCKET)?;
+        self.line = Some(Line { net, calls: Calls::new(index, config, shared, Instant::now()) });
+        Ok(())
     }
 
     fn run(mut self) {
         let mut events = Events::with_capacity(64);
+        let mut memory = Memory::new();
         let mut busy = false;
         loop {
             let timeout = if busy { Duration::ZERO } else { self.sleep(Instant::now()) };
@@ -216,38 +334,54 @@ impl Shard {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => tracing::error!(%error, "a media thread cannot wait for events"),
             }
-            self.waker.rung.store(false, Ordering::Release);
+            for event in events.iter().filter(|event| event.token() == SOCKET) {
+                self.line.iter_mut().for_each(|line| line.net.handle_ready(event.is_readable(), event.is_writable()));
+            }
+            self.commands.waker.rung.store(false, Ordering::Release);
             let now = Instant::now();
-            self.take_commands(now);
-            busy = self.turn(now);
+            busy = self.take_commands(now);
+            busy |= self.line.as_mut().is_some_and(|line| line.turn(now, &mut memory));
+            busy |= self.turn(now);
             if self.stop.load(Ordering::Acquire) {
-                self.finish_all(now);
-                return;
+                return self.finish_all(now, &mut memory);
             }
         }
     }
 
-    fn sleep(&self, now: Instant) -> Duration {
-        let next = self.rooms.values().filter_map(ShardRoom::poll_timeout).min();
+    fn sleep(&mut self, now: Instant) -> Duration {
+        let line = self.line.as_mut();
+        let line =
+            line.and_then(|line| [line.net.poll_timeout(), line.calls.poll_timeout()].into_iter().flatten().min());
+        let next = [line, self.rooms.poll_timeout()].into_iter().flatten().min();
         next.map_or(SLEEP_MAX, |next| next.saturating_duration_since(now).min(SLEEP_MAX))
     }
 
-    fn take_commands(&mut self, now: Instant) {
-        while let Some(command) = self.commands.take() {
-            match command {
-                Command::Attach { room, participant, ring, output } => {
-                    self.attach(now, room, participant, ring, output)
+    /// Carries out what waits, no more than a turn's share. True: more is waiting.
+    fn take_commands(&mut self, now: Instant) -> bool {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Some(command) = self.commands.take() else { return false };
+            self.carry_out(now, command);
+        }
+        !self.commands.is_empty()
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Attach { room, participant, ring, output } => self.attach(now, room, participant, ring, output),
+            Command::Watch { room, ring, output } => self.watch(room, ring, output),
+            Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
+            Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
+            Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
+            Command::Finish { room } => self.in_cell(room, |room| room.finish(now)),
+            Command::Forget { room } => {
+                self.numbers.remove(&room);
+                if let Some(room) = self.rooms.remove(room) {
+                    self.release(room);
                 }
-                Command::Watch { room, ring, output } => self.watch(room, ring, output),
-                Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
-                Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
-                Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
-                Command::Finish { room } => self.in_cell(room, |room| room.finish(now)),
-                Command::Forget { room } => {
-                    self.numbers.remove(&room);
-                    if let Some(room) = self.rooms.remove(&room) {
-                        self.release(room);
-                    }
+            }
+            Command::OpenCall { .. } | Command::Call { .. } | Command::TcpOpened { .. } | Command::TcpClosed { .. } => {
+                if let Some(line) = &mut self.line {
+                    line.carry_out(now, command);
                 }
             }
         }
@@ -264,7 +398,7 @@ impl Shard {
         self.make_room(key, output);
         let attached = Arc::clone(&ring);
         self.in_cell(key, |room| room.attach(now, participant, attached));
-        if !self.rooms.contains_key(&key) {
+        if !self.rooms.contains(key) {
             // The room broke before it knew the ring.
             ring.detach();
         }
@@ -275,7 +409,7 @@ impl Shard {
         self.make_room(key, output);
         let watching = Arc::clone(&ring);
         self.in_cell(key, |room| room.watch(watching));
-        if !self.rooms.contains_key(&key) {
+        if !self.rooms.contains(key) {
             // The room broke before it knew the ring.
             ring.close();
         }
@@ -288,24 +422,25 @@ impl Shard {
 
     fn make_room(&mut self, key: RoomKey, output: RoomOutput) {
         let numbers = self.numbers.remove(&key);
-        let sink = KeptSink { commands: Arc::clone(&self.commands), waker: Arc::clone(&self.waker), room: key };
+        let sink = KeptSink { commands: self.commands.clone(), room: key };
         let (settings, counters) = (self.settings.clone(), Arc::clone(&self.counters));
         let make = || ShardRoom::new(settings, output, counters, numbers.unwrap_or_default(), sink);
-        self.rooms.entry(key).or_insert_with(make);
+        self.rooms.get_or_insert_with(key, make);
     }
 
     /// A fault cell (docs/adr/0004): a panic costs this room its ingest and its playlist, nobody else anything.
     fn in_cell(&mut self, key: RoomKey, act: impl FnOnce(&mut ShardRoom)) {
-        let Some(room) = self.rooms.get_mut(&key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else { return };
         if catch_unwind(AssertUnwindSafe(|| act(room))).is_err() {
             self.drop_broken(key);
         }
+        self.rooms.mark(key);
     }
 
     fn drop_broken(&mut self, key: RoomKey) {
         tracing::error!(room = key.0, "a room was dropped after a panic on its media thread");
         ShardCounters::add(&self.counters.panics, 1);
-        if let Some(room) = self.rooms.remove(&key) {
+        if let Some(room) = self.rooms.remove(key) {
             self.numbers.insert(key, room.numbers());
             self.release(room);
         }
@@ -318,36 +453,47 @@ impl Shard {
         }
     }
 
-    /// One turn over all rooms. True: work is left.
+    /// One turn over the rooms that have work. True: work is left.
     fn turn(&mut self, now: Instant) -> bool {
-        let mut busy = false;
-        let (mut broken, mut idle) = (Vec::new(), Vec::new());
-        for (key, room) in &mut self.rooms {
+        self.rung.take_into(&mut self.ringing);
+        self.ringing.drain(..).for_each(|key| self.rooms.mark(key));
+        self.rooms.mark_due(now);
+        for _ in 0..self.rooms.work_len().min(ROOMS_PER_TURN) {
+            let Some((key, room)) = self.rooms.next() else { break };
             match catch_unwind(AssertUnwindSafe(|| room.turn(now, BATCHES_PER_TURN_MAX))) {
-                Ok(more) => busy |= more,
-                Err(_) => broken.push(*key),
-            }
-            if room.is_idle() {
-                idle.push(*key);
-            }
-        }
-        for key in broken {
-            self.drop_broken(key);
-        }
-        for key in idle {
-            // It would hold a share of the memory budget and a place in every turn.
-            if let Some(room) = self.rooms.remove(&key) {
-                self.numbers.insert(key, room.numbers());
-                room.let_go_of_disk();
+                Ok(more) => {
+                    let is_idle = room.is_idle();
+                    if is_idle {
+                        self.let_go(key);
+                    } else {
+                        self.rooms.settle(key);
+                    }
+                    if more {
+                        self.rooms.mark(key);
+                    }
+                }
+                Err(_) => self.drop_broken(key),
             }
         }
-        busy
+        self.rooms.work_len() > 0
     }
 
-    fn finish_all(&mut self, now: Instant) {
-        let keys: Vec<RoomKey> = self.rooms.keys().copied().collect();
-        for key in keys {
+    /// It would hold a share of the memory budget.
+    fn let_go(&mut self, key: RoomKey) {
+        if let Some(room) = self.rooms.remove(key) {
+            self.numbers.insert(key, room.numbers());
+            room.let_go_of_disk();
+        }
+    }
+
+    fn finish_all(&mut self, now: Instant, memory: &mut Memory) {
+        for key in self.rooms.keys() {
             self.in_cell(key, |room| room.finish(now));
+        }
+        if let Some(line) = &mut self.line {
+            line.calls.close_all(now);
+            line.net.collect(now, memory, &mut line.calls);
+            line.net.flush(now, memory);
         }
     }
 }

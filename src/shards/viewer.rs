@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use telstar_media::{Frame, MediaKind, TrackInfo};
 use telstar_units::TrackId;
 use tokio::sync::Notify;
 
-use super::thread::ShardWaker;
+use super::table::Bell;
 
 /// Items in one ring. 30 seconds of 60 pictures and 47 frames of sound a second; what is larger is limited by its bytes.
 pub const VIEWER_ITEMS_MAX: usize = 4_096;
@@ -50,7 +50,7 @@ pub struct ViewerRing {
     bytes_max: usize,
     changed: Notify,
     reader_gone: AtomicBool,
-    waker: Arc<ShardWaker>,
+    bell: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -80,9 +80,9 @@ impl Waiting {
 }
 
 impl ViewerRing {
-    pub(super) fn new(bytes_max: usize, waker: Arc<ShardWaker>) -> ViewerRing {
+    pub(super) fn new(bytes_max: usize, bell: Bell) -> ViewerRing {
         let (waiting, changed) = (Mutex::default(), Notify::new());
-        ViewerRing { waiting, bytes_max, changed, reader_gone: AtomicBool::new(false), waker }
+        ViewerRing { waiting, bytes_max, changed, reader_gone: AtomicBool::new(false), bell }
     }
 
     /// Takes an item, on the shard. Returns how many frames were lost for it.
@@ -148,7 +148,7 @@ impl ViewerRing {
     /// Says that nobody reads any more.
     pub fn abandon(&self) {
         self.reader_gone.store(true, Ordering::Release);
-        self.waker.wake();
+        self.bell.ring();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -158,13 +158,15 @@ impl ViewerRing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use telstar_media::{Codec, CodecConfig};
 
     use super::*;
 
     fn ring(bytes_max: usize) -> ViewerRing {
-        ViewerRing::new(bytes_max, ShardWaker::for_tests())
+        ViewerRing::new(bytes_max, Bell::for_tests())
     }
 
     fn frame(codec: Codec, dts: i64, key: bool, len: usize) -> ViewerItem {

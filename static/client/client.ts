@@ -1,12 +1,15 @@
 /**
- * Subscriptions on top of a connection. Each holds the topic's last full state; after a reconnect it is subscribed
- * again and its state replaced, so that a subscriber never has to know that the connection was lost.
+ * Subscriptions and a call on top of a connection. Each subscription holds the topic's last full state; after a reconnect
+ * it is subscribed again and its state replaced, so that a subscriber never has to know that the connection was lost.
  */
 
 import { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
+import { Call } from './call.js';
+import type { JoinOptions } from './call-events.js';
 import { Connection, type ConnectionState } from './connection.js';
 import { TelstarError } from './errors.js';
 import { defaultPlatform, type Platform, type TimerHandle } from './platform.js';
+import { defaultRtc, type Rtc } from './rtc.js';
 import type { Reply, SubscribeReply, TopicEvent } from './wire.js';
 
 export interface ClientOptions {
@@ -14,6 +17,8 @@ export interface ClientOptions {
   url: string;
   token?: string;
   platform?: Platform;
+  /** Peer connections; the browser's unless said otherwise. */
+  rtc?: Rtc;
   backoff?: BackoffOptions;
 }
 
@@ -62,13 +67,18 @@ export class Client {
   private readonly platform: Platform;
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<(state: ConnectionState, reason: string | null) => void>();
+  private readonly rtc: Rtc;
+  private call: Call | null = null;
+  private stopWatchingNetwork: (() => void) | null = null;
 
   constructor(options: ClientOptions) {
-    const { platform = defaultPlatform(), ...rest } = options;
+    const { platform = defaultPlatform(), rtc = defaultRtc(), ...rest } = options;
     this.platform = platform;
+    this.rtc = rtc;
     this.connection = new Connection({ ...rest, platform }, {
       onState: (state, reason) => this.stateChanged(state, reason),
       onEvent: (event) => this.dispatch(event),
+      onFresh: () => this.call?.begin(),
     });
   }
 
@@ -81,6 +91,9 @@ export class Client {
   }
 
   close(): void {
+    this.call?.leave();
+    this.stopWatchingNetwork?.();
+    this.stopWatchingNetwork = null;
     this.connection.close();
   }
 
@@ -122,6 +135,24 @@ export class Client {
     };
   }
 
+  /**
+   * Joins a call; one at a time. Returns at once: `publish` may follow without waiting, and reaches the server right
+   * behind the join.
+   */
+  join(room: string, options: JoinOptions = {}): Call {
+    if (this.call !== null && this.call.state !== 'left') throw new TelstarError('already_joined', 'there is a call already');
+    const call = new Call(room, { ...options }, this.connection, this.platform, this.rtc);
+    this.call = call;
+    this.stopWatchingNetwork ??= this.platform.onNetworkChange?.(() => this.networkChanged()) ?? null;
+    if (this.connection.isReady) call.begin();
+    return call;
+  }
+
+  private networkChanged(): void {
+    this.connection.retryNow();
+    this.call?.networkChanged();
+  }
+
   private unsubscribe(entry: Entry): void {
     if (this.entries.get(entry.topic) !== entry) return;
     this.entries.delete(entry.topic);
@@ -134,6 +165,9 @@ export class Client {
 
   private stateChanged(state: ConnectionState, reason: string | null): void {
     for (const listener of [...this.listeners]) listener(state, reason);
+    this.call?.connectionChanged(state, reason);
+    // A resumed session still has its subscriptions.
+    if (reason === 'resumed') return;
     for (const entry of this.entries.values()) {
       this.cancelRetry(entry);
       if (state === 'open') void this.send(entry);
@@ -176,6 +210,10 @@ export class Client {
   }
 
   private dispatch(event: TopicEvent): void {
+    if (event.topic === `call:${this.call?.room ?? ''}`) {
+      this.call?.dispatch(event);
+      return;
+    }
     const entry = this.entries.get(event.topic);
     if (entry === undefined) return;
     if (event.type === 'ended') {
@@ -208,6 +246,13 @@ function isOld(offset: number | undefined, last: number | undefined): boolean {
 
 function hasGap(offset: number | undefined, last: number | undefined): boolean {
   return offset !== undefined && last !== undefined && offset > last + 1;
+}
+
+/** A connected client: `const call = connect({ url, token }).join('demo')`. */
+export function connect(options: ClientOptions): Client {
+  const client = new Client(options);
+  client.connect();
+  return client;
 }
 
 /** `https://host/x` becomes `wss://host/ws`. */

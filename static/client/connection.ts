@@ -1,11 +1,13 @@
 /**
  * One `/ws` connection that keeps itself up: opens, authenticates, sends requests, matches replies, hands events on,
- * and after a loss comes back with back-off. It knows requests and events, and nothing of topics.
+ * and after a loss comes back with back-off. With a session it goes on where it was: unanswered requests are kept, and
+ * the server repeats what was missed. It knows requests and events, and nothing of topics or calls.
  */
 
 import { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
 import { TelstarError } from './errors.js';
 import { SOCKET_OPEN, type Platform, type SocketLike, type TimerHandle } from './platform.js';
+import type { ResumeReply, SessionSecret } from './call-wire.js';
 import { CLOSE, parseIncoming, type Reply, type TopicEvent } from './wire.js';
 
 export const SUBPROTOCOL = 'telstar.v1';
@@ -14,8 +16,14 @@ export const SUBPROTOCOL = 'telstar.v1';
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Lower: a silently dead path (sleep, changed network) is noticed sooner. Higher: fewer wake-ups on phones. A guess. */
 const PING_EVERY_MS = 20_000;
+/** The same with a session, which the server keeps for 30 s: a dead path must be noticed while there is time to come back. */
+const SESSION_PING_EVERY_MS = 5_000;
+const SESSION_PING_TIMEOUT_MS = 5_000;
 /** A request past this many unanswered ones is refused with `busy`: the caller is in a loop. */
 const PENDING_MAX = 256;
+
+/** What means nothing on another socket. */
+const ONE_SOCKET_ONLY = new Set(['authenticate', 'resume', 'ping']);
 
 /** `idle` before `open()`; `closed` after `close()`, or when the server said that trying again is useless. */
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'lost' | 'closed';
@@ -29,14 +37,22 @@ export interface ConnectionOptions {
 }
 
 export interface ConnectionHandlers {
+  /** The reason of `open` is `resumed` where a session went on. */
   onState(state: ConnectionState, reason: string | null): void;
   onEvent(event: TopicEvent): void;
+  /** A socket without a past takes requests: the credential is on its way, and what is sent now follows it at once. */
+  onFresh?(): void;
 }
 
 interface Pending {
+  readonly type: string;
+  readonly text: string;
+  /** False while it waits for a socket. */
+  isSent: boolean;
+  timer: TimerHandle | null;
+  timeoutMs: number;
   resolve(reply: Reply): void;
   reject(error: TelstarError): void;
-  timer: TimerHandle;
 }
 
 export class Connection {
@@ -47,6 +63,10 @@ export class Connection {
   private readonly backoff: Backoff;
   private retryTimer: TimerHandle | null = null;
   private pingTimer: TimerHandle | null = null;
+  private session: SessionSecret | null = null;
+  private lastSeq = 0;
+  /** The first message of the socket is out, so that others may follow. */
+  private isGreeted = false;
 
   constructor(
     private readonly options: ConnectionOptions,
@@ -57,6 +77,23 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.current;
+  }
+
+  /** Requests go out at once. */
+  get isReady(): boolean {
+    return this.isGreeted;
+  }
+
+  /** From now on a lost socket is resumed. */
+  keepSession(session: SessionSecret): void {
+    this.session = session;
+    if (this.socket !== null && this.current === 'open') this.schedulePing(this.socket);
+  }
+
+  forgetSession(): void {
+    this.session = null;
+    // Nothing will send what waits for the next socket.
+    if (!this.isGreeted) this.failPending('closed', 'the session was given up');
   }
 
   open(): void {
@@ -81,6 +118,7 @@ export class Connection {
   /** Ends for good; pending requests fail with `closed`. */
   close(): void {
     this.cancelRetry();
+    this.session = null;
     const socket = this.detach();
     this.setState('closed', null);
     socket?.close(1000);
@@ -93,51 +131,108 @@ export class Connection {
     this.open();
   }
 
-  request(type: string, fields: Record<string, unknown> = {}): Promise<Reply> {
-    const socket = this.socket;
-    if (socket === null || socket.readyState !== SOCKET_OPEN) {
+  /** With a session a request also waits for the next socket; without one it fails with `closed`. */
+  request(type: string, fields: Record<string, unknown> = {}, timeoutMs: number = REQUEST_TIMEOUT_MS): Promise<Reply> {
+    const isReady = this.isGreeted && this.socket?.readyState === SOCKET_OPEN;
+    if (!isReady && this.session === null) {
       return Promise.reject(new TelstarError('closed', 'the connection is not open'));
     }
     if (this.pending.size >= PENDING_MAX) {
       return Promise.reject(new TelstarError('busy', `more than ${PENDING_MAX} requests are unanswered`));
     }
+    return this.enqueue(isReady ? this.socket : null, type, fields, timeoutMs);
+  }
+
+  private enqueue(socket: SocketLike | null, type: string, fields: Record<string, unknown>, timeoutMs = REQUEST_TIMEOUT_MS): Promise<Reply> {
     const id = this.nextId++;
     return new Promise<Reply>((resolve, reject) => {
-      const timer = this.options.platform.setTimer(() => {
-        this.pending.delete(id);
-        reject(new TelstarError('timeout', `no reply to ${type} within ${REQUEST_TIMEOUT_MS} ms`));
-      }, REQUEST_TIMEOUT_MS);
-      this.pending.set(id, { resolve, reject, timer });
-      socket.send(JSON.stringify({ ...fields, id, type }));
+      const pending: Pending = { type, text: JSON.stringify({ ...fields, id, type }), isSent: false, timer: null, timeoutMs, resolve, reject };
+      this.pending.set(id, pending);
+      if (socket !== null) this.transmit(socket, id, pending);
     });
+  }
+
+  private transmit(socket: SocketLike, id: number | string, pending: Pending): void {
+    pending.isSent = true;
+    this.startTimer(id, pending);
+    socket.send(pending.text);
+  }
+
+  private startTimer(id: number | string, pending: Pending): void {
+    pending.timer = this.options.platform.setTimer(() => {
+      this.pending.delete(id);
+      pending.reject(new TelstarError('timeout', `no reply to ${pending.type} within ${pending.timeoutMs} ms`));
+    }, pending.timeoutMs);
   }
 
   private async greet(socket: SocketLike): Promise<void> {
     if (this.socket !== socket) return;
-    if (this.options.token !== undefined) {
-      try {
-        await this.request('authenticate', { token: this.options.token });
-      } catch (error) {
-        if (this.socket !== socket) return;
-        if (error instanceof TelstarError && !error.isTransient) {
-          // The same token would be refused again, so no retry.
-          this.end(socket, error.code);
-        } else {
-          this.drop(socket);
-        }
+    if (this.session !== null) await this.resume(socket, this.session);
+    else await this.beginFresh(socket);
+  }
+
+  private async beginFresh(socket: SocketLike): Promise<void> {
+    const { token } = this.options;
+    this.lastSeq = 0;
+    const authenticated = token === undefined ? null : this.enqueue(socket, 'authenticate', { token });
+    this.isGreeted = true;
+    this.handlers.onFresh?.();
+    try {
+      await authenticated;
+    } catch (error) {
+      if (this.socket !== socket) return;
+      // The same token would be refused again, so no retry.
+      if (error instanceof TelstarError && !error.isTransient) this.end(socket, error.code);
+      else this.drop(socket);
+      return;
+    }
+    if (this.socket === socket) this.opened(socket, null);
+  }
+
+  /** Goes on with the session: what was asked and never reached the server is sent again, the rest is answered late. */
+  private async resume(socket: SocketLike, session: SessionSecret): Promise<void> {
+    const kept = [...this.pending];
+    const asked = kept.filter(([, pending]) => pending.isSent).map(([id]) => id);
+    let reply: ResumeReply;
+    try {
+      reply = (await this.enqueue(socket, 'resume', { session: session.id, secret: session.secret, seq: this.lastSeq, pending: asked })) as ResumeReply;
+    } catch (error) {
+      if (this.socket !== socket) return;
+      if (error instanceof TelstarError && error.isTransient) {
+        this.drop(socket);
         return;
       }
-      if (this.socket !== socket) return;
+      this.session = null;
+      this.failPending('gone', 'the session is gone');
+      await this.beginFresh(socket);
+      return;
     }
+    if (this.socket !== socket) return;
+    // `leave` may have ended the session meanwhile.
+    if (this.session !== null) this.session = reply.session;
+    const unknown = new Set(reply.unknown);
+    this.isGreeted = true;
+    for (const [id, pending] of [...this.pending]) {
+      if (!pending.isSent || unknown.has(id)) this.transmit(socket, id, pending);
+      else if (pending.timer === null) this.startTimer(id, pending);
+    }
+    this.opened(socket, 'resumed');
+  }
+
+  private opened(socket: SocketLike, reason: string | null): void {
     this.backoff.reset();
-    this.setState('open', null);
-    this.schedulePing(socket);
+    this.setState('open', reason);
+    if (this.socket === socket) this.schedulePing(socket);
   }
 
   private receive(socket: SocketLike, data: unknown): void {
     if (this.socket !== socket) return;
     const incoming = parseIncoming(data);
     if (incoming.kind === 'event') {
+      const { seq } = incoming.event;
+      // A resumed session may repeat what had come already.
+      if (this.session !== null && seq <= this.lastSeq) return;
+      this.lastSeq = seq;
       this.handlers.onEvent(incoming.event);
     } else if (incoming.kind === 'reply') {
       this.settle(incoming.reply);
@@ -148,7 +243,7 @@ export class Connection {
     const pending = this.pending.get(reply.re);
     if (pending === undefined) return;
     this.pending.delete(reply.re);
-    this.options.platform.clearTimer(pending.timer);
+    if (pending.timer !== null) this.options.platform.clearTimer(pending.timer);
     if (reply.ok) {
       pending.resolve(reply);
     } else {
@@ -159,12 +254,14 @@ export class Connection {
 
   private lost(socket: SocketLike, code: number, reason: string): void {
     if (this.socket !== socket) return;
-    this.detach();
     // Neither a bad credential nor a message that the server cannot read gets better by repeating it.
     if (code === CLOSE.unauthorised || code === CLOSE.badMessage) {
+      this.session = null;
+      this.detach();
       this.setState('closed', code === CLOSE.unauthorised ? 'unauthorised' : 'bad_message');
       return;
     }
+    this.detach();
     this.retryLater(reason === '' ? `close ${code}` : reason);
   }
 
@@ -177,6 +274,7 @@ export class Connection {
   }
 
   private end(socket: SocketLike, reason: string): void {
+    this.session = null;
     this.detach();
     this.setState('closed', reason);
     socket.close(1000);
@@ -185,18 +283,35 @@ export class Connection {
   private detach(): SocketLike | null {
     const socket = this.socket;
     this.socket = null;
+    this.isGreeted = false;
     if (socket !== null) {
       socket.onopen = socket.onmessage = socket.onclose = null;
     }
     if (this.pingTimer !== null) this.options.platform.clearTimer(this.pingTimer);
     this.pingTimer = null;
+    if (this.session === null) this.failPending('closed', 'the connection was lost');
+    else this.holdPending();
+    return socket;
+  }
+
+  private failPending(code: string, message: string): void {
     const waiting = [...this.pending.values()];
     this.pending.clear();
     for (const pending of waiting) {
-      this.options.platform.clearTimer(pending.timer);
+      if (pending.timer !== null) this.options.platform.clearTimer(pending.timer);
+      pending.reject(new TelstarError(code, message));
+    }
+  }
+
+  /** Stops the clocks of what waits for the next socket. What only the lost socket was asked fails. */
+  private holdPending(): void {
+    for (const [id, pending] of [...this.pending]) {
+      if (pending.timer !== null) this.options.platform.clearTimer(pending.timer);
+      pending.timer = null;
+      if (!ONE_SOCKET_ONLY.has(pending.type)) continue;
+      this.pending.delete(id);
       pending.reject(new TelstarError('closed', 'the connection was lost'));
     }
-    return socket;
   }
 
   private retryLater(reason: string): void {
@@ -214,8 +329,10 @@ export class Connection {
   }
 
   private schedulePing(socket: SocketLike): void {
+    if (this.pingTimer !== null) this.options.platform.clearTimer(this.pingTimer);
+    const hasSession = this.session !== null;
     this.pingTimer = this.options.platform.setTimer(() => {
-      this.request('ping').then(
+      this.request('ping', {}, hasSession ? SESSION_PING_TIMEOUT_MS : REQUEST_TIMEOUT_MS).then(
         () => {
           if (this.socket === socket) this.schedulePing(socket);
         },
@@ -226,7 +343,7 @@ export class Connection {
           else this.schedulePing(socket);
         },
       );
-    }, PING_EVERY_MS);
+    }, hasSession ? SESSION_PING_EVERY_MS : PING_EVERY_MS);
   }
 
   private setState(state: ConnectionState, reason: string | null): void {

@@ -1,12 +1,18 @@
 /**
  * @telstar/client: Telstar from a browser, a worker or Node. No DOM, no dependency.
  *
- * `new Rest()` calls the REST API; `new Client({url})` follows rooms over `/ws` and keeps itself connected.
+ * `new Rest()` calls the REST API; `new Client({url})` follows rooms over `/ws` and keeps itself connected;
+ * `connect({url, token}).join('demo')` is a call.
  */
 
 export { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
+export { Call } from './call.js';
+export type { CallEvents, JoinOptions } from './call-events.js';
+export { callState, type CallFacts, type CallState, type PeerState } from './call-state.js';
+export * from './call-wire.js';
 export {
   Client,
+  connect,
   socketUrl,
   type ClientOptions,
   type StateChange,
@@ -14,7 +20,15 @@ export {
   type Subscription,
 } from './client.js';
 export { SUBPROTOCOL, type ConnectionState } from './connection.js';
+export { codecOrder, encodingsFor, layersFor, sizeOf, withDemand, type EncodingOptions, type VideoCodec, type VideoSize } from './encodings.js';
 export { TelstarError } from './errors.js';
+export { IceWatch } from './ice-watch.js';
+export { LocalTrack, type PublishOptions } from './local-track.js';
+export { decodeLossy, encodeLossy, LOSSY_BYTES_MAX } from './lossy.js';
 export { defaultPlatform, type Platform, type RequestLike, type ResponseLike, type SocketLike } from './platform.js';
-export { Rest, type NewRoom, type RestOptions, type RoomPatch } from './rest.js';
+export { RemoteParticipant, RemoteTrack, Roster, type RosterChange, type SubscriptionSettings } from './remote.js';
+export { defaultRtc, type MediaTrack, type MediaTrackLike, type Rtc } from './rtc.js';
+export { SlotMap } from './slots.js';
+export { StatsReducer, type ConnectionStats, type StreamStats } from './stats.js';
+export { Rest, type InviteRequest, type NewRoom, type RestOptions, type RoomPatch, type RoomTokenRequest } from './rest.js';
 export * from './wire.js';

@@ -36,6 +36,8 @@ export interface Platform {
   clearTimer(handle: TimerHandle): void;
   /** In [0, 1); spreads reconnects so that a restarted server is not met by all clients at once. */
   random(): number;
+  /** Calls the listener when the way to the network has probably changed; returns a function that ends it. */
+  onNetworkChange?(listener: () => void): () => void;
 }
 
 /** `WebSocket.OPEN`. */
@@ -46,6 +48,16 @@ interface Globals {
   fetch: (url: string, request: RequestLike) => Promise<ResponseLike>;
   setTimeout: (callback: () => void, delayMs: number) => TimerHandle;
   clearTimeout: (handle: TimerHandle) => void;
+  addEventListener?: (type: 'online', listener: () => void) => void;
+  removeEventListener?: (type: 'online', listener: () => void) => void;
+  navigator?: { connection?: NetworkInformation };
+}
+
+/** Where there is a `type`, it tells Wi-Fi from mobile data; its changes are the only ones that mean another path. */
+interface NetworkInformation {
+  type?: string;
+  addEventListener(type: 'change', listener: () => void): void;
+  removeEventListener(type: 'change', listener: () => void): void;
 }
 
 /** The surroundings of a browser, a worker or a recent Node. */
@@ -57,5 +69,22 @@ export function defaultPlatform(): Platform {
     setTimer: (callback, delayMs) => globals.setTimeout(callback, delayMs),
     clearTimer: (handle) => globals.clearTimeout(handle),
     random: () => Math.random(),
+    onNetworkChange: (listener) => watchNetwork(globals, listener),
+  };
+}
+
+function watchNetwork(globals: Globals, listener: () => void): () => void {
+  const connection = globals.navigator?.connection;
+  let type = connection?.type;
+  const changed = (): void => {
+    if (connection?.type === type) return;
+    type = connection?.type;
+    listener();
+  };
+  globals.addEventListener?.('online', listener);
+  connection?.addEventListener('change', changed);
+  return () => {
+    globals.removeEventListener?.('online', listener);
+    connection?.removeEventListener('change', changed);
   };
 }

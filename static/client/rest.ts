@@ -2,7 +2,8 @@
 
 import { TelstarError } from './errors.js';
 import { defaultPlatform, type Platform, type RequestLike } from './platform.js';
-import type { Account, NewStreamKey, PlaybackToken, Room, ServerFacts, StreamKey } from './wire.js';
+import type { CallMode, Participant } from './call-wire.js';
+import type { Account, Invite, NewInvite, NewStreamKey, PlaybackToken, Room, RoomToken, ServerFacts, StreamKey } from './wire.js';
 
 export interface RestOptions {
   /** Empty for the page's own origin. */
@@ -16,6 +17,24 @@ export interface NewRoom {
   title: string;
   name?: string;
   open?: boolean;
+  /** Fixed once the room exists; through the server unless said otherwise. */
+  mode?: CallMode;
+}
+
+export interface RoomTokenRequest {
+  room: string;
+  identity: string;
+  name?: string;
+  metadata?: unknown;
+  grants?: string[];
+  expires_in_secs?: number;
+}
+
+export interface InviteRequest {
+  label?: string;
+  grants?: string[];
+  expires_in_secs?: number;
+  uses?: number;
 }
 
 export interface RoomPatch {
@@ -92,6 +111,32 @@ export class Rest {
   createPlaybackToken(room: string, expiresInSecs?: number): Promise<PlaybackToken> {
     const body = expiresInSecs === undefined ? {} : { expires_in_secs: expiresInSecs };
     return this.send('POST', `${roomPath(room)}/playback-tokens`, body);
+  }
+
+  /** For an app's server: a token for one of its users. */
+  createRoomToken(request: RoomTokenRequest): Promise<RoomToken> {
+    return this.send('POST', '/tokens', request);
+  }
+
+  /** For a guest, who needs nothing but the invite. */
+  redeemInvite(invite: string, name: string): Promise<RoomToken> {
+    return this.send('POST', '/tokens', { invite, name });
+  }
+
+  createInvite(room: string, request: InviteRequest = {}): Promise<NewInvite> {
+    return this.send('POST', `${roomPath(room)}/invites`, request);
+  }
+
+  invites(room: string): Promise<Invite[]> {
+    return this.send<{ invites: Invite[] }>('GET', `${roomPath(room)}/invites`).then((body) => body.invites);
+  }
+
+  deleteInvite(room: string, id: string | number): Promise<void> {
+    return this.send('DELETE', `${roomPath(room)}/invites/${encodeURIComponent(String(id))}`);
+  }
+
+  participants(room: string): Promise<Participant[]> {
+    return this.send<{ participants: Participant[] }>('GET', `${roomPath(room)}/participants`).then((body) => body.participants);
   }
 
   private async send<T>(method: string, path: string, body?: unknown): Promise<T> {

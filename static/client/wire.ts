@@ -87,6 +87,29 @@ export interface PlaybackToken {
   watch_url: string;
 }
 
+/** What somebody joins a call with. */
+export interface RoomToken {
+  token: string;
+  expires_at: string;
+  room: string;
+  identity: string;
+  call_url: string;
+}
+
+export interface Invite {
+  id: string | number;
+  label: string | null;
+  grants: string[];
+  expires_at: string | null;
+  uses_left: number | null;
+}
+
+/** The invite itself is in the answer to its creation and never again. */
+export interface NewInvite extends Invite {
+  invite: string;
+  url: string;
+}
+
 export interface Account {
   id: string | number;
   name: string;

@@ -14,8 +14,12 @@ export class FakeSocket {
     this.protocol = protocol;
   }
 
+  answersPings = false;
+
   send(text) {
-    this.sent.push(JSON.parse(text));
+    const message = JSON.parse(text);
+    if (message.type === 'ping' && this.answersPings) this.deliver({ re: message.id, ok: true });
+    else this.sent.push(message);
   }
 
   close(code) {
@@ -79,6 +83,13 @@ export class FakePlatform {
   };
 
   random = () => this.randomValue;
+
+  onNetworkChange = (listener) => {
+    this.changeNetwork = listener;
+    return () => {
+      this.changeNetwork = () => {};
+    };
+  };
 
   get socket() {
     return this.sockets.at(-1);

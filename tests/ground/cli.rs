@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-const LISTENERS: &[&str] =
-    &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--rtmps", "127.0.0.1:0"];
+const ANY: &str = "127.0.0.1:0";
+const LISTENERS: &[&str] = &["--http", ANY, "--https", ANY, "--rtmp", ANY, "--rtmps", ANY, "--media", ANY];
 
 fn telstar(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_telstar"));
@@ -234,12 +234,14 @@ fn a_busy_port_is_named_with_its_flag() {
     let (_folder, data) = folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
-    let output = run(&data, &["--http", "off", "--https", "off", "--rtmp", &address]);
-    let error = stderr(&output);
-    assert!(!output.status.success());
-    assert!(error.contains(&format!("port {}", taken.local_addr().expect("bound").port())), "{error}");
-    assert!(error.contains("--rtmp"), "{error}");
-    assert!(!data.exists(), "a start that fails leaves nothing behind");
+    for flag in ["--rtmp", "--media"] {
+        let output = run(&data, &["--http", "off", "--https", "off", "--rtmps", "off", flag, &address]);
+        let error = stderr(&output);
+        assert!(!output.status.success());
+        assert!(error.contains(&format!("port {}", taken.local_addr().expect("bound").port())), "{error}");
+        assert!(error.contains(flag), "{error}");
+        assert!(!data.exists(), "a start that fails leaves nothing behind");
+    }
 }
 
 #[test]
@@ -272,7 +274,7 @@ fn doctor_is_content_with_a_good_server_and_says_what_to_mend() {
     let (_folder, data) = folder();
     let served = Served::start(&data, &[], &[]);
     let http = served.http().to_owned();
-    let free = ["doctor", "--https", "off", "--rtmp", "off", "--rtmps", "off", "--http"];
+    let free = ["doctor", "--https", "off", "--rtmp", "off", "--rtmps", "off", "--media", "off", "--http"];
     let good = run(&data, &[&free[..], &[&http]].concat());
     assert!(good.status.success(), "{}{}", stdout(&good), stderr(&good));
     assert!(stdout(&good).contains("held by the server of this data folder"), "{}", stdout(&good));

@@ -30,6 +30,7 @@ impl Rig {
         let any = Listen::At(([127, 0, 0, 1], 0).into());
         (config.general.http, config.general.https) = (any, any);
         (config.general.rtmp, config.general.rtmps) = (any, any);
+        config.media.listen = any;
         change(&mut config);
         let running = Server::start(config).await.expect("the server starts");
         Rig { running, client: client(|builder| builder), _data: data }

@@ -1,6 +1,8 @@
 //! Who may open a socket, and as whom.
 
 use serde_json::json;
+use telstar::config::address::WebOrigin;
+use telstar::config::value::ListItem as _;
 
 use crate::support::{Rig, code};
 
@@ -53,6 +55,22 @@ async fn a_cookie_counts_only_from_our_own_page() {
     assert_eq!(rig.refused(foreign).await.0, 403);
     let mut stale = rig.connect_with(&[("cookie", "telstar_session=old"), ("origin", &rig.origin())]).await;
     assert_eq!(code(&stale.subscribe("room:demo").await), "ok", "like anybody");
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_opens_a_socket_and_brings_its_own_credential() {
+    let rig = Rig::start_with(|config| {
+        config.general.allowed_origins = vec![WebOrigin::parse_item("https://app.example").expect("an origin")];
+    })
+    .await;
+    let cookie = rig.cookie().await;
+    let mut page = rig.connect_with(&[("cookie", &cookie), ("origin", "https://App.example")]).await;
+    assert_eq!(code(&page.subscribe("rooms").await), "not_found", "the cookie is not the app's");
+    let token = rig.token(600).await;
+    page.request(json!({ "type": "authenticate", "token": token })).await;
+    assert_eq!(page.next().await["identity"], json!("account:1"));
+    let other = rig.upgrade(&[("origin", "https://app.example.evil")]);
+    assert_eq!(rig.refused(other).await.0, 403);
 }
 
 #[tokio::test]

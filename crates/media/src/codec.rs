@@ -17,6 +17,7 @@ mod vp9;
 pub use aac::{AacConfig, AacError};
 pub use ac3::Ac3Config;
 pub use av1::{Av1Config, Av1Error, Av1Unit, Obu, ObuKind, obus};
+pub use bits::BitReader;
 pub use colour::{Colour, VideoRange};
 pub use flac::{FlacConfig, FlacError, flac_frame_samples};
 pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, nal_kinds};

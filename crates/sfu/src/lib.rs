@@ -4,5 +4,46 @@
 //! This crate knows no socket, no clock, no name and no right.
 
 mod api;
+mod assign;
+mod budget;
+mod commands;
+mod config;
+mod demux;
+mod engine;
+mod forward;
+mod keyframes;
+mod messages;
+mod peer;
+mod peers;
+mod publisher;
+mod room;
+mod sdp;
+mod sfu;
+mod subscriber;
+mod tick;
+
+// The parts that know no WebRTC engine: values and state machines that the peers plug together.
+pub mod allocate;
+pub mod bitrate;
+pub mod data;
+pub mod dependency;
+pub mod descriptor;
+pub mod police;
+pub mod rfc4571;
+pub mod rewrite;
+pub mod select;
+pub mod speakers;
+pub mod throttle;
 
 pub use api::*;
+pub use config::{Limits, SfuConfig};
+pub use demux::{Sort, sort};
+pub use engine::Certificate;
+pub use sfu::{Counters, Sfu};
+
+// The tests within this crate use the same clients as those outside.
+#[cfg(test)]
+extern crate self as telstar_sfu;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

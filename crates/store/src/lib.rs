@@ -6,14 +6,19 @@
 //! decides nobody's rights.
 //!
 //! ```
-//! use telstar_store::{Founding, NewApiKey, NewRoom, NewStreamKey, SecretHash, SqliteStore, Store};
+//! use telstar_store::{Founding, NewApiKey, NewRoom, NewStreamKey, RoomMode, SecretHash, SqliteStore, Store};
 //! use telstar_units::{RoomName, WallTime};
 //!
 //! let store = SqliteStore::in_memory().expect("memory is there");
 //! let founding = Founding {
 //!     admin: "admin".into(),
 //!     api_key: NewApiKey { id: "ak_1".into(), label: "server".into(), sealed_secret: vec![1; 48] },
-//!     room: NewRoom { name: RoomName::parse("demo").expect("a slug"), title: "Demo".into(), open: true },
+//!     room: NewRoom {
+//!         name: RoomName::parse("demo").expect("a slug"),
+//!         title: "Demo".into(),
+//!         open: true,
+//!         mode: RoomMode::Sfu,
+//!     },
 //!     stream_key: NewStreamKey {
 //!         label: String::new(),
 //!         hint: "sk_ab…".into(),
@@ -26,16 +31,20 @@
 //! ```
 
 mod error;
+mod invite;
 mod pending;
 mod record;
 mod sqlite;
 mod store;
+mod webhook;
 
 #[cfg(test)]
 mod conformance;
 
 pub use error::StoreError;
+pub use invite::*;
 pub use pending::{Pending, Promise};
 pub use record::*;
 pub use sqlite::SqliteStore;
 pub use store::Store;
+pub use webhook::*;

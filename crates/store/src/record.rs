@@ -25,6 +25,20 @@ pub const TEXT_LEN_MAX: usize = 512;
 pub const EVENTS_KEPT_MAX: i64 = 10_000;
 /// How long a revoked stream key stays, so that an encoder that still uses it can be told why it fails.
 pub const REVOKED_KEPT_SECS: i64 = 30 * 86_400;
+/// Invites of one room that have not expired. A link for each guest of a large meeting fits; one more is refused. Guess.
+pub const INVITES_PER_ROOM_MAX: usize = 1_000;
+/// Webhooks of one account. Each event of its rooms is written once for each of them. Guess.
+pub const WEBHOOKS_PER_ACCOUNT_MAX: usize = 20;
+/// The longest address of a webhook in bytes. RFC 9110 §4.1 recommends to support 8,000; real ones have a hundred.
+pub const WEBHOOK_URL_LEN_MAX: usize = 2_048;
+/// The largest body of a webhook delivery in bytes: a participant with its metadata takes a few KiB.
+pub const WEBHOOK_BODY_LEN_MAX: usize = 64 * 1024;
+/// Deliveries that wait for one webhook. Beyond it the oldest fail: more keep an endpoint's longer absence, at 1 KiB each.
+pub const WEBHOOK_PENDING_MAX: usize = 10_000;
+/// Deliveries of one webhook that have ended and are kept for looking at. Guess.
+pub const WEBHOOK_FINISHED_KEPT_MAX: usize = 1_000;
+/// How long a delivery that has ended stays, for looking at.
+pub const WEBHOOK_FINISHED_KEPT_SECS: i64 = 7 * 86_400;
 /// The most records that one page holds; a request for more gets this many.
 pub const PAGE_LIMIT_MAX: usize = 100;
 
@@ -65,6 +79,19 @@ id! {
 id! {
     /// Where a page ends and the next begins. Opaque outside the store.
     Cursor
+}
+
+id! {
+    /// An invite's public number.
+    InviteId
+}
+id! {
+    /// A webhook's public number.
+    WebhookId
+}
+id! {
+    /// One event's way to one webhook.
+    DeliveryId
 }
 
 /// What an account may do beyond its own things.
@@ -135,6 +162,16 @@ pub struct Founded {
     pub fresh: bool,
 }
 
+/// How the media of a room's calls travels. Fixed when the room is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RoomMode {
+    /// Through this server's SFU.
+    #[default]
+    Sfu,
+    /// From browser to browser; the server passes on no media.
+    P2p,
+}
+
 /// A room to be made.
 pub struct NewRoom {
     /// Its name, unique on this server.
@@ -143,6 +180,8 @@ pub struct NewRoom {
     pub title: String,
     /// Whether whoever has the link may watch.
     pub open: bool,
+    /// How the media of its calls travels.
+    pub mode: RoomMode,
 }
 
 /// A room's durable part. What is live in it is not here.
@@ -162,6 +201,8 @@ pub struct Room {
     pub embed_origins: Vec<String>,
     /// When it was made.
     pub created_at: WallTime,
+    /// How the media of its calls travels.
+    pub mode: RoomMode,
 }
 
 /// A change to a room: `None` leaves a field as it is.

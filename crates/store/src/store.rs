@@ -3,9 +3,10 @@
 use telstar_units::{AccountId, RoomName, WallTime};
 
 use crate::{
-    Account, ApiKey, ApiTokenId, Bearer, Event, EventId, Founded, Founding, NewApiKey, NewBearer, NewRoom,
-    NewStreamKey, Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId,
-    StreamKey, StreamKeyId,
+    Account, ApiKey, ApiTokenId, AttemptOutcome, Bearer, Delivery, DeliveryId, Event, EventId, Founded, Founding,
+    Invite, InviteId, NewApiKey, NewBearer, NewDelivery, NewInvite, NewRoom, NewStreamKey, NewWebhook, NextDelivery,
+    Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId, StreamKey,
+    StreamKeyId, Webhook, WebhookId,
 };
 
 /// Durable records.
@@ -112,9 +113,53 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a token is denied at `now`.
     fn token_denied(&self, issuer: String, jti: String, now: WallTime) -> Pending<bool>;
 
+    /// Makes an invite to a room.
+    fn create_invite(&self, room: RoomName, invite: NewInvite, owner: AccountId, now: WallTime) -> Pending<Invite>;
+
+    /// A room's invites that have not expired, in the order of their making.
+    fn invites(&self, room: RoomName, page: PageRequest, now: WallTime) -> Pending<Page<Invite>>;
+
+    /// The invite of a locator and its room, if it has not expired and has a use left. Its hash is still to be compared.
+    fn find_invite(&self, locator: String, now: WallTime) -> Pending<Option<(Invite, Room)>>;
+
+    /// Uses an invite once. Of two calls for its last use the second finds none.
+    fn use_invite(&self, id: InviteId, now: WallTime) -> Pending<()>;
+
+    /// Takes an invite back for good.
+    fn revoke_invite(&self, room: RoomName, id: InviteId) -> Pending<()>;
+
+    /// Makes a webhook that hears of its owner's rooms.
+    fn create_webhook(&self, webhook: NewWebhook, owner: AccountId, now: WallTime) -> Pending<Webhook>;
+
+    /// A webhook.
+    fn webhook(&self, id: WebhookId) -> Pending<Option<Webhook>>;
+
+    /// An account's webhooks, in the order of their making.
+    fn webhooks(&self, owner: AccountId, page: PageRequest) -> Pending<Page<Webhook>>;
+
+    /// Deletes a webhook with everything that waits for it.
+    fn delete_webhook(&self, owner: AccountId, id: WebhookId) -> Pending<()>;
+
+    /// Queues an event for every webhook of its owner that wants it, and says for which. The same message twice is one.
+    fn enqueue_delivery(&self, delivery: NewDelivery, now: WallTime) -> Pending<Vec<WebhookId>>;
+
+    /// Forgets every lease: to be called once, by the server that begins to run. Says for which webhooks something waits.
+    fn release_leases(&self) -> Pending<Vec<WebhookId>>;
+
+    /// Takes the oldest delivery of a webhook that is due, and counts an attempt. Nobody else is given it before
+    /// `lease_until`, unless the attempt ends first.
+    fn take_delivery(&self, webhook: WebhookId, lease_until: WallTime, now: WallTime) -> Pending<NextDelivery>;
+
+    /// Notes what an attempt came to. An attempt that is not the newest any more is not found, and changes nothing.
+    fn finish_attempt(&self, id: DeliveryId, attempt: u32, outcome: AttemptOutcome, now: WallTime) -> Pending<()>;
+
+    /// The newest deliveries of a webhook, newest first, at most `PAGE_LIMIT_MAX`.
+    fn deliveries(&self, webhook: WebhookId) -> Pending<Vec<Delivery>>;
+
     /// Up to `PAGE_LIMIT_MAX` events after one, oldest first.
     fn events_after(&self, after: EventId) -> Pending<Vec<Event>>;
 
-    /// Removes what has expired, and revoked stream keys after [`crate::REVOKED_KEPT_SECS`]. Returns how many records.
+    /// Removes what has expired, revoked stream keys after [`crate::REVOKED_KEPT_SECS`] and ended deliveries after
+    /// [`crate::WEBHOOK_FINISHED_KEPT_SECS`]. Returns how many records.
     fn sweep(&self, now: WallTime) -> Pending<usize>;
 }

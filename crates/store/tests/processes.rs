@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use telstar_store::{
-    Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, PageRequest, RoomsOf, SecretHash, SqliteStore, Store,
+    AttemptOutcome, DeliveryState, Founding, NewApiKey, NewBearer, NewDelivery, NewRoom, NewStreamKey, NewWebhook,
+    NextDelivery, PageRequest, RoomMode, RoomsOf, SecretHash, SqliteStore, Store,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 
@@ -33,7 +34,7 @@ fn found(store: &SqliteStore) -> AccountId {
 }
 
 fn room(name: &str) -> NewRoom {
-    NewRoom { name: RoomName::parse(name).expect("a slug"), title: String::new(), open: true }
+    NewRoom { name: RoomName::parse(name).expect("a slug"), title: String::new(), open: true, mode: RoomMode::Sfu }
 }
 
 fn child(file: &Path, work: &str, name: &str) -> Child {
@@ -65,6 +66,7 @@ fn the_work_of_a_child() {
                 .collect();
             threads.into_iter().for_each(|thread| thread.join().expect("the parent kills us first"));
         }
+        "events" => make_events(&store, owner, &name),
         "tokens" => {
             for n in 0..50 {
                 let locator = format!("{name}{n}");
@@ -87,6 +89,70 @@ fn make_rooms(store: &SqliteStore, owner: AccountId, prefix: &str) {
         let line = format!("acked {name}\n");
         std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
         std::io::stdout().flush().expect("the parent reads");
+    }
+}
+
+/// Queues events for webhooks until the end, taking and ending every third, and says so after each acknowledgement.
+fn make_events(store: &SqliteStore, owner: AccountId, prefix: &str) {
+    let secret = NewWebhook {
+        url: "https://app.example/".into(),
+        events: vec!["joined".into()],
+        secret_id: prefix.into(),
+        sealed_secret: vec![1; 48],
+    };
+    let webhook = store.create_webhook(secret, owner, WallTime(2)).wait().expect("a webhook").id;
+    let say = |line: String| {
+        std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
+        std::io::stdout().flush().expect("the parent reads");
+    };
+    for n in 0.. {
+        let message = format!("{prefix}-{n}");
+        let event = NewDelivery { owner, message: message.clone(), event: "joined".into(), body: "{}".into() };
+        store.enqueue_delivery(event, WallTime(3)).wait().expect("the parent kills us first");
+        say(format!("acked {message}\n"));
+        let taken = store.take_delivery(webhook, WallTime(60), WallTime(4)).wait().expect("it can be taken");
+        if let (0, NextDelivery::Due(delivery)) = (n % 3, taken) {
+            let outcome = AttemptOutcome::Delivered("200".into());
+            store.finish_attempt(delivery.id, delivery.attempts, outcome, WallTime(5)).wait().expect("the newest");
+            say(format!("ended {}\n", delivery.message));
+        }
+    }
+}
+
+#[test]
+fn no_event_for_a_webhook_is_lost_or_told_again_after_kill_9() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telstar.db");
+    for (round, kill_after) in [1, 4, 30].into_iter().enumerate() {
+        let mut child = child(&file, "events", &format!("e{round}"));
+        let (mut acked, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        while acked.len() < kill_after {
+            let line = lines.next().expect("the child goes on").expect("the child writes text");
+            acked.extend(line.strip_prefix("acked ").map(str::to_owned));
+            ended.extend(line.strip_prefix("ended ").map(str::to_owned));
+        }
+        child.kill().expect("SIGKILL always goes through");
+        child.wait().expect("a killed child can be reaped");
+        for line in lines.map_while(Result::ok) {
+            acked.extend(line.strip_prefix("acked ").map(str::to_owned));
+            ended.extend(line.strip_prefix("ended ").map(str::to_owned));
+        }
+        let store = SqliteStore::open(&file).expect("a killed writer leaves a file that opens");
+        store.release_leases().wait().expect("a start forgets leases");
+        let webhook = WebhookId(round as i64 + 1);
+        let mut waiting = BTreeSet::new();
+        while let NextDelivery::Due(delivery) =
+            store.take_delivery(webhook, WallTime(1_000), WallTime(10)).wait().expect("readable")
+        {
+            assert!(waiting.insert(delivery.message), "each is taken once");
+        }
+        assert!(ended.is_disjoint(&waiting), "round {round}: what was ended is told again");
+        let kept = store.deliveries(webhook).wait().expect("readable");
+        let done = kept.iter().filter(|kept| kept.state == DeliveryState::Delivered);
+        let known: BTreeSet<String> = done.map(|kept| kept.message.clone()).chain(waiting).collect();
+        let lost: Vec<_> = acked.difference(&known).collect();
+        assert!(lost.is_empty(), "round {round} lost {lost:?} of {}", acked.len());
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::btree_map::Entry;
 use std::time::Instant;
 
-use super::{Asked, Connection, Effect, Subscription, Token, next_ticket};
+use super::{Asked, Connection, Effect, Resume, Subscription, Token, next_ticket};
 use crate::timer::Timer;
 use crate::topic_name::TopicName;
 use crate::wire::{CloseCode, ErrorCode, Reply, Request, RequestId};
 
 impl Connection {
-    pub(super) fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
+    pub(super) fn handle_request(&mut self, now: Instant, id: RequestId, request: Request, is_first: bool) {
         match request {
             Request::Ping => self.reply(now, &Reply::Done { re: &id, ok: true }),
             Request::Authenticate { token } => {
@@ -19,6 +19,14 @@ impl Connection {
             }
             Request::Subscribe { topic, watch } => self.subscribe(now, id, &topic, watch),
             Request::Unsubscribe { topic } => self.unsubscribe(now, &id, &topic),
+            // Later there would be two histories to tell.
+            Request::Resume { .. } if !is_first => self.reply_error(now, &id, ErrorCode::BadRequest),
+            Request::Resume { session, secret, seq, pending } => {
+                self.resume = Some(id.clone());
+                self.timers.set(Timer::Authentication, now + self.limits.authentication_timeout);
+                let session = session.into_string();
+                self.effects.push_back(Effect::Resume(Resume { id, session, secret, seq, pending }));
+            }
         }
     }
 
@@ -67,8 +75,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn within_rate(&mut self, now: Instant) -> bool {
-        if self.requests.take(now) {
+    pub(super) fn within_rate(&mut self, now: Instant, is_message: bool) -> bool {
+        let bucket = if is_message { &mut self.messages } else { &mut self.requests };
+        if bucket.take(now) {
             self.overruns = 0;
             return true;
         }

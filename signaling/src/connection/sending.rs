@@ -2,17 +2,33 @@
 
 use std::time::Instant;
 
-use super::{Connection, Life};
+use super::{CallLink, Connection, Effect, Life};
 use crate::outbox::Full;
 use crate::timer::Timer;
 use crate::topic::{Event, Snapshot, Version};
 use crate::topic_name::TopicName;
+use crate::wire::call::LeaveReason;
 use crate::wire::{CloseCode, ErrorCode, EventBody, EventKind, Reply, RequestId};
 
 impl Connection {
+    /// The shell could not hand over an event because this connection's mailbox is full.
+    pub fn handle_overflow(&mut self, now: Instant) {
+        self.close(now, CloseCode::Slow, "too slow");
+    }
+
+    /// There are more connections than the server allows: this one is told and closed.
+    pub fn handle_refused(&mut self, now: Instant) {
+        self.close(now, CloseCode::TooMany, "too many connections");
+    }
+
+    /// The server shuts down.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.close(now, CloseCode::GoingAway, "server shuts down");
+    }
+
     pub(super) fn reply(&mut self, now: Instant, reply: &Reply<'_>) {
         if self.is_open() {
-            let pushed = self.outbox.push_reply(reply.to_text());
+            let pushed = self.outbox.push_reply(reply.re().clone(), reply.to_text());
             self.pushed(now, pushed);
         }
     }
@@ -42,7 +58,7 @@ impl Connection {
         self.pushed(now, pushed);
     }
 
-    fn pushed(&mut self, now: Instant, outcome: Result<(), Full>) {
+    pub(super) fn pushed(&mut self, now: Instant, outcome: Result<(), Full>) {
         match outcome {
             Ok(()) => self.watch_stall(now),
             Err(Full) => self.close(now, CloseCode::Slow, "too slow"),
@@ -50,7 +66,7 @@ impl Connection {
     }
 
     pub(super) fn watch_stall(&mut self, now: Instant) {
-        if self.is_open() && !self.outbox.is_empty() && !self.timers.is_set(Timer::Stall) {
+        if self.is_open() && !self.detached && !self.outbox.is_empty() && !self.timers.is_set(Timer::Stall) {
             self.timers.set(Timer::Stall, now + self.limits.stall_timeout);
         }
     }
@@ -63,11 +79,46 @@ impl Connection {
             // It would not read what waits: only the close frame is worth a try.
             self.outbox.clear();
         }
+        if self.detached {
+            return self.finish(reason_of(code));
+        }
+        self.end(reason_of(code));
         self.life = Life::Closing(code, reason);
-        self.authentication = None;
-        self.subscriptions.clear();
-        self.effects.clear();
-        self.timers.clear_all();
         self.timers.set(Timer::Close, now + self.limits.close_timeout);
+    }
+
+    /// Ends without a socket to say it on.
+    pub(super) fn finish(&mut self, reason: LeaveReason) {
+        if self.is_open() {
+            self.end(reason);
+        }
+        self.timers.clear_all();
+        self.life = Life::Finished;
+    }
+
+    fn end(&mut self, reason: LeaveReason) {
+        self.authentication = None;
+        self.resume = None;
+        self.subscriptions.clear();
+        // Nothing of it is wanted any more, but that the call is told.
+        self.effects.retain(|effect| matches!(effect, Effect::CallEnded { .. }));
+        self.timers.clear_all();
+        self.call_requests.clear();
+        self.session = None;
+        self.outbox.end_call(&self.limits);
+        if self.call != CallLink::None {
+            self.call = CallLink::None;
+            self.effects.push_back(Effect::CallEnded { reason });
+        }
+    }
+}
+
+/// What the other participants are told of a connection that closed.
+fn reason_of(code: CloseCode) -> LeaveReason {
+    match code {
+        CloseCode::GoingAway => LeaveReason::Shutdown,
+        CloseCode::Unauthorised => LeaveReason::CredentialEnded,
+        CloseCode::Slow => LeaveReason::Slow,
+        CloseCode::TooBig | CloseCode::BadMessage | CloseCode::TooMany | CloseCode::Replaced => LeaveReason::Removed,
     }
 }

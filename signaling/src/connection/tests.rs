@@ -9,8 +9,10 @@ use crate::limits::{
     AUTHENTICATION_TIMEOUT, CLOSE_TIMEOUT, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, MESSAGE_BYTES_MAX, OUTBOX_MESSAGES_MAX,
     OVERRUNS_MAX, REQUESTS_BURST, STALL_TIMEOUT, SUBSCRIPTIONS_MAX,
 };
+use crate::topic::Snapshot;
 
 mod model;
+mod resume;
 
 /// A connection with a clock and a client that reads everything at once, unless told otherwise.
 struct Rig {
@@ -69,7 +71,7 @@ impl Rig {
     fn closed(&mut self) -> Option<u16> {
         self.outputs().into_iter().find_map(|output| match output {
             Output::Close(code, _) => Some(code.number()),
-            Output::Text(_) | Output::Ping => None,
+            Output::Text(_) | Output::Ping(_) => None,
         })
     }
 }
@@ -152,7 +154,7 @@ fn a_subscriber_gets_the_state_and_then_every_later_event_once() {
         }
     }
     rig.send(json!({ "id": 2, "type": "unsubscribe", "topic": "room:demo" }));
-    assert_eq!(rig.effects(), [Effect::Unsubscribe { topic: topic.clone() }]);
+    assert!(matches!(&rig.effects()[..], [Effect::Unsubscribe { topic: ended }] if *ended == topic));
     rig.connection.handle_event(rig.now, &event(&topic, 3, 0));
     assert_eq!(rig.texts(), [json!({ "re": 2, "ok": true })]);
 }
@@ -180,7 +182,7 @@ fn an_answer_that_was_overtaken_changes_nothing() {
 fn nothing_is_read_while_a_token_is_checked() {
     let mut rig = Rig::new();
     rig.send(json!({ "id": 1, "type": "authenticate", "token": "tst_x" }));
-    assert_eq!(rig.effects(), [Effect::Authenticate { token: Token("tst_x".into()) }]);
+    assert!(matches!(&rig.effects()[..], [Effect::Authenticate { token }] if *token == Token("tst_x".into())));
     assert!(!rig.connection.wants_input());
     // A shell that reads on nevertheless: answered, not obeyed.
     rig.send(json!({ "id": 2, "type": "subscribe", "topic": "rooms" }));
@@ -270,12 +272,12 @@ fn silence_is_pinged_and_then_closed() {
     let mut rig = Rig::new();
     assert_eq!(rig.connection.poll_timeout(), Some(rig.now + HEARTBEAT_INTERVAL));
     rig.wait(HEARTBEAT_INTERVAL);
-    assert_eq!(rig.outputs(), [Output::Ping]);
+    assert!(matches!(rig.outputs()[..], [Output::Ping(_)]));
     rig.connection.handle_control(rig.now);
     rig.wait(HEARTBEAT_INTERVAL);
-    assert_eq!(rig.outputs(), [Output::Ping]);
+    assert!(matches!(rig.outputs()[..], [Output::Ping(_)]));
     rig.wait(HEARTBEAT_INTERVAL);
-    assert_eq!(rig.outputs(), [Output::Ping]);
+    assert!(matches!(rig.outputs()[..], [Output::Ping(_)]));
     rig.wait(IDLE_TIMEOUT - 2 * HEARTBEAT_INTERVAL);
     assert_eq!(rig.closed(), Some(4408));
 }

@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 /// One event of a topic, without `seq`: that is each connection's own and is written in front when the event leaves.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(rename = "Event"))]
-pub struct EventBody<'a> {
+#[cfg_attr(test, schemars(rename = "EventOf{K}"))]
+pub struct EventBody<'a, K> {
     /// The topic.
     pub topic: &'a str,
     /// What happened, with its fields.
     #[serde(flatten)]
-    pub kind: EventKind<'a>,
+    pub kind: K,
     /// The event's position in the topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
@@ -48,7 +48,7 @@ pub enum EventKind<'a> {
     Ended,
 }
 
-impl EventBody<'_> {
+impl<K: Serialize> EventBody<'_, K> {
     /// The text behind `{"seq":N,`.
     pub(crate) fn to_tail(&self) -> String {
         let mut text = serde_json::to_string(self).expect("events have text keys and no fallible serialisers");

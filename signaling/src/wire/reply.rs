@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::RequestId;
+use super::call::{IceServer, Session};
+use super::text::{ParticipantRef, TrackRef};
 
 /// The answer to one request.
 #[derive(Serialize)]
@@ -36,6 +38,50 @@ pub enum Reply<'a> {
         #[cfg_attr(test, schemars(with = "super::schema::AnyState"))]
         state: &'a RawValue,
     },
+    /// To `join`.
+    Joined {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+        /// `call:{room}`.
+        topic: &'a str,
+        /// The position of `state` in the topic. Events that follow have greater ones.
+        offset: u64,
+        /// The topic's epoch.
+        epoch: u64,
+        /// Who this client is now.
+        participant: ParticipantRef,
+        /// How to come back after the socket was lost.
+        session: &'a Session,
+        /// What to find a way with (the browser's `RTCConfiguration.iceServers`).
+        ice_servers: &'a [IceServer],
+        /// The call's state.
+        #[cfg_attr(test, schemars(with = "super::call::CallState"))]
+        state: &'a RawValue,
+    },
+    /// To `publish`.
+    Published {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+        /// The answer.
+        sdp: &'a str,
+        /// The ids of the new tracks.
+        tracks: Vec<PublishedMid>,
+    },
+    /// To `resume`.
+    Resumed {
+        /// The request's id.
+        re: &'a RequestId,
+        /// Always true.
+        ok: bool,
+        /// What to come back with the next time.
+        session: &'a Session,
+        /// Which of the `pending` requests never arrived: send them again.
+        unknown: Vec<&'a RequestId>,
+    },
     /// To `authenticate`.
     Authenticated {
         /// The request's id.
@@ -55,7 +101,30 @@ pub enum Reply<'a> {
     },
 }
 
+/// The id of a new track.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PublishedMid {
+    /// Its media section.
+    pub mid: String,
+    /// Its id.
+    pub track: TrackRef,
+}
+
 impl Reply<'_> {
+    /// The id of the request that it answers.
+    pub(crate) fn re(&self) -> &RequestId {
+        match self {
+            Reply::Error { re, .. }
+            | Reply::Subscribed { re, .. }
+            | Reply::Joined { re, .. }
+            | Reply::Published { re, .. }
+            | Reply::Resumed { re, .. }
+            | Reply::Authenticated { re, .. }
+            | Reply::Done { re, .. } => re,
+        }
+    }
+
     /// The text message.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("replies have text keys and no fallible serialisers")
@@ -81,7 +150,7 @@ pub enum ErrorCode {
     UnknownType,
     /// A field is missing or of the wrong type.
     BadRequest,
-    /// The topic does not exist, or this connection may not see it.
+    /// What the request names does not exist, or this connection may not see it.
     NotFound,
     /// The token is unknown, expired or revoked.
     Unauthorised,
@@ -95,11 +164,29 @@ pub enum ErrorCode {
     Cancelled,
     /// The server could not do it now.
     Unavailable,
+    /// This participant may not do that.
+    Forbidden,
+    /// This connection has joined a call already.
+    AlreadyJoined,
+    /// This connection has joined no call.
+    NotJoined,
+    /// The session to resume is over.
+    Gone,
+    /// The call has as many participants as it may have.
+    RoomFull,
+    /// This participant has as many tracks as it may have.
+    TooManyTracks,
+    /// The SDP cannot be read, or does not fit the request.
+    BadSdp,
+    /// There is no codec that both sides know.
+    NoCodec,
+    /// The room's mode has no such request.
+    WrongMode,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [ErrorCode; 9] = [
+    pub const ALL: [ErrorCode; 18] = [
         ErrorCode::UnknownType,
         ErrorCode::BadRequest,
         ErrorCode::NotFound,
@@ -109,6 +196,15 @@ impl ErrorCode {
         ErrorCode::Busy,
         ErrorCode::Cancelled,
         ErrorCode::Unavailable,
+        ErrorCode::Forbidden,
+        ErrorCode::AlreadyJoined,
+        ErrorCode::NotJoined,
+        ErrorCode::Gone,
+        ErrorCode::RoomFull,
+        ErrorCode::TooManyTracks,
+        ErrorCode::BadSdp,
+        ErrorCode::NoCodec,
+        ErrorCode::WrongMode,
     ];
 
     /// One sentence for people.
@@ -116,13 +212,22 @@ impl ErrorCode {
         match self {
             ErrorCode::UnknownType => "this server does not know this type of request",
             ErrorCode::BadRequest => "a field is missing or of the wrong type",
-            ErrorCode::NotFound => "no such topic",
+            ErrorCode::NotFound => "there is no such thing here",
             ErrorCode::Unauthorised => "the token is not valid",
             ErrorCode::RateLimited => "too many requests: slow down",
             ErrorCode::TooManySubscriptions => "too many subscriptions on this connection",
             ErrorCode::Busy => "an earlier request about the same thing is not answered yet",
             ErrorCode::Cancelled => "a later request overtook this one",
             ErrorCode::Unavailable => "not possible at the moment: try again",
+            ErrorCode::Forbidden => "this participant may not do that",
+            ErrorCode::AlreadyJoined => "this connection has joined a call already",
+            ErrorCode::NotJoined => "join a call first",
+            ErrorCode::Gone => "this session is over: join anew",
+            ErrorCode::RoomFull => "the call is full",
+            ErrorCode::TooManyTracks => "too many tracks",
+            ErrorCode::BadSdp => "the session description cannot be used",
+            ErrorCode::NoCodec => "no codec in common",
+            ErrorCode::WrongMode => "not in a room of this mode",
         }
     }
 }
@@ -148,17 +253,20 @@ pub enum CloseCode {
     Slow,
     /// Far too many requests, or more connections than the server allows.
     TooMany,
+    /// The client resumed on another socket.
+    Replaced,
 }
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [CloseCode; 6] = [
+    pub const ALL: [CloseCode; 7] = [
         CloseCode::GoingAway,
         CloseCode::TooBig,
         CloseCode::BadMessage,
         CloseCode::Unauthorised,
         CloseCode::Slow,
         CloseCode::TooMany,
+        CloseCode::Replaced,
     ];
 
     /// The number on the wire.
@@ -170,6 +278,7 @@ impl CloseCode {
             CloseCode::Unauthorised => 4401,
             CloseCode::Slow => 4408,
             CloseCode::TooMany => 4409,
+            CloseCode::Replaced => 4410,
         }
     }
 }

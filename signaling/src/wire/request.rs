@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{REQUEST_ID_BYTES_MAX, TOKEN_BYTES_MAX};
+use super::call_request::CallRequest;
+use super::text::Secret;
+use crate::limits::{PENDING_MAX, REQUEST_ID_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// The name that a client gives to a request; the reply repeats it as `re`.
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
@@ -41,17 +43,32 @@ pub enum Request {
         /// The topic.
         topic: String,
     },
+    /// Takes up a call whose socket was lost. The first message of a socket.
+    Resume {
+        /// Which.
+        session: Secret,
+        /// That it is ours.
+        secret: Secret,
+        /// The last event that was received; 0 for none.
+        seq: u64,
+        /// The requests that have no reply yet.
+        #[serde(default)]
+        #[cfg_attr(test, schemars(length(max = "PENDING_MAX")))]
+        pending: Vec<RequestId>,
+    },
     /// Asks for a reply and nothing else: browsers cannot send WebSocket pings.
     Ping,
 }
 
 /// The `type` of every [`Request`].
-pub const REQUEST_TYPES: [&str; 4] = ["authenticate", "subscribe", "unsubscribe", "ping"];
+pub const REQUEST_TYPES: [&str; 5] = ["authenticate", "subscribe", "unsubscribe", "resume", "ping"];
 
 /// What a text message turned out to be.
 pub enum Parsed {
     /// A request that can be carried out.
     Request(RequestId, Request),
+    /// One of a call's.
+    Call(RequestId, CallRequest),
     /// A request of a type that this server does not know.
     UnknownType(RequestId),
     /// A request of a known type whose fields are missing or of the wrong type.
@@ -86,17 +103,34 @@ pub fn parse(text: &str, depth_max: usize) -> Result<Parsed, Unreadable> {
         return Err(Unreadable::NoEnvelope);
     }
     let Envelope { id, kind } = serde_json::from_str(text).map_err(|_| Unreadable::NoEnvelope)?;
-    if matches!(&id, RequestId::Text(text) if text.len() > REQUEST_ID_BYTES_MAX) {
+    if !id.is_usable() {
         return Err(Unreadable::NoEnvelope);
+    }
+    if let Some(request) = CallRequest::parse(&kind, text) {
+        return Ok(match request {
+            Ok(request) => Parsed::Call(id, request),
+            Err(_) => Parsed::BadFields(id),
+        });
     }
     if !REQUEST_TYPES.contains(&kind.as_ref()) {
         return Ok(Parsed::UnknownType(id));
     }
     match serde_json::from_str(text) {
         Ok(Request::Authenticate { token }) if token.len() > TOKEN_BYTES_MAX => Ok(Parsed::BadFields(id)),
+        Ok(Request::Resume { pending, .. }) if !are_usable(&pending) => Ok(Parsed::BadFields(id)),
         Ok(request) => Ok(Parsed::Request(id, request)),
         Err(_) => Ok(Parsed::BadFields(id)),
     }
+}
+
+impl RequestId {
+    fn is_usable(&self) -> bool {
+        !matches!(self, RequestId::Text(text) if text.len() > REQUEST_ID_BYTES_MAX)
+    }
+}
+
+fn are_usable(ids: &[RequestId]) -> bool {
+    ids.len() <= PENDING_MAX && ids.iter().all(RequestId::is_usable)
 }
 
 /// Whether arrays and objects are nested deeper than `depth_max`, without building anything. The text may be any text.
@@ -134,6 +168,8 @@ mod tests {
             Ok(Parsed::Request(_, Request::Subscribe { watch: true, .. })) => "subscribe and watch",
             Ok(Parsed::Request(_, Request::Unsubscribe { .. })) => "unsubscribe",
             Ok(Parsed::Request(_, Request::Ping)) => "ping",
+            Ok(Parsed::Request(_, Request::Resume { .. })) => "resume",
+            Ok(Parsed::Call(..)) => "call",
             Ok(Parsed::UnknownType(_)) => "unknown type",
             Ok(Parsed::BadFields(_)) => "bad fields",
             Err(Unreadable::NoEnvelope) => "no envelope",
@@ -197,7 +233,8 @@ mod tests {
     #[test]
     fn every_request_type_is_listed() {
         for kind in REQUEST_TYPES {
-            let text = format!(r#"{{"id":1,"type":"{kind}","topic":"rooms","token":"t"}}"#);
+            let text =
+                format!(r#"{{"id":1,"type":"{kind}","topic":"rooms","token":"t","session":"s","secret":"s","seq":0}}"#);
             assert_eq!(verdict(&text), kind);
         }
     }

@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Map, Value, json, value::to_raw_value};
 
 use super::*;
+use crate::call::{
+    DATA_BYTES_BURST, DATA_BYTES_PER_SEC, JOINS_PER_IDENTITY_MAX, JOINS_WINDOW, OFFERS_MAX, P2P_PARTICIPANTS_MAX,
+    PARTICIPANTS_MAX,
+};
 use crate::limits::{self, JSON_DEPTH_MAX};
 
 /// The state of any topic.
@@ -34,31 +39,50 @@ fn with(mut schema: Schema, members: Value) -> Schema {
     schema
 }
 
-fn schema() -> Value {
-    let mut generator = SchemaGenerator::default();
-    let id = generator.subschema_for::<RequestId>();
-    let request = with(generator.subschema_for::<Request>(), json!({ "id": id }));
+/// The definitions that a generator has made, and a schema that refers to them. Where the other side's definition of the same
+/// name is another one (a field that may be absent in a request is always there in an event), this side's is renamed.
+fn renamed(schema: Schema, mut own: SchemaGenerator, other: &Map<String, Value>) -> (Value, Map<String, Value>) {
+    let definitions = own.take_definitions(true);
+    let clash = |(name, schema): &(&String, &Value)| other.get(*name).is_some_and(|theirs| theirs != *schema);
+    let clashes: Vec<String> = definitions.iter().filter(clash).map(|(name, _)| name.clone()).collect();
+    let mut text = json!([schema, definitions]).to_string();
+    for name in &clashes {
+        text = text.replace(&format!("\"#/$defs/{name}\""), &format!("\"#/$defs/{name}Request\""));
+    }
+    let [schema, Value::Object(definitions)] = serde_json::from_str::<[Value; 2]>(&text).expect("it was just written")
+    else {
+        panic!("definitions are an object")
+    };
+    let rename = |name: String| if clashes.contains(&name) { format!("{name}Request") } else { name };
+    (schema, definitions.into_iter().map(|(name, schema)| (rename(name), schema)).collect())
+}
+
+pub(super) fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let reply = generator.subschema_for::<Reply<'static>>();
     let seq = json!({ "type": "integer", "minimum": 1, "description": "Counts this connection's events." });
-    let event = with(generator.subschema_for::<EventBody<'static>>(), json!({ "seq": seq }));
+    let event = with(generator.subschema_for::<EventBody<'static, EventKind<'static>>>(), json!({ "seq": seq }));
+    let call_event =
+        with(generator.subschema_for::<EventBody<'static, CallEventKind<'static>>>(), json!({ "seq": seq }));
+    let mut definitions = generator.take_definitions(true);
+
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let id = generator.subschema_for::<RequestId>();
+    let request = with(generator.subschema_for::<Request>(), json!({ "id": id }));
+    let call_request = with(generator.subschema_for::<CallRequest>(), json!({ "id": id }));
+    let request = Schema::try_from(json!({ "anyOf": [request, call_request] })).expect("an object is a schema");
+    let (request, requests) = renamed(request, generator, &definitions);
+
+    definitions.extend(requests);
+    definitions.insert("ClientMessage".into(), request);
+    definitions.insert("ServerMessage".into(), json!({ "anyOf": [reply, event, call_event] }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SUBPROTOCOL,
         "description": "One text message on /ws. Generated from the code; docs/protocol.md explains it.",
         "oneOf": [{ "$ref": "#/$defs/ClientMessage" }, { "$ref": "#/$defs/ServerMessage" }],
-        "$defs": {
-            "ClientMessage": request,
-            "ServerMessage": { "anyOf": [reply, event] },
-        }
+        "$defs": definitions,
     })
-    .as_object()
-    .map(|root| {
-        let mut root = root.clone();
-        let defs = root.get_mut("$defs").and_then(Value::as_object_mut).expect("it was just written");
-        defs.extend(generator.take_definitions(true));
-        Value::Object(root)
-    })
-    .expect("an object")
 }
 
 #[test]
@@ -141,7 +165,8 @@ fn server_messages() -> Vec<Value> {
         event(4, "room:demo", EventKind::Ended, None),
     ];
     let texts = replies.iter().map(Reply::to_text).chain(events);
-    texts.map(|text| serde_json::from_str(&text).expect("what we send is JSON")).collect()
+    let own = texts.map(|text| serde_json::from_str(&text).expect("what we send is JSON"));
+    own.chain(call_examples::messages()).collect()
 }
 
 /// The fenced JSON blocks of the manual.
@@ -160,13 +185,16 @@ fn the_manual_shows_every_message_as_the_code_writes_it() {
     for example in &examples {
         if example.get("id").is_some() {
             let text = example.to_string();
-            assert!(matches!(parse(&text, JSON_DEPTH_MAX), Ok(Parsed::Request(..))), "not a request: {text}");
+            assert!(
+                matches!(parse(&text, JSON_DEPTH_MAX), Ok(Parsed::Request(..) | Parsed::Call(..))),
+                "not a request: {text}"
+            );
             seen.push(example["type"].as_str().expect("a request has a type"));
         } else {
             assert!(server_messages().contains(example), "the server never sends this:\n{example:#}");
         }
     }
-    for kind in REQUEST_TYPES {
+    for kind in REQUEST_TYPES.into_iter().chain(CALL_REQUEST_TYPES) {
         assert!(seen.contains(&kind), "docs/protocol.md has no example of {kind}");
     }
 }
@@ -186,6 +214,32 @@ fn the_manual_lists_every_code_and_limit() {
     }
     for (what, value) in [
         ("message", format!("{} bytes", limits::MESSAGE_BYTES_MAX)),
+        ("message in a call", format!("{} bytes", limits::CALL_MESSAGE_BYTES_MAX)),
+        ("SDP", format!("{} bytes", limits::SDP_BYTES_MAX)),
+        ("candidate", format!("{} bytes", limits::CANDIDATE_BYTES_MAX)),
+        ("name", format!("{} characters", limits::NAME_CHARS_MAX)),
+        ("metadata", format!("{} bytes", limits::METADATA_BYTES_MAX)),
+        ("label", format!("{} bytes", limits::LABEL_BYTES_MAX)),
+        ("data", format!("{} bytes", limits::DATA_BYTES_MAX)),
+        (
+            "delivered data of one participant",
+            format!("{} bytes a second, {} at once", DATA_BYTES_PER_SEC, DATA_BYTES_BURST),
+        ),
+        ("receivers in `to`", limits::DATA_RECEIVERS_MAX.to_string()),
+        ("tracks of one participant", limits::TRACKS_MAX.to_string()),
+        ("layers of one track", limits::LAYERS_MAX.to_string()),
+        ("offers that wait", OFFERS_MAX.to_string()),
+        ("participants", PARTICIPANTS_MAX.to_string()),
+        ("participants of a p2p room", P2P_PARTICIPANTS_MAX.to_string()),
+        ("joins of one identity", format!("{} in {} s", JOINS_PER_IDENTITY_MAX, JOINS_WINDOW.as_secs())),
+        (
+            "`candidate`, `signal`, `send-data`",
+            format!("{} a second, {} at once", limits::MESSAGES_PER_SEC, limits::MESSAGES_BURST),
+        ),
+        ("time to resume", format!("{} s", limits::RESUME_WINDOW.as_secs())),
+        ("ids in `pending`", limits::PENDING_MAX.to_string()),
+        ("waiting messages in a call", limits::CALL_OUTBOX_MESSAGES_MAX.to_string()),
+        ("waiting bytes in a call", format!("{} bytes", limits::CALL_OUTBOX_BYTES_MAX)),
         ("nesting", limits::JSON_DEPTH_MAX.to_string()),
         ("text `id`", format!("{} bytes", limits::REQUEST_ID_BYTES_MAX)),
         ("token", format!("{} bytes", limits::TOKEN_BYTES_MAX)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use telstar_store::{
-    NewApiKey, NewRoom, PageRequest, PrincipalKind, Role, Room, SqliteStore, Store, StoreError, StreamKeyId,
+    NewApiKey, NewRoom, PageRequest, PrincipalKind, Role, Room, RoomMode, SqliteStore, Store, StoreError, StreamKeyId,
 };
 use telstar_units::{AccountId, RoomName, WallTime};
 use tokio::sync::broadcast::error::TryRecvError;
@@ -13,7 +13,7 @@ use crate::auth::jwt::{self, Claims, LEEWAY_SECS, Type};
 use crate::auth::{
     API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, Action, AuthError, Authority, Caller, Credential, Grant,
     Grants, KeyFile, OriginCheck, PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS, Reason, Revocation,
-    RoomFacts, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Voucher, authorise,
+    RoomFacts, RoomToken, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Voucher, authorise,
 };
 
 /// An authority that was started for the first time, and its clock.
@@ -30,7 +30,12 @@ fn name(text: &str) -> RoomName {
 }
 
 fn new_room(text: &str) -> NewRoom {
-    NewRoom { name: name(text), title: text.into(), open: false }
+    NewRoom { name: name(text), title: text.into(), open: false, mode: RoomMode::Sfu }
+}
+
+fn alice(grants: Grants, lifetime_secs: i64) -> RoomToken {
+    let (name, metadata) = (Some("Alice".to_owned()), Some("{\"team\":7}".to_owned()));
+    RoomToken { room: self::name("demo"), identity: "alice".to_owned(), name, metadata, grants, lifetime_secs }
 }
 
 impl World {
@@ -75,8 +80,7 @@ impl World {
 
     async fn room_token(&self, grants: &[Grant]) -> Secret {
         let grants: Grants = grants.iter().copied().collect();
-        let made =
-            self.authority.create_room_token(self.admin, name("demo"), "alice", grants, ROOM_TOKEN_LIFETIME_SECS);
+        let made = self.authority.create_room_token(self.admin, alice(grants, ROOM_TOKEN_LIFETIME_SECS));
         made.await.expect("the admin has an API key").secret
     }
 }
@@ -284,6 +288,8 @@ async fn an_app_signs_tokens_with_its_own_secret_and_no_other() {
         room: "demo".into(),
         room_id: Some(1),
         grants: vec!["admin".into()],
+        name: None,
+        metadata: None,
     };
     let sign = |typ, iss: &str, key: &[u8]| jwt::sign(typ, &claims(iss), key);
     let good = app_secret.expose().as_bytes();
@@ -300,9 +306,11 @@ async fn an_app_signs_tokens_with_its_own_secret_and_no_other() {
         (sign(Type::Room, "ak_app", b"another secret"), Err(Reason::Signature)),
         (sign(Type::Room, "ak_nobody", good), Err(Reason::Unknown)),
         // This server's own name is no app's to use.
-        (sign(Type::Room, "local", good), Err(Reason::Unknown)),
+        (sign(Type::Room, "local", good), Err(Reason::Signature)),
         (sign(Type::Playback, "local", good), Err(Reason::Signature)),
-        (sign(Type::Room, "local", world.authority.keys.playback()), Err(Reason::Unknown)),
+        // Each of this server's own keys is for one kind of token.
+        (sign(Type::Room, "local", world.authority.keys.playback()), Err(Reason::Signature)),
+        (sign(Type::Playback, "local", world.authority.keys.guest()), Err(Reason::Signature)),
     ] {
         assert_eq!(outcome(world.bearer(&token).await), expect);
     }
@@ -373,8 +381,7 @@ async fn a_token_whose_key_cannot_be_opened_is_refused_and_none_is_made() {
     let stranger = Authority::new(store, KeyFile::ephemeral().expect("randomness"), Arc::new(|| WallTime(1)));
     let error = stranger.authenticate(Credential::Bearer(token)).await.err().expect("refused");
     assert!(matches!(&error, AuthError::Rejected(Reason::Signature)), "{error}");
-    let room = RoomName::parse("demo").expect("a room name");
-    let error = stranger.create_room_token(world.admin, room, "alice", Grants::default(), 60).await.err();
+    let error = stranger.create_room_token(world.admin, alice(Grants::default(), 60)).await.err();
     let error = error.expect("it cannot sign");
     assert!(matches!(&error, AuthError::Sealed(_)) && error.to_string().contains("secret.key"), "{error}");
 }

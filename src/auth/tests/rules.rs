@@ -4,7 +4,9 @@ use telstar_store::{ApiTokenId, Role, RoomId, SessionId, StreamKeyId};
 use telstar_units::{AccountId, RoomName};
 
 use crate::auth::caller::StreamKeyPass;
-use crate::auth::{Action, Caller, Denied, Grant, Grants, RoomFacts, RoomPass, Standing, Voucher, authorise};
+use crate::auth::{
+    Action, Caller, Denied, Grant, Grants, Holder, RoomFacts, RoomPass, Standing, Voucher, authorise, call_grants,
+};
 
 const OWNER: AccountId = AccountId(2);
 const OTHER: AccountId = AccountId(3);
@@ -18,11 +20,19 @@ const PUBLIC: &[Action] = &[
     Action::ReadApiDescription,
     Action::OpenSocket,
     Action::SignIn,
+    Action::RedeemInvite,
 ];
 /// What an account may do on the server beyond that.
-const ACCOUNT: &[Action] = &[Action::ReadIngestAddresses, Action::ReadSession, Action::ListRooms, Action::CreateRoom];
-/// Everything in a room.
-const ROOM: &[Action] = &[
+const ACCOUNT: &[Action] = &[
+    Action::ReadIngestAddresses,
+    Action::ReadSession,
+    Action::ListRooms,
+    Action::CreateRoom,
+    Action::ManageApiKeys,
+    Action::ManageWebhooks,
+];
+/// Everything in a room that a token may allow.
+const TOKENS: &[Action] = &[
     Action::ReadRoom,
     Action::WatchRoom,
     Action::ReadIngest,
@@ -31,6 +41,9 @@ const ROOM: &[Action] = &[
     Action::ManageStreamKeys,
     Action::MintPlaybackTokens,
     Action::Publish,
+    Action::JoinCall,
+    Action::ModerateCall,
+    Action::ManageInvites,
 ];
 /// What anybody may do in an open room.
 const OPEN: &[Action] = &[Action::ReadRoom, Action::WatchRoom];
@@ -49,12 +62,17 @@ fn caller(standing: Standing) -> Caller {
 
 fn token(room: &str, voucher: Voucher, grants: &[Grant]) -> Caller {
     let grants: Grants = grants.iter().copied().collect();
-    caller(Standing::Token(RoomPass { room: name(room), voucher, grants, jti: "j".into() }))
+    caller(Standing::Token(RoomPass { room: name(room), voucher, grants, jti: "j".into(), holder: Holder::Anybody }))
 }
 
 fn stream_key(room: i64) -> Caller {
     let pass = StreamKeyPass { key: StreamKeyId(1), locator: "l".into(), room_id: RoomId(room), room: name("demo") };
     caller(Standing::StreamKey(pass))
+}
+
+/// Everything in a room.
+fn everything() -> Vec<Action> {
+    [TOKENS, &[Action::MintTokens]].concat()
 }
 
 /// A caller, what it may do on the server beyond what is public, and what it may do in the closed room.
@@ -68,34 +86,46 @@ fn table() -> Vec<Row> {
     vec![
         ("nobody", Caller::anonymous(), vec![], vec![]),
         ("nobody, on this machine", Caller::anonymous().at_loopback(true), vec![Action::ReadMetrics], vec![]),
-        ("the owner", caller(Standing::Session(SessionId(1), OWNER, Role::Member)), with_sign_out.clone(), ROOM.into()),
+        (
+            "the owner",
+            caller(Standing::Session(SessionId(1), OWNER, Role::Member)),
+            with_sign_out.clone(),
+            everything(),
+        ),
         (
             "the owner's script",
             caller(Standing::ApiToken(ApiTokenId(1), OWNER, Role::Member)),
             ACCOUNT.into(),
-            ROOM.into(),
+            everything(),
         ),
         ("another account", caller(Standing::Session(SessionId(1), OTHER, Role::Member)), with_sign_out, vec![]),
         ("another's script", caller(Standing::ApiToken(ApiTokenId(1), OTHER, Role::Member)), ACCOUNT.into(), vec![]),
-        ("an admin", caller(Standing::Session(SessionId(1), ADMIN, Role::Admin)), admin.clone(), ROOM.into()),
+        ("an admin", caller(Standing::Session(SessionId(1), ADMIN, Role::Admin)), admin.clone(), everything()),
         (
             "an admin's script",
             caller(Standing::ApiToken(ApiTokenId(1), ADMIN, Role::Admin)),
             [ACCOUNT, &[Action::ReadMetrics]].concat(),
-            ROOM.into(),
+            everything(),
         ),
         ("the room's encoder", stream_key(5), vec![], vec![Action::Publish]),
         ("the encoder of a room of the same name before", stream_key(4), vec![], vec![]),
         ("a token without grants", by_owner(&[]), vec![], vec![]),
-        ("a token to join", by_owner(&[Grant::Join]), vec![], vec![Action::ReadRoom]),
+        ("a token to join", by_owner(&[Grant::Join]), vec![], vec![Action::ReadRoom, Action::JoinCall]),
         ("a token to chat", by_owner(&[Grant::Chat]), vec![], vec![Action::ReadRoom]),
         ("a token to upload", by_owner(&[Grant::Upload]), vec![], vec![Action::ReadRoom]),
         ("a token to watch", by_owner(&[Grant::Subscribe]), vec![], OPEN.into()),
         ("a token to publish", by_owner(&[Grant::Publish]), vec![], vec![Action::ReadRoom, Action::Publish]),
         ("a token to push", by_owner(&[Grant::Ingest]), vec![], vec![Action::ReadRoom, Action::Publish]),
-        ("a token to administer", by_owner(&[Grant::Admin]), vec![], ROOM.into()),
-        ("a token for everything", by_owner(all), vec![], ROOM.into()),
-        ("a token signed by an admin", token("demo", Voucher::Account(ADMIN, Role::Admin), all), vec![], ROOM.into()),
+        ("a token to administer", by_owner(&[Grant::Admin]), vec![], TOKENS.into()),
+        ("a token for everything", by_owner(all), vec![], TOKENS.into()),
+        ("a token signed by an admin", token("demo", Voucher::Account(ADMIN, Role::Admin), all), vec![], TOKENS.into()),
+        (
+            "a guest",
+            token("demo", Voucher::Server(RoomId(5)), &[Grant::Join, Grant::Subscribe]),
+            vec![],
+            vec![Action::ReadRoom, Action::WatchRoom, Action::JoinCall],
+        ),
+        ("a guest of a room of the same name before", token("demo", Voucher::Server(RoomId(4)), all), vec![], vec![]),
         ("a token signed by another", token("demo", Voucher::Account(OTHER, Role::Member), all), vec![], vec![]),
         ("a token for another room", token("other", Voucher::Account(OWNER, Role::Member), all), vec![], vec![]),
         ("an admin's for another room", token("other", Voucher::Account(ADMIN, Role::Admin), all), vec![], vec![]),
@@ -123,7 +153,8 @@ fn the_table_says_all_that_is_allowed() {
             let (closed, open) = (facts(false), facts(true));
             if action.is_about_a_room() {
                 assert_eq!(allowed(Some(&closed)), in_room.contains(&action), "{who}: {action:?}, closed room");
-                let expect = in_room.contains(&action) || OPEN.contains(&action);
+                let visits = action == Action::JoinCall && caller.account_role().is_some();
+                let expect = in_room.contains(&action) || OPEN.contains(&action) || visits;
                 assert_eq!(allowed(Some(&open)), expect, "{who}: {action:?}, open room");
                 assert!(!allowed(None), "{who}: {action:?}, no room");
             } else {
@@ -137,7 +168,7 @@ fn the_table_says_all_that_is_allowed() {
 
 #[test]
 fn every_action_is_in_the_lists_once() {
-    let listed = [PUBLIC, ACCOUNT, ROOM, &[Action::SignOut, Action::ReadMetrics]].concat();
+    let listed = [PUBLIC, ACCOUNT, &everything(), &[Action::SignOut, Action::ReadMetrics]].concat();
     for action in Action::ALL {
         assert_eq!(listed.iter().filter(|listed| **listed == action).count(), 1, "{action:?}");
     }
@@ -177,4 +208,25 @@ fn a_no_says_what_would_help() {
     ] {
         assert_eq!(authorise(caller, action, room), Err(expect), "{action:?} {room:?}");
     }
+}
+
+#[test]
+fn a_call_gives_no_more_than_the_credential() {
+    let (open, closed) = (facts(true), facts(false));
+    let grants = |caller: &Caller, room: &RoomFacts| call_grants(caller, Some(room)).map(Grants::names);
+    let account = |id, role| caller(Standing::Session(SessionId(1), id, role));
+    let all: Grants = Grant::ALL.into_iter().collect();
+    let by_owner = |grants: &[Grant]| token("demo", Voucher::Account(OWNER, Role::Member), grants);
+    assert_eq!(grants(&Caller::anonymous(), &open), Err(Denied::Unauthenticated));
+    assert_eq!(
+        grants(&account(OTHER, Role::Member), &open),
+        Ok(["join", "publish", "subscribe", "chat"].map(String::from).into())
+    );
+    assert_eq!(grants(&account(OTHER, Role::Member), &closed), Err(Denied::NotFound));
+    assert_eq!(grants(&account(OWNER, Role::Member), &closed), Ok(all.names()));
+    assert_eq!(grants(&account(ADMIN, Role::Admin), &closed), Ok(all.names()));
+    assert_eq!(grants(&by_owner(&[Grant::Join]), &open), Ok(vec!["join".to_owned()]));
+    assert_eq!(grants(&by_owner(&[Grant::Admin]), &closed), Ok(all.names()));
+    assert_eq!(grants(&by_owner(&[Grant::Publish, Grant::Subscribe]), &open), Err(Denied::Forbidden), "without join");
+    assert_eq!(grants(&stream_key(5), &open), Err(Denied::Forbidden));
 }

@@ -114,7 +114,9 @@ function buildHead(context: Context, room: Room) {
     h('div', { class: 'room-heading' },
       buildTitle(context, room.name, title),
       h('p', { class: 'watch-facts' }, badge, viewers, uptime)),
-    h('a', { class: 'button button-quiet', href: `/watch/${room.name}`, target: '_blank' }, icon('external'), h('span', {}, t('room.open-watch'))));
+    h('div', { class: 'room-actions' },
+      h('a', { class: 'button button-quiet', href: `/call/${room.name}`, target: '_blank' }, icon('camera'), h('span', {}, t('rooms.start-call'))),
+      h('a', { class: 'button button-quiet', href: `/watch/${room.name}`, target: '_blank' }, icon('external'), h('span', {}, t('room.open-watch')))));
   const showState = (state: RoomTopicState | Room['live']): void => {
     live = state;
     setText(badge, t(`state.${state.state}`));

@@ -1,12 +1,14 @@
 /** The list of rooms: what is live, who watches, since when. */
 
 import type { Room } from '../../client/index.js';
-import { copyButton } from '../shared/copy.js';
+import { copyButton, writeClipboard } from '../shared/copy.js';
+import { busy } from '../shared/field.js';
 import { h, replace, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { formatUptime } from '../shared/format.js';
 import { everySecond } from '../shared/ticker.js';
+import { toast } from '../shared/toast.js';
 import { routeToHash, shareOrigins, type Context, type View } from './context.js';
 
 interface Row {
@@ -61,6 +63,19 @@ function goLiveButton(context: Context): HTMLElement {
     icon('broadcast'), h('span', {}, t('rooms.go-live')));
 }
 
+/** Others need an invite, and the server tells each only once: a click makes one. */
+function copyCallLink(context: Context, room: string): HTMLElement {
+  const button = h('button', {
+    type: 'button', class: 'button button-quiet copy is-compact', title: t('rooms.copy-call-link'), 'aria-label': t('rooms.copy-call-link'), 'data-name': 'copy-call-link',
+    onclick: () => void busy(button, async () => {
+      const { url } = await context.rest.createInvite(room);
+      if (await writeClipboard(url)) toast('info', t('rooms.call-link-copied'));
+      else toast('error', url);
+    }),
+  }, icon('link'));
+  return button;
+}
+
 function buildRow(context: Context, first: Room): Row {
   let room = first;
   const link = `${shareOrigins(context.server).main}/watch/${room.name}`;
@@ -81,6 +96,8 @@ function buildRow(context: Context, first: Room): Row {
       h('div', { class: 'room-facts' }, badge, lock, viewers, uptime, h('span', { class: 'room-name mono' }, `/watch/${room.name}`))),
     h('div', { class: 'room-actions' },
       copyButton(() => link, 'rooms.copy-link', true),
+      copyCallLink(context, room.name),
+      h('a', { class: 'button button-quiet', href: `/call/${room.name}`, target: '_blank', 'data-name': 'start-call' }, t('rooms.start-call')),
       h('a', { class: 'button button-quiet', href: `/watch/${room.name}`, target: '_blank' }, t('rooms.watch')),
       h('a', { class: 'button button-quiet', href: routeToHash({ view: 'room', name: room.name }) }, t('rooms.manage'))));
   return {

@@ -33,7 +33,7 @@ export function copyButton(value: () => string, label: MessageKey = 'copy.copy',
 }
 
 /** The asynchronous clipboard exists only in a secure context; a page on a LAN address over HTTP falls back to the old way. */
-async function writeClipboard(text: string): Promise<boolean> {
+export async function writeClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -1,18 +1,20 @@
 //! A bit reader that stops at the end instead of panicking. Codec headers come from outside.
 
 /// Reads big-endian bits from a byte slice.
-pub(crate) struct BitReader<'a> {
+#[derive(Debug)]
+pub struct BitReader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> BitReader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at the first bit.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
     /// The next bit, or `None` at the end.
-    pub(crate) fn bit(&mut self) -> Option<bool> {
+    pub fn bit(&mut self) -> Option<bool> {
         let byte = self.bytes.get(self.position / 8)?;
         let bit = byte >> (7 - self.position % 8) & 1;
         self.position += 1;
@@ -20,7 +22,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits (at most 32), most significant first.
-    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
+    pub fn bits(&mut self, count: u32) -> Option<u32> {
         debug_assert!(count <= 32, "a u32 holds 32 bits");
         let mut value = 0u32;
         for _ in 0..count {
@@ -30,7 +32,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Passes over `count` bits.
-    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
+    pub fn skip(&mut self, count: usize) -> Option<()> {
         let position = self.position.checked_add(count)?;
         if position > self.bytes.len() * 8 {
             return None;
@@ -40,7 +42,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// ue(v), ITU-T H.264 §9.1: an unsigned Exp-Golomb code of at most 32 bits.
-    pub(crate) fn ue(&mut self) -> Option<u32> {
+    pub fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.bit()? {
             zeros += 1;
@@ -52,7 +54,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// se(v), ITU-T H.264 §9.1.1: a signed Exp-Golomb code.
-    pub(crate) fn se(&mut self) -> Option<i32> {
+    pub fn se(&mut self) -> Option<i32> {
         let code = i64::from(self.ue()?);
         let magnitude = (code + 1) / 2;
         Some(if code % 2 == 0 { -magnitude } else { magnitude } as i32)

@@ -3,13 +3,15 @@
 //! A backend's tests call the `conformance!` macro with a way to make an empty store; each case becomes a test.
 
 pub(crate) mod durability;
+pub(crate) mod invites;
 pub(crate) mod people;
 pub(crate) mod rooms;
 pub(crate) mod secrets;
+pub(crate) mod webhooks;
 
 use telstar_units::{AccountId, RoomName, WallTime};
 
-use crate::{Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, SecretHash, Store};
+use crate::{Founding, NewApiKey, NewBearer, NewRoom, NewStreamKey, RoomMode, SecretHash, Store};
 
 /// An empty store, and a way to open the same data again; a backend without durable data has none.
 pub(crate) struct Fixture {
@@ -27,6 +29,7 @@ macro_rules! conformance {
             people::equal_subjects_of_two_issuers_are_different_people,
             people::a_principal_has_an_owner_that_exists,
             rooms::a_room_name_is_taken_once,
+            rooms::a_rooms_mode_stays,
             rooms::a_change_leaves_the_rest_as_it_was,
             rooms::a_room_lists_few_and_short_origins,
             rooms::pages_hold_every_room_once,
@@ -49,6 +52,16 @@ macro_rules! conformance {
             secrets::a_revoked_api_key_is_gone,
             secrets::a_denied_token_is_denied_until_it_expires,
             secrets::a_sweep_removes_what_has_ended_and_nothing_else,
+            invites::an_invite_is_found_by_its_locator_until_it_ends,
+            invites::an_invite_is_used_no_more_often_than_it_says,
+            invites::a_revoked_invite_is_gone_and_only_from_its_own_room,
+            invites::a_room_has_a_limit_of_invites,
+            webhooks::an_event_goes_to_every_webhook_that_wants_it,
+            webhooks::an_attempt_ends_once_and_only_the_newest_counts,
+            webhooks::what_was_under_way_is_free_after_a_start,
+            webhooks::what_waits_for_a_webhook_has_a_limit_and_the_oldest_goes,
+            webhooks::a_deleted_webhook_takes_its_deliveries_along,
+            webhooks::an_account_has_a_limit_of_webhooks,
             durability::runs_are_counted_over_reopening,
             durability::what_was_acknowledged_is_there_after_reopening,
             durability::a_failed_operation_leaves_its_neighbours_alone,
@@ -72,7 +85,7 @@ pub(crate) fn name(text: &str) -> RoomName {
 }
 
 pub(crate) fn new_room(text: &str) -> NewRoom {
-    NewRoom { name: name(text), title: format!("Title of {text}"), open: true }
+    NewRoom { name: name(text), title: format!("Title of {text}"), open: true, mode: RoomMode::Sfu }
 }
 
 /// A secret's shadow, told apart by `locator`.

@@ -4,7 +4,8 @@ use telstar_units::AccountId;
 
 use super::{Fixture, at, founded, name, new_key, new_room};
 use crate::{
-    EMBED_ORIGINS_MAX, EventId, EventKind, PageRequest, ROOMS_PER_ACCOUNT_MAX, RoomChange, RoomsOf, StoreError,
+    EMBED_ORIGINS_MAX, EventId, EventKind, NewRoom, PageRequest, ROOMS_PER_ACCOUNT_MAX, RoomChange, RoomMode, RoomsOf,
+    StoreError,
 };
 
 pub(crate) fn a_room_name_is_taken_once(fixture: Fixture) {
@@ -20,6 +21,17 @@ pub(crate) fn a_room_name_is_taken_once(fixture: Fixture) {
         Some(StoreError::NotFound("account"))
     );
     assert!(store.room(name("ghost")).wait().expect("readable").is_none());
+}
+
+pub(crate) fn a_rooms_mode_stays(fixture: Fixture) {
+    let store = fixture.store;
+    let owner = founded(&*store);
+    for (text, mode) in [("direct", RoomMode::P2p), ("through", RoomMode::Sfu)] {
+        let made = store.create_room(NewRoom { mode, ..new_room(text) }, owner, at(2)).wait().expect("a free name");
+        assert_eq!(made.mode, mode);
+        let change = RoomChange { title: Some("New".into()), ..RoomChange::default() };
+        assert_eq!(store.change_room(name(text), change, at(3)).wait().map(|room| room.mode), Ok(mode));
+    }
 }
 
 pub(crate) fn a_change_leaves_the_rest_as_it_was(fixture: Fixture) {

@@ -12,11 +12,12 @@ use telstar_units::{AccountId, RoomName, WallTime};
 
 use super::bearers::Table;
 use super::threads::{Call, Job, Operation, read_loop, undo_on_error, write_loop};
-use super::{accounts, bearers, events, keys, migrate, rooms};
+use super::{accounts, bearers, events, invites, keys, migrate, rooms, webhooks};
 use crate::{
-    Account, ApiKey, ApiTokenId, Bearer, Event, EventId, Founded, Founding, NewApiKey, NewBearer, NewRoom,
-    NewStreamKey, Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId, Store,
-    StoreError, StreamKey, StreamKeyId,
+    Account, ApiKey, ApiTokenId, AttemptOutcome, Bearer, Delivery, DeliveryId, Event, EventId, Founded, Founding,
+    Invite, InviteId, NewApiKey, NewBearer, NewDelivery, NewInvite, NewRoom, NewStreamKey, NewWebhook, NextDelivery,
+    Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId, Store, StoreError,
+    StreamKey, StreamKeyId, Webhook, WebhookId,
 };
 
 /// Requests that may wait for the writer, and as many for the readers; one more is answered `Busy`.
@@ -28,7 +29,7 @@ const READERS: usize = 2;
 /// Its transactions take milliseconds; longer only delays the error when something holds the lock for good.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: more than there are operations.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 128;
 
 /// Records in one SQLite file, in WAL mode with `synchronous=FULL`.
 ///
@@ -275,6 +276,62 @@ impl Store for SqliteStore {
 
     fn token_denied(&self, issuer: String, jti: String, now: WallTime) -> Pending<bool> {
         self.read(move |c| keys::token_denied(c, &issuer, &jti, now))
+    }
+
+    fn create_invite(&self, room: RoomName, invite: NewInvite, owner: AccountId, now: WallTime) -> Pending<Invite> {
+        self.write(move |c| invites::create_invite(c, &room, invite, owner, now))
+    }
+
+    fn invites(&self, room: RoomName, page: PageRequest, now: WallTime) -> Pending<Page<Invite>> {
+        self.read(move |c| invites::invites(c, &room, page, now))
+    }
+
+    fn find_invite(&self, locator: String, now: WallTime) -> Pending<Option<(Invite, Room)>> {
+        self.read(move |c| invites::find_invite(c, &locator, now))
+    }
+
+    fn use_invite(&self, id: InviteId, now: WallTime) -> Pending<()> {
+        self.write(move |c| invites::use_invite(c, id, now))
+    }
+
+    fn revoke_invite(&self, room: RoomName, id: InviteId) -> Pending<()> {
+        self.write(move |c| invites::revoke_invite(c, &room, id))
+    }
+
+    fn create_webhook(&self, webhook: NewWebhook, owner: AccountId, now: WallTime) -> Pending<Webhook> {
+        self.write(move |c| webhooks::create_webhook(c, webhook, owner, now))
+    }
+
+    fn webhook(&self, id: WebhookId) -> Pending<Option<Webhook>> {
+        self.read(move |c| webhooks::webhook(c, id))
+    }
+
+    fn webhooks(&self, owner: AccountId, page: PageRequest) -> Pending<Page<Webhook>> {
+        self.read(move |c| webhooks::webhooks(c, owner, page))
+    }
+
+    fn delete_webhook(&self, owner: AccountId, id: WebhookId) -> Pending<()> {
+        self.write(move |c| webhooks::delete_webhook(c, owner, id))
+    }
+
+    fn enqueue_delivery(&self, delivery: NewDelivery, now: WallTime) -> Pending<Vec<WebhookId>> {
+        self.write(move |c| webhooks::enqueue_delivery(c, &delivery, now))
+    }
+
+    fn release_leases(&self) -> Pending<Vec<WebhookId>> {
+        self.write(webhooks::release_leases)
+    }
+
+    fn take_delivery(&self, webhook: WebhookId, lease_until: WallTime, now: WallTime) -> Pending<NextDelivery> {
+        self.write(move |c| webhooks::take_delivery(c, webhook, lease_until, now))
+    }
+
+    fn finish_attempt(&self, id: DeliveryId, attempt: u32, outcome: AttemptOutcome, now: WallTime) -> Pending<()> {
+        self.write(move |c| webhooks::finish_attempt(c, id, attempt, outcome, now))
+    }
+
+    fn deliveries(&self, webhook: WebhookId) -> Pending<Vec<Delivery>> {
+        self.read(move |c| webhooks::deliveries(c, webhook))
     }
 
     fn events_after(&self, after: EventId) -> Pending<Vec<Event>> {

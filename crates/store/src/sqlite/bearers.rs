@@ -132,12 +132,12 @@ pub(super) fn end_all(connection: &Connection, owner: AccountId) -> Result<usize
 /// Removes what has ended, of every table in which something ends.
 pub(super) fn sweep(connection: &Connection, now: WallTime) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for table in ["sign_in_codes", "sessions", "api_tokens", "denied_jti"] {
+    for table in ["sign_in_codes", "sessions", "api_tokens", "denied_jti", "invites"] {
         removed +=
             connection.prepare_cached(&format!("DELETE FROM {table} WHERE expires_at <= ?1"))?.execute([now.0])?;
     }
     removed += connection
         .prepare_cached("DELETE FROM stream_keys WHERE revoked_at <= ?1")?
         .execute([now.plus_micros(-REVOKED_KEPT_SECS * 1_000_000).0])?;
-    Ok(removed)
+    Ok(removed + super::webhooks::sweep(connection, now)?)
 }

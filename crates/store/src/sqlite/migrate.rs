@@ -7,7 +7,11 @@ use rusqlite::Connection;
 use crate::StoreError;
 
 /// Step n brings schema n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_identity.sql"), include_str!("migrations/0002_runs.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_identity.sql"),
+    include_str!("migrations/0002_runs.sql"),
+    include_str!("migrations/0003_calls.sql"),
+];
 
 /// "TLST": what `file(1)` and we recognise the file by.
 const APPLICATION_ID: u32 = 0x544c_5354;
@@ -97,6 +101,22 @@ mod tests {
         connection.execute_batch("CREATE TABLE theirs (x INTEGER)").expect("a table");
         assert_eq!(migrate(&connection), Err(StoreError::NotOurs));
         assert_eq!(version(&connection), 0);
+    }
+
+    #[test]
+    fn a_room_of_before_calls_is_an_sfu_room() {
+        let connection = memory();
+        migrate_with(&connection, &MIGRATIONS[..2]).expect("the schema of before");
+        connection
+            .execute_batch(
+                "INSERT INTO accounts (name, role, created_at) VALUES ('a', 'admin', 1);
+                 INSERT INTO rooms (owner, name, title, open, created_at) VALUES (1, 'old', 'Old', 1, 1)",
+            )
+            .expect("a room");
+        migrate(&connection).expect("the step to calls");
+        let mode: String =
+            connection.query_row("SELECT mode FROM rooms", [], |row| row.get(0)).expect("the room is still there");
+        assert_eq!(mode, "sfu");
     }
 
     #[test]

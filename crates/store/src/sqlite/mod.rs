@@ -3,7 +3,7 @@
 //! - `backend`: opening, the threads' lives, and the trait's methods, each handed to a thread;
 //! - `threads`: the writer's and the readers' loops;
 //! - `migrate`: the schema's numbered steps;
-//! - `accounts`, `rooms`, `keys`, `bearers`, `events`: the operations, plain functions on a connection.
+//! - `accounts`, `rooms`, `keys`, `bearers`, `events`, `invites`, `webhooks`: the operations, plain functions on a connection.
 //!
 //! Only this module knows SQL.
 
@@ -11,10 +11,12 @@ mod accounts;
 mod backend;
 mod bearers;
 mod events;
+mod invites;
 mod keys;
 mod migrate;
 mod rooms;
 mod threads;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

@@ -7,11 +7,11 @@ use super::accounts::{check_count, check_text};
 use super::events;
 use crate::{
     EMBED_ORIGIN_LEN_MAX, EMBED_ORIGINS_MAX, EventKind, NewRoom, Page, PageRequest, ROOMS_PER_ACCOUNT_MAX, Room,
-    RoomChange, RoomId, RoomsOf, StoreError,
+    RoomChange, RoomId, RoomMode, RoomsOf, StoreError,
 };
 
 /// The columns of [`read_room`] in a query whose rooms table is called `r`.
-pub(super) const ROOM_COLUMNS: &str = "r.id, r.name, r.title, r.owner, r.open, r.embed_origins, r.created_at";
+pub(super) const ROOM_COLUMNS: &str = "r.id, r.name, r.title, r.owner, r.open, r.embed_origins, r.created_at, r.mode";
 
 /// Reads a room whose columns begin at `at` in a row.
 pub(super) fn read_room(row: &Row<'_>, at: usize) -> rusqlite::Result<Room> {
@@ -27,6 +27,8 @@ pub(super) fn read_room(row: &Row<'_>, at: usize) -> rusqlite::Result<Room> {
         open: row.get(at + 4)?,
         embed_origins: origins.lines().map(str::to_owned).collect(),
         created_at: WallTime(row.get(at + 6)?),
+        // The column's CHECK allows two values.
+        mode: if row.get::<_, String>(at + 7)? == "p2p" { RoomMode::P2p } else { RoomMode::Sfu },
     })
 }
 
@@ -44,12 +46,16 @@ pub(super) fn create_room(
         .prepare_cached("SELECT count(*) FROM rooms WHERE owner = ?1")?
         .query_row([owner.0], |row| row.get(0))?;
     check_count(count, ROOMS_PER_ACCOUNT_MAX, "rooms of one account")?;
+    let mode = match room.mode {
+        RoomMode::Sfu => "sfu",
+        RoomMode::P2p => "p2p",
+    };
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO rooms (owner, name, title, open, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO rooms (owner, name, title, open, created_at, mode) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (name) DO NOTHING",
         )?
-        .execute(params![owner.0, room.name.as_str(), room.title, room.open, now.0])?;
+        .execute(params![owner.0, room.name.as_str(), room.title, room.open, now.0, mode])?;
     if inserted == 0 {
         return Err(StoreError::Conflict("room"));
     }

@@ -169,6 +169,7 @@ impl World {
                 self.rig.connection.handle_answer(now, &topic, ticket, answer);
             }
             Some(Effect::Unsubscribe { topic }) => self.sending[number(&topic)] = false,
+            Some(other) => panic!("nobody asked for a call: {other:?}"),
         }
     }
 
@@ -176,7 +177,7 @@ impl World {
     fn read(&mut self) {
         let text = match self.rig.connection.poll_output(self.rig.now) {
             None => return,
-            Some(Output::Ping) => return self.rig.connection.handle_control(self.rig.now),
+            Some(Output::Ping(payload)) => return self.rig.connection.handle_pong(self.rig.now, &payload),
             Some(Output::Close(code, _)) => {
                 assert!(self.close.replace(code.number()).is_none(), "one close frame");
                 return;

@@ -1,0 +1,163 @@
+//! What each slot of a subscriber may carry, from the estimate of its path.
+
+use std::time::Duration;
+
+use telstar_units::TrackId;
+
+use crate::allocate::{LayerOption, Wanted};
+use crate::api::{Flow, Kind, Subscription};
+use crate::demux::Key;
+use crate::peer::{Peer, Side};
+use crate::room::{LAYER_SILENT, Track};
+use crate::select::{Layer, Selector, Shape};
+use crate::sfu::Sfu;
+
+/// How often bandwidth is allocated without a change. Lower follows the layers' rates closer, higher costs less.
+const ALLOCATE_EVERY: Duration = Duration::from_millis(300);
+/// What layers take of which nobody said it and nothing came: low, medium, high.
+const UNKNOWN_BPS: [u64; 3] = [150_000, 500_000, 1_700_000];
+/// What a slot of sound takes, at most: Opus of browsers with its header.
+const AUDIO_BPS: u64 = 40_000;
+/// While more is desired than the path is known to carry, it is filled up to this share of what is sent, so that the
+/// estimate can rise. Higher finds a better path sooner and costs the bits.
+const FILL_PERCENT: u64 = 150;
+/// And by so much more, so that it rises from sound alone.
+const FILL_BPS: u64 = 100_000;
+
+impl Sfu {
+    /// Allocates, if it is time to.
+    pub(crate) fn allocate_if_due(&mut self, key: Key) {
+        let due = self.peers.get(key).and_then(Peer::as_subscriber).is_some_and(|s| s.allocate_at <= self.now);
+        if due {
+            self.allocate(key);
+        }
+    }
+
+    /// Sets each slot's target, and asks for the keyframes that are missing then.
+    pub(crate) fn allocate(&mut self, key: Key) {
+        let now = self.now;
+        let Some(wanted) = self.wishes(key) else { return };
+        let audio_bps = self.audio_bps(key);
+        let send_bps_max = self.config.limits.send_bps_max;
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(subscriber) = peer.subscriber() else { return };
+        subscriber.allocate_at = now + ALLOCATE_EVERY;
+        let estimate = match subscriber.estimate_bps {
+            0 => crate::engine::ESTIMATE_START_BPS,
+            bps => bps,
+        };
+        let estimate = estimate.min(send_bps_max);
+        let allocation = subscriber.allocator.allocate(now, estimate, audio_bps, &wanted);
+        for (track, layer) in &allocation.assigned {
+            let Some(index) = subscriber.slot_of(*track) else { continue };
+            let slot = &mut subscriber.slots[index];
+            let paused = slot.paused;
+            if let Some(selector) = &mut slot.selector {
+                selector.set_target(*layer);
+            }
+            if layer.is_none() && !paused {
+                subscriber.set_flow(index, Flow::Bandwidth, None);
+            }
+        }
+        for slot in &mut subscriber.slots {
+            let allocated = allocation.assigned.iter().any(|(track, _)| slot.track == Some(*track));
+            if !allocated && let Some(selector) = &mut slot.selector {
+                selector.set_target(None);
+            }
+        }
+        subscriber.allocated_bps = allocation.total_bps;
+        let desired = allocation.desired_bps.min(send_bps_max);
+        let least = match desired > allocation.total_bps {
+            true => desired.min(allocation.total_bps * FILL_PERCENT / 100 + FILL_BPS),
+            false => 0,
+        };
+        if subscriber.probed != (least, desired) {
+            subscriber.probed = (least, desired);
+            self.touch(key, |sfu, peer| {
+                peer.engine.set_bitrate(least, desired);
+                peer.engine.advance(sfu.now);
+            });
+        }
+        self.ask_for_missing(key);
+    }
+
+    /// The video tracks that a subscriber's slots carry and what there is of each.
+    fn wishes(&mut self, key: Key) -> Option<Vec<Wanted>> {
+        let now = self.now;
+        let subscriber = self.peers.get(key)?.as_subscriber()?;
+        let mut wanted = Vec::new();
+        for slot in subscriber.slots.iter().filter(|slot| slot.kind == Kind::Video && !slot.paused) {
+            let Some(id) = slot.track else { continue };
+            let subscription = subscriber.wish(id).unwrap_or_default();
+            let Some(track) = self.tracks.get_mut(&id) else { continue };
+            if track.muted || slot.payload_type.is_some_and(|(_, known)| known.is_none()) {
+                continue;
+            }
+            wanted.push(wish(now, id, track, subscription));
+        }
+        Some(wanted)
+    }
+
+    fn audio_bps(&self, key: Key) -> u64 {
+        let Some(subscriber) = self.peers.get(key).and_then(Peer::as_subscriber) else { return 0 };
+        let flowing = subscriber.slots.iter().filter(|slot| slot.kind == Kind::Audio && !slot.paused);
+        let heard = flowing.filter(|slot| {
+            let track = slot.track.and_then(|track| self.tracks.get(&track));
+            track.is_some_and(|track| !track.muted && !track.is_silent(self.now))
+        });
+        heard.count() as u64 * AUDIO_BPS
+    }
+
+    /// Says of slots whose publisher sends nothing that it is so.
+    pub(crate) fn note_silence(&mut self, id: TrackId) {
+        let now = self.now;
+        let Some(track) = self.tracks.get(&id) else { return };
+        // A paused layer is silent because we asked for it.
+        if !track.is_silent(now) || track.rungs.iter().all(|rung| !rung.told) {
+            return;
+        }
+        for viewer in &track.viewers {
+            let Some(peer) = self.peers.get_mut(viewer.peer) else { continue };
+            let Side::Subscriber(subscriber) = &mut peer.side else { continue };
+            if subscriber.slots[viewer.slot].flow == Flow::Active {
+                subscriber.set_flow(viewer.slot, Flow::Silent, None);
+            }
+        }
+    }
+}
+
+fn wish(now: std::time::Instant, id: TrackId, track: &mut Track, subscription: Subscription) -> Wanted {
+    let shape = track.shape();
+    let mut options = Vec::with_capacity(track.rungs.len());
+    for (index, rung) in track.rungs.iter_mut().enumerate() {
+        let announced = track.announced.get(index);
+        let flows = rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT);
+        let measured = if flows { rung.meter.bps(now) } else { 0 };
+        let announced_bps = announced.map_or(0, |layer| layer.bitrate_bps);
+        let bitrate_bps = match (measured, announced_bps) {
+            (0, 0) => UNKNOWN_BPS[index.min(UNKNOWN_BPS.len() - 1)],
+            (0, announced) => announced,
+            (measured, _) => measured,
+        };
+        let layer = match shape {
+            Shape::Simulcast => Layer::whole(index as u8),
+            // The whole stream with all its spatial layers.
+            Shape::Svc => Layer::whole(Layer::TOP_TEMPORAL),
+        };
+        options.push(LayerOption {
+            layer,
+            width: announced.map_or(0, |layer| layer.width),
+            height: announced.map_or(0, |layer| layer.height),
+            frame_rate: announced.map_or(0, |layer| layer.frame_rate),
+            bitrate_bps,
+        });
+    }
+    Wanted { track: id, source: track.source, subscription, options }
+}
+
+/// A track's codec changed: its viewers' selectors begin anew.
+pub(crate) fn renew(selector: &mut Selector, shape: Shape) {
+    let target = selector.target();
+    *selector = Selector::new(shape);
+    selector.set_target(target);
+}

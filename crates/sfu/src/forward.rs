@@ -1,0 +1,276 @@
+//! From a publisher's packet to its subscribers.
+//!
+//! Per packet: which stream of which track (a short scan), what its payload says (once), then for each viewer the
+//! verdict of its selector, the numbers of its rewriter, and the egress. No allocation, lock or log of ours on the
+//! way; VP9's picture ids after a switch are the exception, because the engine patches VP8's only.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::media::Mid;
+use telstar_media::Codec;
+
+use crate::api::{Event, Fault, Flow, Kind};
+use crate::budget::renew;
+use crate::descriptor::Descriptor;
+use crate::engine::{Outgoing, Patch, Received};
+use crate::peer::{Peer, Side};
+use crate::publisher::Source;
+use crate::rewrite::{Incoming, Wall};
+use crate::room::Viewer;
+use crate::select::{Layer, Selector, Verdict};
+use crate::sfu::Sfu;
+use crate::subscriber::Slot;
+
+/// Sender reports are believed if they put a packet at most so long before its arrival.
+const WALL_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// What all viewers of a packet share.
+struct Packet<'a> {
+    received: &'a Received,
+    source: Source,
+    descriptor: Option<Descriptor>,
+    wall: Option<Wall>,
+    taken: Instant,
+}
+
+impl Sfu {
+    /// A publisher's packet.
+    pub(crate) fn forward(&mut self, peer: &mut Peer, received: &Received) {
+        self.counters.packets_in += 1;
+        let Some(source) = self.source(peer, received) else { return };
+        let Some(track) = self.tracks.get_mut(&source.track) else { return };
+        let Some(rung) = track.rungs.get_mut(usize::from(source.layer)) else { return };
+        rung.meter.add(self.now, received.payload.len());
+        if received.report != rung.report
+            && let Some((ntp, rtp)) = received.report
+        {
+            rung.report = received.report;
+            rung.clock.handle_report(ntp, rtp);
+        }
+        if track.muted || received.payload.is_empty() {
+            return;
+        }
+        let mut descriptor = None;
+        if track.kind == Kind::Video {
+            let Ok(read) = Descriptor::read(source.format.codec, &received.payload, received.marker) else {
+                self.counters.malformed += 1;
+                return;
+            };
+            if read.key_start {
+                rung.throttle.keyframe_seen();
+            }
+            descriptor = Some(read);
+        }
+        let micros = rung.clock.micros(received.time);
+        let wall = micros.map(|micros| Wall { clock: track.participant.0, micros });
+        let room = track.room;
+        if track.kind == Kind::Audio
+            && let (Some(level), Some(room)) = (received.audio_level, self.rooms.get_mut(&room))
+        {
+            let voice = received.voice.unwrap_or(false);
+            room.speakers.handle_audio(self.now, source.track, level, voice, received.payload.len());
+        }
+        let taken = micros.map_or(self.now, |micros| peer.taken(self.now, micros));
+        self.forward_to_all(&Packet { received, source, descriptor, wall, taken });
+    }
+
+    fn forward_to_all(&mut self, packet: &Packet<'_>) {
+        let Some(track) = self.tracks.get_mut(&packet.source.track) else { return };
+        // Taken out for the loop, so that viewers can be worked on; nothing in the loop changes the list.
+        let viewers = std::mem::take(&mut track.viewers);
+        let mut broken = Vec::new();
+        for viewer in &viewers {
+            // One viewer's panic is its own.
+            if catch_unwind(AssertUnwindSafe(|| self.forward_to(*viewer, packet))).is_err() {
+                broken.push(viewer.peer);
+            }
+        }
+        if let Some(track) = self.tracks.get_mut(&packet.source.track) {
+            track.viewers = viewers;
+        }
+        for key in broken {
+            self.counters.panics += 1;
+            if let Some(peer) = self.peers.take(key) {
+                self.bury(key, peer, Some(Fault::Internal));
+            }
+        }
+    }
+
+    fn forward_to(&mut self, viewer: Viewer, packet: &Packet<'_>) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(viewer.peer) else { return };
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
+        if !peer.is_up() {
+            return;
+        }
+        let Side::Subscriber(subscriber) = &mut peer.side else { return };
+        let Some(slot) = subscriber.slots.get_mut(viewer.slot) else { return };
+        let Some(ssrc) = slot.ssrc else { return };
+        let format = packet.source.format;
+        if slot.payload_type.is_none_or(|(known, _)| known != format) {
+            slot.payload_type = Some((format, peer.engine.payload_type(slot.mid, &format)));
+        }
+        let Some((_, Some(payload_type))) = slot.payload_type else {
+            subscriber.set_flow(viewer.slot, Flow::Codec, None);
+            return;
+        };
+        let Some(set_marker) = judge(slot, now, packet) else { return };
+        let received = packet.received;
+        let incoming = Incoming {
+            sequence: received.sequence,
+            time: received.time,
+            wall: packet.wall,
+            descriptor: packet.descriptor.as_ref(),
+        };
+        let Ok(outgoing) = slot.writer.forward(now, &incoming) else { return };
+        let (payload, patch) = match (format.codec, outgoing.patches.is_empty()) {
+            (_, true) => (received.payload.clone(), None),
+            (Codec::Vp8, false) => match Patch::vp8(&received.payload, &outgoing.patches) {
+                Some(patch) => (received.payload.clone(), Some(patch)),
+                None => return,
+            },
+            (_, false) => {
+                let mut copy = received.payload.to_vec();
+                outgoing.patches.apply(&mut copy);
+                (Arc::from(copy), None)
+            }
+        };
+        let layer = slot.selector.as_ref().and_then(Selector::current).map(|layer| layer.rung);
+        let sent = peer.engine.send(Outgoing {
+            ssrc,
+            payload_type,
+            sequence: outgoing.sequence,
+            time: outgoing.time,
+            marker: received.marker || set_marker,
+            wall: packet.taken,
+            payload,
+            patch,
+            resendable: slot.kind == Kind::Video,
+            source: received,
+        });
+        if sent {
+            slot.sent += 1;
+            subscriber.set_flow(viewer.slot, Flow::Active, layer);
+            self.counters.packets_out += 1;
+            if !std::mem::replace(&mut peer.dirty, true) {
+                self.dirty.push(viewer.peer);
+            }
+        }
+    }
+
+    /// Which layer of which track a packet belongs to.
+    fn source(&mut self, peer: &mut Peer, packet: &Received) -> Option<Source> {
+        if let Some(source) = peer.publisher()?.source(packet.ssrc, packet.payload_type) {
+            return Some(source);
+        }
+        let (mid, rid, _) = peer.engine.source(packet.ssrc)?;
+        let format = peer.engine.format(packet.payload_type)?;
+        let publisher = peer.publisher()?;
+        let id = *publisher.sections.get(&*mid)?;
+        let track = self.tracks.get_mut(&id)?;
+        let layer = track.layer(rid.as_deref())?;
+        let rung = track.rungs.get_mut(usize::from(layer))?;
+        rung.ssrc = Some(packet.ssrc);
+        rung.throttle.wake();
+        let source = Source { ssrc: packet.ssrc, track: id, layer, payload_type: packet.payload_type, format };
+        publisher.note(source);
+        let changed = track.format.map(|format| format.codec) != Some(format.codec);
+        track.format = Some(format);
+        if changed {
+            self.events.push_back(Event::Track { track: id, codec: format.codec });
+            let (shape, viewers) = (track.shape(), track.viewers.clone());
+            for viewer in viewers {
+                let subscriber = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber);
+                let slot = subscriber.and_then(|subscriber| subscriber.slots.get_mut(viewer.slot));
+                if let Some(selector) = slot.and_then(|slot| slot.selector.as_mut()) {
+                    renew(selector, shape);
+                }
+            }
+        }
+        Some(source)
+    }
+
+    /// A subscriber cannot decode what a section carries.
+    pub(crate) fn keyframe_wanted(&mut self, peer: &mut Peer, mid: Mid) {
+        let now = self.now;
+        let Some(subscriber) = peer.subscriber() else { return };
+        let Some(slot) = subscriber.slots.iter().find(|slot| slot.mid == mid) else { return };
+        let rung = slot.selector.as_ref().and_then(Selector::current).map_or(0, |layer| layer.rung);
+        if let Some(track) = slot.track
+            && subscriber.requests.admit(now)
+        {
+            self.want_keyframe(track, rung);
+        }
+    }
+}
+
+/// Whether a slot forwards a packet, and whether it ends a picture there. Moves the slot's source.
+fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Option<bool> {
+    let ssrc = packet.source.ssrc;
+    let Some(descriptor) = &packet.descriptor else {
+        if slot.paused {
+            slot.source = None;
+            return None;
+        }
+        if slot.source.replace(ssrc) != Some(ssrc) {
+            slot.writer.switch();
+        }
+        return Some(false);
+    };
+    let selector = slot.selector.as_mut()?;
+    let is_current = selector.current().is_some_and(|current| current.rung == packet.source.layer);
+    if is_current && slot.source != Some(ssrc) {
+        // The publisher's encoder began anew under another name: it continues at a keyframe.
+        let target: Option<Layer> = selector.target();
+        selector.set_target(None);
+        selector.set_target(target);
+    }
+    match selector.handle_packet(now, packet.source.layer, packet.received.sequence, descriptor) {
+        Verdict::Forward { switched, set_marker } => {
+            if switched {
+                slot.source = Some(ssrc);
+                slot.writer.switch();
+            }
+            Some(set_marker)
+        }
+        Verdict::Skip => {
+            let received = packet.received;
+            let incoming = Incoming {
+                sequence: received.sequence,
+                time: received.time,
+                wall: packet.wall,
+                descriptor: Some(descriptor),
+            };
+            slot.writer.skip(&incoming);
+            None
+        }
+        Verdict::Ignore => None,
+    }
+}
+
+impl Peer {
+    /// When something was taken by this publisher's clock, on ours. The shortest way seen so far is what the clocks
+    /// differ by; it must not lie in the future, or the engine's sender reports say nothing.
+    fn taken(&mut self, now: Instant, micros: i64) -> Instant {
+        let Some(publisher) = self.publisher() else { return now };
+        let (base, base_micros) = *publisher.clock.get_or_insert((now, micros));
+        let ahead = micros.saturating_sub(base_micros);
+        let distance = Duration::from_micros(ahead.unsigned_abs());
+        let taken = if ahead >= 0 { base.checked_add(distance) } else { base.checked_sub(distance) };
+        match taken {
+            Some(taken) if taken > now => {
+                // This one came faster than those before.
+                publisher.clock = Some((now, micros));
+                now
+            }
+            Some(taken) if now.saturating_duration_since(taken) <= WALL_AGE_MAX => taken,
+            _ => {
+                publisher.clock = Some((now, micros));
+                now
+            }
+        }
+    }
+}

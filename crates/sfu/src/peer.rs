@@ -1,0 +1,98 @@
+//! One peer connection with all that belongs to it.
+
+use std::time::{Duration, Instant};
+
+use str0m::channel::ChannelId;
+use telstar_units::ParticipantId;
+
+use crate::api::{Path, PeerId, Quality, RoomId};
+use crate::engine::{Engine, Figures};
+use crate::police::{Ingress, TokenBucket};
+use crate::publisher::Publisher;
+use crate::subscriber::Subscriber;
+
+/// Without an answered check for this long a connection counts as disconnected. Browsers check every 2.5 to 5 s;
+/// lower reports hiccups, higher leaves people waiting before a restart.
+pub(crate) const SILENCE: Duration = Duration::from_secs(9);
+
+/// What a peer is.
+pub(crate) enum Side {
+    Publisher(Publisher),
+    Subscriber(Subscriber),
+}
+
+/// How far its connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Nothing was negotiated yet; costs nothing but memory.
+    New,
+    /// ICE and DTLS are on their way since then.
+    Connecting(Instant),
+    /// Up.
+    Up,
+    /// Up, but nothing was heard for a while.
+    Silent,
+}
+
+/// One peer connection.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) room: RoomId,
+    pub(crate) participant: ParticipantId,
+    pub(crate) engine: Engine,
+    pub(crate) side: Side,
+    pub(crate) link: Link,
+    /// Its last answered check.
+    pub(crate) heard: Instant,
+    /// Paths it proved to own.
+    pub(crate) paths: Vec<Path>,
+    /// Its ICE name fragments: one, or two during a restart.
+    pub(crate) fragments: Vec<String>,
+    pub(crate) candidates: usize,
+    pub(crate) channel: Option<ChannelId>,
+    pub(crate) figures: Figures,
+    pub(crate) quality: Option<Quality>,
+    /// Reports of this quality in a row, and it.
+    pub(crate) trend: (Quality, u8),
+    /// What it may send.
+    pub(crate) ingress: Ingress,
+    /// Streams that were not seen before.
+    pub(crate) new_streams: TokenBucket,
+    /// When the engine wants to be called.
+    pub(crate) deadline: Instant,
+    /// When it will be, at the latest.
+    pub(crate) armed: Option<Instant>,
+    /// Whether packets wait in the engine for [`Engine::advance`].
+    pub(crate) dirty: bool,
+    /// Makes the next call panic, for the test of what then happens to the others.
+    #[cfg(test)]
+    pub(crate) trip: bool,
+}
+
+impl Peer {
+    pub(crate) fn publisher(&mut self) -> Option<&mut Publisher> {
+        match &mut self.side {
+            Side::Publisher(publisher) => Some(publisher),
+            Side::Subscriber(_) => None,
+        }
+    }
+
+    pub(crate) fn subscriber(&mut self) -> Option<&mut Subscriber> {
+        match &mut self.side {
+            Side::Subscriber(subscriber) => Some(subscriber),
+            Side::Publisher(_) => None,
+        }
+    }
+
+    pub(crate) fn as_subscriber(&self) -> Option<&Subscriber> {
+        match &self.side {
+            Side::Subscriber(subscriber) => Some(subscriber),
+            Side::Publisher(_) => None,
+        }
+    }
+
+    /// Whether media can be sent to it.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up | Link::Silent)
+    }
+}

@@ -1,0 +1,125 @@
+//! Rooms and the tracks in them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use telstar_media::Codec;
+use telstar_units::{ParticipantId, TrackId};
+
+use crate::api::{Kind, NewLayer, NewTrack, RoomId, Source};
+use crate::bitrate::BitrateMeter;
+use crate::demux::Key;
+use crate::engine::Format;
+use crate::rewrite::SenderClock;
+use crate::select::Shape;
+use crate::speakers::Speakers;
+use crate::throttle::KeyframeThrottle;
+
+/// A layer of which nothing came for so long sends nothing. Longer than the pause between two frames of a still screen.
+pub(crate) const LAYER_SILENT: Duration = Duration::from_secs(3);
+
+/// One room.
+pub(crate) struct Room {
+    pub(crate) peers: BTreeSet<Key>,
+    /// In the order in which they came.
+    pub(crate) tracks: BTreeSet<TrackId>,
+    /// Also says which sound has slots when there is too much of it.
+    pub(crate) speakers: Speakers,
+}
+
+impl Room {
+    pub(crate) fn new(audio_slots: usize, now: Instant) -> Room {
+        Room { peers: BTreeSet::new(), tracks: BTreeSet::new(), speakers: Speakers::new(audio_slots, now) }
+    }
+}
+
+/// A subscriber's slot that carries a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Viewer {
+    pub(crate) peer: Key,
+    pub(crate) slot: usize,
+}
+
+/// One stream of a track.
+pub(crate) struct Rung {
+    pub(crate) ssrc: Option<u32>,
+    pub(crate) meter: BitrateMeter,
+    pub(crate) throttle: KeyframeThrottle,
+    pub(crate) clock: SenderClock,
+    /// The sender report that the clock has.
+    pub(crate) report: Option<(u64, u32)>,
+    /// When somebody last wanted it.
+    pub(crate) wanted: Instant,
+    /// What the publisher was told.
+    pub(crate) told: bool,
+}
+
+/// A published track.
+pub(crate) struct Track {
+    pub(crate) room: RoomId,
+    pub(crate) publisher: Key,
+    pub(crate) participant: ParticipantId,
+    pub(crate) kind: Kind,
+    pub(crate) source: Source,
+    pub(crate) muted: bool,
+    pub(crate) announced: Vec<NewLayer>,
+    pub(crate) format: Option<Format>,
+    /// Its streams; one without layers.
+    pub(crate) rungs: Vec<Rung>,
+    pub(crate) viewers: Vec<Viewer>,
+}
+
+impl Track {
+    pub(crate) fn new(now: Instant, room: RoomId, publisher: Key, participant: ParticipantId, new: NewTrack) -> Track {
+        let clock_rate = clock_rate(new.kind);
+        let rung = || Rung {
+            ssrc: None,
+            meter: BitrateMeter::new(),
+            throttle: KeyframeThrottle::new(),
+            clock: SenderClock::new(clock_rate),
+            report: None,
+            wanted: now,
+            told: true,
+        };
+        Track {
+            room,
+            publisher,
+            participant,
+            kind: new.kind,
+            source: new.source,
+            muted: new.muted,
+            format: None,
+            rungs: (0..new.layers.len().max(1)).map(|_| rung()).collect(),
+            announced: new.layers,
+            viewers: Vec::new(),
+        }
+    }
+
+    /// The place of a rid among the layers.
+    pub(crate) fn layer(&self, rid: Option<&str>) -> Option<u8> {
+        match rid {
+            None => Some(0),
+            Some(rid) => self.announced.iter().position(|layer| layer.rid == rid).map(|index| index as u8),
+        }
+    }
+
+    /// One stream of a codec with spatial layers may have them.
+    pub(crate) fn shape(&self) -> Shape {
+        let scalable = matches!(self.format.map(|format| format.codec), Some(Codec::Vp9 | Codec::Av1));
+        if scalable && self.rungs.len() == 1 { Shape::Svc } else { Shape::Simulcast }
+    }
+
+    /// Whether anything of it came lately.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        let last = self.rungs.iter().filter_map(|rung| rung.meter.last()).max();
+        last.is_none_or(|last| now.saturating_duration_since(last) >= LAYER_SILENT)
+    }
+}
+
+/// RTP clock rates of what is forwarded (RFC 7587 §4.1; video has 90 kHz).
+pub(crate) fn clock_rate(kind: Kind) -> u32 {
+    match kind {
+        Kind::Audio => 48_000,
+        Kind::Video => 90_000,
+    }
+}

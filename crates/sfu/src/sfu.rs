@@ -1,0 +1,455 @@
+//! The public face: what goes in and what comes out, and the one way to work on a peer.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use telstar_units::TrackId;
+
+use crate::api::{Command, Event, Fault, Path, PeerId, RoomId, Transmit};
+use crate::config::SfuConfig;
+use crate::demux::{Demux, Key, Sort, Told, sort, told};
+use crate::engine::{Engine, Happened, Output};
+use crate::peer::{Link, Peer, Side};
+use crate::peers::Peers;
+use crate::room::{Room, Track};
+
+/// The largest datagram that is looked at: more than any path carries at once, and what TCP framing could bring is
+/// cut to it.
+const DATAGRAM_BYTES_MAX: usize = 1_500;
+/// Datagrams waiting for the shell. It takes them after each batch; if it does not, new ones are dropped, as a full
+/// socket would.
+const TRANSMITS_MAX: usize = 65_536;
+/// Rounds of one peer's engine at one time. The pacer asks to be called again at once while it has something to
+/// send; a defect that asks for ever must not stop the others.
+const ROUNDS_MAX: usize = 4_096;
+/// How long an engine waits that had all its rounds.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often allocation, demand and silence are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Work that a peer caused for others, done when it is out of the hand.
+pub(crate) enum Chore {
+    /// Ask a publisher for a keyframe.
+    Keyframe { track: TrackId, layer: u8 },
+    /// A lossy message to the room.
+    Message { from: Key, data: Vec<u8> },
+    /// Tracks or wishes changed.
+    Assign(Key),
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams for nobody here.
+    pub strangers: u64,
+    /// Datagrams dropped because of a limit.
+    pub refused: u64,
+    /// Media packets from publishers.
+    pub packets_in: u64,
+    /// Media packets handed to subscribers' connections.
+    pub packets_out: u64,
+    /// Packets that no codec rule could read.
+    pub malformed: u64,
+    /// Datagrams that the shell did not take in time.
+    pub overflowed: u64,
+    /// Lossy messages that a receiver had no room for.
+    pub messages_dropped: u64,
+    /// Peers that were dropped because of a panic.
+    pub panics: u64,
+    /// Keyframes asked for.
+    pub keyframes_asked: u64,
+}
+
+/// All rooms of one media thread.
+///
+/// Verbs: `handle_*` take what came, with the time; then `poll_*` until each has nothing more. Nothing happens
+/// between calls, and no order of calls can break it. Dropping it drops every connection without a word to the peers; [`Command::CloseRoom`] tells
+/// them.
+pub struct Sfu {
+    pub(crate) config: SfuConfig,
+    pub(crate) now: Instant,
+    pub(crate) peers: Peers,
+    pub(crate) demux: Demux,
+    pub(crate) rooms: BTreeMap<RoomId, Room>,
+    pub(crate) tracks: HashMap<TrackId, Track>,
+    pub(crate) transmits: VecDeque<Transmit>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) chores: VecDeque<Chore>,
+    /// Peers with packets that wait for [`Engine::advance`].
+    pub(crate) dirty: Vec<Key>,
+    next_tick: Option<Instant>,
+    pub(crate) counters: Counters,
+}
+
+impl Sfu {
+    /// An empty one.
+    pub fn new(config: SfuConfig, now: Instant) -> Sfu {
+        Sfu {
+            config,
+            now,
+            peers: Peers::default(),
+            demux: Demux::default(),
+            rooms: BTreeMap::new(),
+            tracks: HashMap::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            chores: VecDeque::new(),
+            dirty: Vec::new(),
+            next_tick: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The room's owner wants something.
+    pub fn handle_command(&mut self, now: Instant, command: Command) {
+        self.set_now(now);
+        self.command(command);
+        self.flush();
+    }
+
+    /// A datagram came. Returns whether it was for one of ours. What it causes is complete after the next `poll_*`.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) -> bool {
+        self.set_now(now);
+        let sort = sort(bytes);
+        let Some(key) = self.demux.find(&path, sort) else {
+            self.counters.strangers += 1;
+            return false;
+        };
+        if bytes.len() > DATAGRAM_BYTES_MAX || !self.admit(key, &path, sort, bytes) {
+            self.counters.refused += 1;
+            return true;
+        }
+        self.touch(key, |sfu, peer| {
+            let used = peer.engine.receive(sfu.now, &path, bytes);
+            if used && matches!(sort, Sort::Response(_)) {
+                peer.heard = sfu.now;
+            }
+        });
+        true
+    }
+
+    /// Whether a datagram is within its peer's limits. Nothing of it is believed yet.
+    fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, bytes: &[u8]) -> bool {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(key) else { return false };
+        if !peer.ingress.admit(now, bytes.len()) {
+            return false;
+        }
+        match sort {
+            Sort::Request(_) => self.demux.admits(path, key, &peer.paths),
+            Sort::Media if !is_rtcp(bytes) => {
+                let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
+                    return false;
+                };
+                match &peer.side {
+                    Side::Publisher(publisher) => publisher.knows(ssrc) || peer.new_streams.take(now, 1),
+                    // Subscribers send reports only.
+                    Side::Subscriber(_) => false,
+                }
+            }
+            _ => true,
+        }
+    }
+
+    /// A TCP connection ended.
+    pub fn handle_closed(&mut self, path: Path) {
+        if let Some(key) = self.demux.unbind(&path)
+            && let Some(peer) = self.peers.get_mut(key)
+        {
+            peer.paths.retain(|other| *other != path);
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.set_now(now);
+        while let Some(key) = self.peers.due(now) {
+            self.touch(key, |sfu, peer| peer.engine.advance(sfu.now));
+        }
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.next_tick = Some(now + TICK);
+            self.tick();
+        }
+        self.flush();
+        if self.peers.len() == 0 {
+            self.next_tick = None;
+        }
+    }
+
+    /// When [`Sfu::handle_timeout`] is to be called.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.flush();
+        [self.peers.deadline(), self.next_tick].into_iter().flatten().min()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if self.transmits.is_empty() {
+            self.flush();
+        }
+        self.transmits.pop_front()
+    }
+
+    /// The next thing to tell the room's owner.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.is_empty() {
+            self.flush();
+        }
+        self.events.pop_front()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many peers there are.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    fn set_now(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.next_tick.is_none() {
+            self.next_tick = Some(self.now + TICK);
+        }
+    }
+
+    /// The only way to work on a peer's engine: `act`, then everything that the engine then has to say. A peer whose
+    /// engine gives up or panics is gone afterwards, and nobody else notices.
+    pub(crate) fn touch<R>(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer) -> R) -> Option<R> {
+        let mut peer = self.peers.take(key)?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
+            let result = act(self, &mut peer);
+            self.drain(key, &mut peer).map(|()| result)
+        }));
+        match outcome {
+            Ok(Ok(result)) => {
+                self.peers.put(key, peer);
+                Some(result)
+            }
+            Ok(Err(fault)) => {
+                // DTLS gives up on its own when ICE has no way for it.
+                let fault = if fault == Fault::Handshake && peer.paths.is_empty() { Fault::NoPath } else { fault };
+                self.bury(key, peer, Some(fault));
+                None
+            }
+            Err(_) => {
+                self.counters.panics += 1;
+                tracing::error!(peer = peer.id.0, "a panic ended a connection");
+                self.bury(key, peer, Some(Fault::Internal));
+                None
+            }
+        }
+    }
+
+    fn drain(&mut self, key: Key, peer: &mut Peer) -> Result<(), Fault> {
+        let mut rounds = 0;
+        loop {
+            match peer.engine.poll()? {
+                Output::Transmit(transmit) => self.transmit(key, peer, transmit),
+                Output::Happened(happened) => self.happened(key, peer, happened)?,
+                Output::Idle(at) if at <= self.now && rounds < ROUNDS_MAX => {
+                    rounds += 1;
+                    peer.engine.advance(self.now);
+                }
+                Output::Idle(at) => {
+                    // Later if it would not stop, so that others get their turn.
+                    peer.deadline = if at > self.now { at } else { self.now + PAUSE };
+                    return if peer.engine.is_alive() { Ok(()) } else { Err(Fault::Handshake) };
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, key: Key, peer: &mut Peer, transmit: Transmit) {
+        match told(&transmit.payload) {
+            Told::Answered => {
+                peer.heard = self.now;
+                self.demux.bind(self.now, transmit.path, key, &mut peer.paths);
+            }
+            Told::Asked(transaction) => self.demux.expect_answer(transaction, key),
+            Told::Nothing => {}
+        }
+        if self.transmits.len() < TRANSMITS_MAX {
+            self.transmits.push_back(transmit);
+        } else {
+            self.counters.overflowed += 1;
+        }
+    }
+
+    fn happened(&mut self, key: Key, peer: &mut Peer, happened: Happened) -> Result<(), Fault> {
+        match happened {
+            Happened::Connected => {
+                peer.link = Link::Up;
+                peer.heard = self.now;
+                self.events.push_back(Event::Connected { peer: peer.id });
+                if let Some(subscriber) = peer.subscriber() {
+                    // What its slots carry begins with keyframes.
+                    subscriber.allocate_at = self.now;
+                    self.chores.push_back(Chore::Assign(key));
+                }
+            }
+            Happened::Packet(packet) => self.forward(peer, &packet),
+            Happened::KeyframeWanted(mid) => self.keyframe_wanted(peer, mid),
+            Happened::Estimate(bps) => {
+                if let Some(subscriber) = peer.subscriber() {
+                    subscriber.estimate_bps = bps;
+                    subscriber.allocate_at = self.now;
+                }
+            }
+            Happened::ChannelOpen(channel, label) => {
+                if peer.channel.is_none() && label == crate::engine::CHANNEL {
+                    peer.channel = Some(channel);
+                }
+            }
+            Happened::ChannelClosed(channel) => peer.channel = peer.channel.filter(|open| *open != channel),
+            Happened::Message(channel, data) => {
+                if peer.channel == Some(channel) && matches!(peer.side, Side::Publisher(_)) {
+                    self.chores.push_back(Chore::Message { from: key, data });
+                }
+            }
+            Happened::Figures(figures) => self.figures(peer, figures),
+            Happened::Over => return Err(Fault::NoPath),
+        }
+        Ok(())
+    }
+
+    fn chore(&mut self, chore: Chore) {
+        match chore {
+            Chore::Keyframe { track, layer } => self.ask_keyframe(track, layer),
+            Chore::Message { from, data } => self.spread(from, data),
+            Chore::Assign(key) => self.assign(key),
+        }
+    }
+
+    /// Finishes what the last calls began: queued packets leave, and what peers want from each other is done.
+    pub(crate) fn flush(&mut self) {
+        loop {
+            while let Some(chore) = self.chores.pop_front() {
+                self.chore(chore);
+            }
+            if self.dirty.is_empty() {
+                return;
+            }
+            let mut dirty = std::mem::take(&mut self.dirty);
+            for key in dirty.drain(..) {
+                self.touch(key, |sfu, peer| {
+                    peer.dirty = false;
+                    peer.engine.advance(sfu.now);
+                });
+            }
+            if self.dirty.is_empty() {
+                self.dirty = dirty;
+            }
+        }
+    }
+
+    /// A peer is gone: everything that refers to it goes with it.
+    pub(crate) fn bury(&mut self, key: Key, peer: Box<Peer>, fault: Option<Fault>) {
+        self.peers.remove(key, peer.id);
+        self.demux.forget(key, &peer.paths, &peer.fragments);
+        if let Some(fault) = fault {
+            self.events.push_back(Event::Failed { peer: peer.id, fault });
+        }
+        self.left(key, &peer);
+        // What panicked once may panic again while it is taken down.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
+    }
+
+    /// Ends a connection that is not wanted any more, and tells the peer.
+    pub(crate) fn dismiss(&mut self, key: Key) {
+        let Some(mut peer) = self.peers.take(key) else { return };
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            peer.engine.close();
+            // What else happens in there is of no interest any more.
+            while let Ok(output) = peer.engine.poll() {
+                match output {
+                    Output::Transmit(transmit) => self.transmit(key, &mut peer, transmit),
+                    Output::Happened(_) => {}
+                    Output::Idle(_) => break,
+                }
+            }
+        }));
+        self.bury(key, peer, None);
+    }
+
+    pub(crate) fn key(&self, peer: PeerId) -> Option<Key> {
+        self.peers.key(peer)
+    }
+
+    /// Makes a peer's current name fragment known.
+    pub(crate) fn name(&mut self, key: Key, peer: &mut Peer, fragment: String) {
+        if peer.fragments.contains(&fragment) {
+            return;
+        }
+        self.demux.name(fragment.clone(), key);
+        self.events.push_back(Event::Ufrag { peer: peer.id, ufrag: fragment.clone() });
+        peer.fragments.push(fragment);
+        // The one before the last restart is not used any more.
+        while peer.fragments.len() > 2 {
+            let old = peer.fragments.remove(0);
+            self.demux.unname(&old);
+        }
+    }
+
+    pub(crate) fn engine(&self, role: crate::api::Role) -> Engine {
+        Engine::new(&self.config, role, self.now)
+    }
+}
+
+/// RFC 5761 §4: payload types 64 to 95 are RTCP's.
+fn is_rtcp(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use telstar_units::TrackId;
+
+    use crate::api::{Event, Fault, Kind, PeerId};
+    use crate::support::{Camera, World, assert_decodable, config};
+
+    fn trip(world: &mut World, peer: PeerId) {
+        let key = world.sfu.key(peer).expect("the peer is there");
+        world.sfu.peers.get_mut(key).expect("the peer is there").trip = true;
+    }
+
+    fn failed(world: &World) -> Vec<(PeerId, Fault)> {
+        let failed = |event: &Event| match event {
+            Event::Failed { peer, fault } => Some((*peer, *fault)),
+            _ => None,
+        };
+        world.events.iter().filter_map(|(_, event)| failed(event)).collect()
+    }
+
+    #[test]
+    fn a_panic_in_one_peer_ends_that_peer_only() {
+        let mut world = World::new(config());
+        let publisher = world.publisher(1);
+        let viewers = [world.subscriber(2), world.subscriber(3)];
+        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+        let all = [publisher, viewers[0], viewers[1]];
+        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&all)));
+        let mut camera = Camera::new(publisher, mids[0], &[(None, 300_000)]);
+        camera.film(&mut world, Duration::from_secs(1));
+        trip(&mut world, viewers[0]);
+        camera.film(&mut world, Duration::from_secs(1));
+        assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
+        let got = &world.client(viewers[1]).got;
+        assert!(got.len() > 50);
+        assert_decodable(got);
+        trip(&mut world, publisher);
+        world.run(Duration::from_secs(1));
+        camera.film(&mut world, Duration::from_millis(100));
+        assert_eq!(failed(&world).last(), Some(&(publisher, Fault::Internal)));
+        assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
+        assert_eq!(world.sfu.counters().panics, 2);
+        assert_eq!(world.sfu.peers(), 1);
+    }
+}

@@ -1,0 +1,64 @@
+//! What is counted of calls, over all media threads.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+macro_rules! net_counters {
+    ($( $(#[doc = $doc:literal])* $field:ident = $metric:literal ),* $(,)?) => {
+        /// Counters of the sockets that carry calls.
+        #[derive(Debug, Default)]
+        pub struct NetCounters {
+            $( $(#[doc = $doc])* pub $field: AtomicU64, )*
+            /// ICE-TCP connections that are open.
+            pub tcp_connections: AtomicI64,
+            /// Connections of calls that exist: two for each participant that sends and receives.
+            pub peers: AtomicI64,
+        }
+
+        impl NetCounters {
+            /// Each counter as `/metrics` shows it: its name, what it says, and how it is read.
+            #[allow(clippy::type_complexity, reason = "a table with one reader")]
+            pub fn table() -> Vec<(&'static str, &'static str, fn(&NetCounters) -> &AtomicU64)> {
+                vec![ $( ($metric, concat!($($doc),*).trim_ascii(), |counters| &counters.$field) ),* ]
+            }
+        }
+    };
+}
+
+net_counters! {
+    /// Datagrams that came for calls, over UDP and TCP.
+    received_packets = "call_received_packets",
+    /// Bytes of those datagrams.
+    received_bytes = "call_received_bytes",
+    /// Datagrams of calls that the kernel took over UDP, and frames that were queued for TCP.
+    sent_packets = "call_sent_packets",
+    /// Bytes of those.
+    sent_bytes = "call_sent_bytes",
+    /// Datagrams from addresses that no connection of a call has, and requests that name none.
+    unknown_packets = "call_unknown_packets",
+    /// Datagrams that are not of WebRTC, empty, or longer than a call's.
+    alien_packets = "call_alien_packets",
+    /// Datagrams that a media thread did not take over from another in time.
+    crossing_dropped_packets = "call_crossing_dropped_packets",
+    /// Datagrams that waited too long for the kernel to send them.
+    late_packets = "call_late_packets",
+    /// Datagrams that the kernel refused to send.
+    refused_packets = "call_refused_packets",
+    /// Frames that a slow ICE-TCP connection did not take.
+    tcp_dropped_packets = "call_tcp_dropped_packets",
+    /// Addresses that were not remembered because too many were.
+    forgotten_addresses = "call_forgotten_addresses",
+    /// ICE-TCP connections that were accepted.
+    tcp_accepted_connections = "call_tcp_accepted_connections",
+    /// ICE-TCP connections that a limit, a deadline or their first frame ended.
+    tcp_refused_connections = "call_tcp_refused_connections",
+    /// Calls that were closed because their room did not take their events.
+    slow_rooms = "call_slow_rooms",
+    /// Panics that were caught around calls.
+    panics = "call_panics",
+}
+
+impl NetCounters {
+    pub(super) fn add(&self, counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,142 @@
+/** Media through the server: one connection that sends, one that receives. Each is made when it is first needed. */
+
+import type { CallEvent } from './call-wire.js';
+import type { CallMedia, MediaHost } from './call-media.js';
+import type { PeerState } from './call-state.js';
+import { IceWatch } from './ice-watch.js';
+import { encodeLossy } from './lossy.js';
+import type { LocalTrack } from './local-track.js';
+import { PublishPeer, type PeerHost } from './publish-peer.js';
+import type { IceServer, PeerLike } from './rtc.js';
+import { SlotMap } from './slots.js';
+import { StatsReducer, type ConnectionStats } from './stats.js';
+import { SubscribePeer } from './subscribe-peer.js';
+
+/** Lossy data above this waiting amount is dropped here: late is worse than lost. A guess of a tenth of a second at 5 Mb/s. */
+const LOSSY_BUFFERED_MAX = 64 * 1024;
+
+export class SfuMedia implements CallMedia {
+  private publisher: PublishPeer | null = null;
+  private subscriber: SubscribePeer | null = null;
+  private iceServers: IceServer[] = [];
+  private readonly slots: SlotMap;
+  private readonly watches: Record<'publish' | 'subscribe', IceWatch>;
+  private readonly reducers = { publish: new StatsReducer('publish'), subscribe: new StatsReducer('subscribe') };
+
+  constructor(private readonly host: MediaHost) {
+    this.watches = { publish: this.watch('publish'), subscribe: this.watch('subscribe') };
+    this.slots = new SlotMap((id) => host.roster.track(id), (track) => host.trackChanged(track));
+  }
+
+  add(local: LocalTrack): void {
+    this.publishing().add(local);
+  }
+
+  remove(local: LocalTrack): void {
+    this.publisher?.remove(local);
+  }
+
+  refresh(local: LocalTrack): Promise<void> {
+    return this.publisher?.refresh(local) ?? Promise.resolve();
+  }
+
+  setIceServers(iceServers: IceServer[]): void {
+    this.iceServers = iceServers;
+    this.publisher?.setIceServers(iceServers);
+  }
+
+  handle(event: CallEvent): boolean {
+    switch (event.type) {
+      case 'offer':
+        this.subscribing().handleOffer(event.version, event.sdp);
+        return true;
+      case 'candidate':
+        if (event.connection === 'publish') this.publisher?.handleCandidate(event.candidate);
+        else this.subscribing().handleCandidate(event.candidate);
+        return true;
+      case 'slots':
+        this.slots.setSlots(event.version, event.slots);
+        return true;
+      case 'demand':
+        this.publisher?.handleDemand(event.tracks);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  rosterChanged(): void {
+    this.slots.apply();
+  }
+
+  networkChanged(): void {
+    this.watches.publish.networkChanged();
+    this.watches.subscribe.networkChanged();
+  }
+
+  peers(): PeerState[] {
+    return [stateOf(this.publisher?.pc), stateOf(this.subscriber?.pc)];
+  }
+
+  sendLossy(payload: Uint8Array, to: readonly string[]): boolean {
+    const channel = this.publishing().lossy();
+    const frame = encodeLossy(payload, to);
+    if (channel.readyState !== 'open' || channel.bufferedAmount > LOSSY_BUFFERED_MAX) return false;
+    channel.send(frame);
+    return true;
+  }
+
+  async stats(): Promise<ConnectionStats[]> {
+    const { publisher, subscriber, reducers } = this;
+    return Promise.all([
+      ...(publisher === null ? [] : [publisher.pc.getStats().then((report) => reducers.publish.reduce(report))]),
+      ...(subscriber === null ? [] : [subscriber.pc.getStats().then((report) => reducers.subscribe.reduce(report))]),
+    ]);
+  }
+
+  /** Makes the sending connection without a track, so that what it finds out is known early. */
+  openLossy(): void {
+    this.publishing().lossy();
+  }
+
+  close(): void {
+    this.watches.publish.stop();
+    this.watches.subscribe.stop();
+    this.publisher?.close();
+    this.subscriber?.close();
+    this.slots.clear();
+  }
+
+  private publishing(): PublishPeer {
+    this.publisher ??= new PublishPeer(this.peerHost('publish'), this.iceServers);
+    return this.publisher;
+  }
+
+  private subscribing(): SubscribePeer {
+    this.subscriber ??= new SubscribePeer({
+      ...this.peerHost('subscribe'),
+      mediaChanged: (media) => this.slots.setMedia(media),
+      lossyReceived: (from, payload) => this.host.lossyReceived(from, payload),
+    }, this.iceServers);
+    return this.subscriber;
+  }
+
+  private peerHost(name: 'publish' | 'subscribe'): PeerHost {
+    return {
+      rtc: this.host.rtc,
+      request: (type, fields) => this.host.request(type, fields),
+      peerChanged: (state) => {
+        this.watches[name].update(state);
+        this.host.peersChanged();
+      },
+    };
+  }
+
+  private watch(name: 'publish' | 'subscribe'): IceWatch {
+    return new IceWatch(this.host.platform, () => (name === 'publish' ? this.publisher : this.subscriber)?.restartIce());
+  }
+}
+
+function stateOf(pc: PeerLike | undefined): PeerState {
+  return pc === undefined ? 'none' : (pc.connectionState as PeerState);
+}

@@ -1,0 +1,163 @@
+/** One's own camera, microphone and screen in the call: devices on one side, published tracks on the other. */
+
+import { TelstarError, type Call, type LocalTrack } from '../../client/index.js';
+import type { Devices, InputKind } from './devices.js';
+
+/** Text must be sharp rather than smooth; a film in a window still moves. */
+const SCREEN_FRAME_RATE = { ideal: 15, max: 30 };
+
+export class OwnMedia {
+  microphone: LocalTrack | null = null;
+  camera: LocalTrack | null = null;
+  screen: LocalTrack | null = null;
+  private screenSound: LocalTrack | null = null;
+  private readonly stops: (() => void)[] = [];
+
+  constructor(
+    private readonly call: Call,
+    private readonly devices: Devices,
+    private readonly changed: () => void,
+  ) {
+    this.stops.push(call.on('localTrack', (local) => this.trackChanged(local)), devices.listen(() => this.devicesChanged()));
+  }
+
+  get isAudioOn(): boolean {
+    return this.microphone !== null && !this.microphone.isMuted;
+  }
+
+  get isVideoOn(): boolean {
+    return this.camera !== null && !this.camera.isMuted;
+  }
+
+  get isSharing(): boolean {
+    return this.screen !== null;
+  }
+
+  /** What is open is published at once, muted where it was switched off before. */
+  start(isAudioOn: boolean, isVideoOn: boolean): void {
+    const { audio, video } = this.devices.tracks;
+    if (audio !== null) this.microphone = this.call.publish(audio, { source: 'microphone', muted: !isAudioOn });
+    if (video !== null && isVideoOn) this.camera = this.call.publish(video, { source: 'camera' });
+    this.changed();
+  }
+
+  async toggleAudio(): Promise<void> {
+    if (this.microphone !== null) {
+      await this.switchMicrophone(this.microphone);
+      return;
+    }
+    const track = this.devices.tracks.audio ?? (await this.devices.open('audio'));
+    if (track === null) throw new TelstarError(this.devices.faults.audio ?? 'no-device', 'no microphone');
+    this.microphone = this.call.publish(track, { source: 'microphone' });
+    this.changed();
+  }
+
+  async toggleVideo(): Promise<void> {
+    if (this.isVideoOn && this.camera !== null) {
+      const muted = this.camera.mute();
+      // The light of the camera goes off as well.
+      this.devices.close('video');
+      await muted;
+      return;
+    }
+    const track = await this.devices.open('video');
+    if (track === null) throw new TelstarError(this.devices.faults.video ?? 'no-device', 'no camera');
+    if (this.camera === null) {
+      this.camera = this.call.publish(track, { source: 'camera' });
+    } else {
+      await this.camera.replace(track);
+      await this.camera.unmute();
+    }
+    this.changed();
+  }
+
+  /** Resolves without sharing where the person closes the browser's choice. */
+  async toggleScreen(): Promise<void> {
+    if (this.screen !== null) {
+      this.stopScreen();
+      return;
+    }
+    let stream: MediaStream;
+    try {
+      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: SCREEN_FRAME_RATE }, audio: true });
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotAllowedError') return;
+      throw error;
+    }
+    const [video] = stream.getVideoTracks();
+    const [audio] = stream.getAudioTracks();
+    if (video === undefined) return;
+    video.contentHint = 'detail';
+    // The browser's own bar can end it as well.
+    video.addEventListener('ended', () => this.stopScreen());
+    this.screen = this.call.publish(video, { source: 'screen' });
+    if (audio !== undefined) this.screenSound = this.call.publish(audio, { source: 'screen-audio' });
+    this.changed();
+  }
+
+  /** Another device was chosen. */
+  async replace(kind: InputKind, track: MediaStreamTrack): Promise<void> {
+    const local = kind === 'audio' ? this.microphone : this.camera;
+    if (local !== null) {
+      await local.replace(track);
+      if (kind === 'video') await local.unmute();
+    } else if (kind === 'audio') {
+      this.microphone = this.call.publish(track, { source: 'microphone' });
+    } else {
+      this.camera = this.call.publish(track, { source: 'camera' });
+    }
+    this.changed();
+  }
+
+  close(): void {
+    for (const stop of this.stops) stop();
+    this.screen?.mediaTrack.stop();
+    this.screenSound?.mediaTrack.stop();
+  }
+
+  private async switchMicrophone(microphone: LocalTrack): Promise<void> {
+    if (!microphone.isMuted) {
+      await microphone.mute();
+      return;
+    }
+    if (microphone.mediaTrack.readyState === 'ended') {
+      const track = await this.devices.open('audio');
+      if (track === null) throw new TelstarError(this.devices.faults.audio ?? 'no-device', 'no microphone');
+      await microphone.replace(track);
+    }
+    await microphone.unmute();
+  }
+
+  private stopScreen(): void {
+    for (const local of [this.screen, this.screenSound]) {
+      if (local === null) continue;
+      local.mediaTrack.stop();
+      void local.unpublish();
+    }
+    this.screen = this.screenSound = null;
+    this.changed();
+  }
+
+  private trackChanged(local: LocalTrack): void {
+    if (!this.call.localTracks.has(local)) {
+      // Refused, or taken back by the server: a right that ended.
+      if (local === this.microphone) this.microphone = null;
+      if (local === this.camera) {
+        this.camera = null;
+        this.devices.close('video');
+      }
+      if (local === this.screen) this.stopScreen();
+    } else if (local === this.camera && local.isMuted && local.mutedBy === 'moderator') {
+      this.devices.close('video');
+    }
+    this.changed();
+  }
+
+  /** A device that was unplugged sends nothing: the others are told. */
+  private devicesChanged(): void {
+    const { camera, microphone } = this;
+    if (camera !== null && !camera.isMuted && camera.mediaTrack.readyState === 'ended') void camera.mute();
+    if (microphone !== null && !microphone.isMuted && microphone.mediaTrack.readyState === 'ended') void microphone.mute();
+    this.changed();
+  }
+}
