@@ -8,7 +8,7 @@ use telstar_signaling::limits::{DATA_BYTES_MAX, DATA_RECEIVERS_MAX as RECEIVERS_
 use telstar_signaling::wire::{
     Label, Metadata, Name, Participant, ParticipantChange, ParticipantRef, Payload, TrackRef,
 };
-use telstar_units::ParticipantId;
+use telstar_units::{ParticipantId, RoomName};
 use utoipa::ToSchema;
 
 use super::call_schema::{ParticipantDoc, ParticipantListDoc};
@@ -152,8 +152,19 @@ pub(super) async fn remove(
     params: RawPathParams,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
+    match participant_of(&params) {
+        Ok(participant) => remove_one(caller, name, participant, state).await,
+        Err(problem) => permitted_room(&state, &caller, &name, Action::ModerateCall).await.and(Err(problem)),
+    }
+}
+
+pub(super) async fn remove_one(
+    caller: Caller,
+    name: RoomName,
+    participant: ParticipantId,
+    state: AppState,
+) -> Result<StatusCode, Problem> {
     let room = permitted_room(&state, &caller, &name, Action::ModerateCall).await?;
-    let participant = participant_of(&params)?;
     let owner = room.facts().owner;
     let Shared { authority, calls, .. } = Shared::clone(&state);
     let change = async move {
