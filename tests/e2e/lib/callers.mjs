@@ -1,6 +1,9 @@
 // Callers without a page of ours: a blank page of the server's own origin imports the client library, joins and publishes.
 // A picture is judged by what getStats() says every 100 ms, and by the frames that were presented.
 
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { runDir } from './paths.mjs';
 import { until } from './process.mjs';
 
 /** Lower and the sampling itself costs pictures on two cores; higher and a freeze of a second is measured badly. */
@@ -40,6 +43,12 @@ export class Caller {
 
   events() { return this.page.evaluate(() => window.__caller.events); }
 
+  /** Everything that was measured, into a file of the run: for whoever asks why. */
+  async record(name = this.identity) {
+    const [samples, events, said] = [await this.samples(), await this.events(), await this.page.evaluate(() => window.__caller.said)];
+    writeFileSync(path.join(runDir(), `caller-${name}.json`), JSON.stringify({ samples, events, said, console: this.page.said }));
+  }
+
   /** State of the call, its peer connections and the way they go. */
   state() { return this.page.evaluate(() => window.__caller.state()); }
 
@@ -67,6 +76,7 @@ export class Caller {
   }
 
   async close() {
+    await this.record(`${this.identity}-${this.joinedAt}`).catch(() => {});
     await this.page.evaluate(() => window.__caller.leave()).catch(() => {});
     await this.page.close().catch(() => {});
   }
@@ -136,13 +146,19 @@ function installCaller({ sampleMs }) {
       peers.push(this);
     }
   };
-  const caller = { samples: [], events: [], call: null, client: null, sockets: [] };
+  /** What of the server's own words explains a picture afterwards. */
+  const WHY = ['slots', 'demand', 'bandwidth', 'media-failed'];
+  const caller = { samples: [], events: [], said: [], call: null, client: null, sockets: [] };
   window.__caller = caller;
   const NativeSocket = window.WebSocket;
   window.WebSocket = class extends NativeSocket {
     constructor(...args) {
       super(...args);
       caller.sockets.push(this);
+      this.addEventListener('message', ({ data }) => {
+        const said = JSON.parse(data);
+        if (WHY.includes(said.type)) caller.said.push({ at: Date.now(), ...said });
+      });
     }
   };
   const note = (type, detail = {}) => caller.events.push({ at: Date.now(), type, ...detail });
@@ -228,7 +244,8 @@ function installCaller({ sampleMs }) {
 
   caller.state = async () => {
     const ways = [];
-    for (const peer of peers) {
+    // The library makes a connection before it knows the mode of the room, and closes it where it is not needed.
+    for (const peer of peers.filter(({ connectionState }) => connectionState !== 'closed')) {
       const stats = [...(await peer.getStats()).values()];
       const pair = stats.find(({ id }) => id === stats.find(({ type }) => type === 'transport')?.selectedCandidatePairId) ?? stats.find((each) => each.type === 'candidate-pair' && each.selected);
       const side = (id) => { const found = stats.find((each) => each.id === id); return found && { address: found.address, port: found.port, protocol: found.protocol, type: found.candidateType }; };

@@ -67,6 +67,7 @@ await results.during(async () => {
   results.check('who was killed leaves the call', left !== null, { participants: left?.map(({ identity, state }) => ({ identity, state })) ?? (await server.api('GET', `/api/v1/rooms/${ROOM}/participants`)).participants.map(({ identity, state }) => ({ identity, state })) });
   const reasons = (await callers.anna.events()).filter(({ type }) => type === 'participantLeft');
   results.check('and the others were told', ['viewer', 'gone'].every((name) => reasons.some(({ identity }) => identity === name)), { reasons });
+  for (const caller of stay) await caller.close();
   await server.stop();
 });
 process.exit();

@@ -71,6 +71,7 @@ await results.during(async () => {
   const still = stillness(unsteady, viewers.thin.joinedAt + DOWN_MAX_MS);
   results.check('a long and unsteady line: no freeze above 1 s', calm(still), { line: UNSTEADY, seed: 4, packets: relay.counts, ...still });
   relay.close();
+  for (const caller of [anna, ...Object.values(viewers)]) await caller.close();
   for (const browser of Object.values(browsers)) await browser.close();
   await server.stop();
 });
@@ -105,8 +106,9 @@ async function judgeLayer({ results, anna, viewers }, what, name, from, layer, m
   const made = (await anna.samples(from)).map(({ at, sent }) => ({ at, width: widthOf(sent, layer) })).filter(({ width }) => width);
   const widthAt = (at) => made.findLast((each) => each.at <= at)?.width ?? made[0]?.width;
   const after = reached(seen, from, ({ at, width }) => width === widthAt(at), HOLD_MS);
+  const says = (await viewers[name].last()).bandwidth;
   results.check(`${what}: the ${layer} layer within ${maxMs / 1000} s`, after !== null && after <= maxMs, {
-    after_ms: after, seen: sizesOf(seen).slice(-8), publisher: (await anna.last()).sent.map(({ rid, width, height, active, limit }) => `${rid} ${width}x${height} ${active ? 'active' : 'paused'} ${limit}`),
+    after_ms: after, estimate_bps: says?.estimate_bps, allocated_bps: says?.allocated_bps, seen: sizesOf(seen).slice(-8), publisher: (await anna.last()).sent.map(({ rid, width, height, active, limit }) => `${rid} ${width}x${height} ${active ? 'active' : 'paused'} ${limit}`),
     bits_per_second: rateOf(seen, from + (after ?? 0)),
   });
   return seen;
