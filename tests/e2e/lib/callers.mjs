@@ -102,19 +102,21 @@ export function stillness(seen, from, to = Infinity) {
   const samples = seen.filter(({ at, frames }) => at >= from && at <= to && frames !== undefined);
   if (samples.length < 2) return { longest_gap_ms: Math.round(Math.min(to, Date.now()) - from), freezes: null, freezes_ms: null, longest_freeze_ms: null, frames: 0 };
   let [moved, longest, longestFreeze] = [samples[0].at, 0, 0];
+  const sum = { frames: 0, freezes: 0, freezeMs: 0 };
   for (let i = 1; i < samples.length; i += 1) {
     const [before, now] = [samples[i - 1], samples[i]];
-    if (now.frames !== before.frames) {
+    // Who joined anew is seen by a receiver that counts from zero.
+    const since = (count) => (now.frames < before.frames ? now[count] : now[count] - before[count]);
+    if (since('frames') > 0) {
       longest = Math.max(longest, now.at - moved);
       moved = now.at;
     }
-    const count = now.freezes - before.freezes;
-    if (count > 0) longestFreeze = Math.max(longestFreeze, (now.freezeMs - before.freezeMs) / count);
+    if (since('freezes') > 0) longestFreeze = Math.max(longestFreeze, since('freezeMs') / since('freezes'));
+    for (const count of Object.keys(sum)) sum[count] += since(count);
   }
-  const [first, last] = [samples[0], samples.at(-1)];
   return {
-    longest_gap_ms: Math.max(longest, last.at - moved), freezes: last.freezes - first.freezes, freezes_ms: Math.round(last.freezeMs - first.freezeMs),
-    longest_freeze_ms: Math.round(longestFreeze), frames: last.frames - first.frames, longest_presented_gap_ms: Math.round(Math.max(...samples.map(({ presentedGapMs }) => presentedGapMs ?? 0))),
+    longest_gap_ms: Math.max(longest, samples.at(-1).at - moved, samples[0].at - from), freezes: sum.freezes, freezes_ms: Math.round(sum.freezeMs),
+    longest_freeze_ms: Math.round(longestFreeze), frames: sum.frames, longest_presented_gap_ms: Math.round(Math.max(...samples.map(({ presentedGapMs }) => presentedGapMs ?? 0))),
   };
 }
 
@@ -210,8 +212,6 @@ function installCaller({ sampleMs }) {
     setTimeout(sample, sampleMs);
   };
   caller.leave = () => { caller.client?.close(); };
-  /** Ends the socket without a word to the library, as a lost network does. */
-  caller.cut = () => caller.sockets.at(-1)?.close();
   caller.want = (identity, source, settings) => {
     for (const person of caller.call.participants.values()) if (person.identity === identity) person.track(source)?.want(settings);
   };

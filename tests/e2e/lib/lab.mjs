@@ -161,10 +161,13 @@ function namespace(name) {
   up(name, 'lo');
 }
 
-/** Bundles of packets (GSO) would be limited, lost and counted as one, so interfaces take single packets. */
+/**
+ * Bundles of packets (GSO) would be limited, lost and counted as one, so interfaces take single packets. An IPv6 address
+ * that appears a second later by itself is a change of the network to a browser, which then drops what it loads.
+ */
 function up(name, device) {
   const where = name ? ['-n', name] : [];
-  if (device !== 'lo') sh('ip', ...where, 'link', 'set', device, 'gso_max_segs', '1');
+  if (device !== 'lo') sh('ip', ...where, 'link', 'set', device, 'addrgenmode', 'none', 'gso_max_segs', '1');
   sh('ip', ...where, 'link', 'set', device, 'up');
 }
 
@@ -213,9 +216,13 @@ class Host {
     return { down, up: upwards };
   }
 
-  /** Swallows without an answer, as firewalls do. With a port only what is sent to, or comes from, that port elsewhere. */
-  block(protocol, { port = null } = {}) {
-    const one = (side) => ['-p', protocol, ...(port === null ? [] : [side, String(port)]), '-j', 'DROP'];
+  /**
+   * Swallows without an answer, as firewalls do. With a port only what is sent to, or comes from, that port elsewhere.
+   * `reset` ends TCP connections at both ends instead, and refuses new ones.
+   */
+  block(protocol, { port = null, reset = false } = {}) {
+    const answer = reset ? ['REJECT', '--reject-with', 'tcp-reset'] : ['DROP'];
+    const one = (side) => ['-p', protocol, ...(port === null ? [] : [side, String(port)]), '-j', ...answer];
     this.rule(`block-${protocol}-${port}`, one('--sport'), one('--dport'));
   }
 

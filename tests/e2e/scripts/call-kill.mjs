@@ -44,21 +44,30 @@ await results.during(async () => {
   await undisturbed(stay, "a viewer's browser is killed", async () => { results.figure('processes of the viewer', hosts.viewer.kill()); });
   await undisturbed(stay, "a publisher's browser is killed", async () => { results.figure('processes of the publisher', hosts.gone.kill()); });
 
-  const cut = Date.now();
-  await undisturbed(stay, 'a socket loses its network', async () => {
+  await undisturbed(stay, 'a socket is silent for a while', async () => {
     hosts.ben.block('tcp', { port: HTTPS_PORT });
-    await callers.ben.do('cut');
     await sleep(CUT_MS);
     hosts.ben.unblock('tcp', { port: HTTPS_PORT });
   });
-  const resumed = await until('the socket to be resumed', 30_000, async () => (await callers.ben.events()).find(({ at, type, reason }) => at > cut && type === 'socket' && reason === 'resumed'), 250).catch(() => null);
-  results.check('the socket is resumed, not joined anew', resumed !== null && !(await callers.ben.events()).some(({ at, type }) => at > cut && type === 'joined'), { after_ms: resumed && resumed.at - cut - CUT_MS });
-  const doubled = (await callers.anna.events()).filter(({ at, type, identity }) => at > cut && identity === 'ben' && /participant(Joined|Left)/.test(type));
-  results.check('the others never saw it leave', doubled.length === 0, { doubled });
 
-  await undisturbed(stay, 'sockets are closed in bursts', async () => {
-    for (let i = 0; i < 5; i += 1) { await callers.ben.do('cut'); await sleep(700); }
+  const cut = Date.now();
+  await undisturbed(stay, 'a socket breaks, and comes back later', async () => {
+    hosts.ben.block('tcp', { port: HTTPS_PORT, reset: true });
+    await sleep(CUT_MS);
+    hosts.ben.unblock('tcp', { port: HTTPS_PORT });
   });
+  await resumedOnly(callers, cut, 'after a break');
+
+  const burst = Date.now();
+  await undisturbed(stay, 'a socket breaks five times', async () => {
+    for (let i = 0; i < 5; i += 1) {
+      hosts.ben.block('tcp', { port: HTTPS_PORT, reset: true });
+      await sleep(300);
+      hosts.ben.unblock('tcp', { port: HTTPS_PORT });
+      await sleep(1200);
+    }
+  });
+  await resumedOnly(callers, burst, 'after five breaks');
 
   const left = await until('those who were killed to be gone', GONE_MAX_MS, async () => {
     const { participants } = await server.api('GET', `/api/v1/rooms/${ROOM}/participants`);
@@ -71,6 +80,15 @@ await results.during(async () => {
   await server.stop();
 });
 process.exit();
+
+/** Ben's session went on: he never joined anew, and nobody saw him leave. */
+async function resumedOnly({ anna, ben }, since, when) {
+  const resumed = await until('the socket to be resumed', 30_000, async () => (await ben.events()).findLast(({ at, type, reason }) => at > since && type === 'socket' && reason === 'resumed'), 250).catch(() => null);
+  const sockets = (await ben.events()).filter(({ at, type }) => at > since && /socket|joined/.test(type)).map(({ at, type, state, reason }) => `${at - since} ms ${type} ${state ?? ''} ${reason ?? ''}`);
+  results.check(`${when}: the session is resumed, not joined anew`, resumed !== null && !(await ben.events()).some(({ at, type }) => at > since && type === 'joined'), { sockets });
+  const moves = (await anna.events()).filter(({ at, type, identity }) => at > since && identity === 'ben' && /participant(Joined|Left)/.test(type));
+  results.check(`${when}: the others never saw it leave`, moves.length === 0, { moves });
+}
 
 /** Those who stay go on seeing each other while `what` happens and after it. */
 async function undisturbed(stay, what, happen) {
