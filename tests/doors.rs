@@ -213,7 +213,8 @@ async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
     ] {
         let answer = walk.ask("GET", page, None, None).await;
         assert!(answer.policy().contains(ancestors), "{page}: {:?}", answer.headers);
-        let permissions = answer.headers.get("permissions-policy").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let permissions =
+            answer.headers.get("permissions-policy").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert!(permissions.contains(camera), "{page}: {permissions}");
     }
 }

@@ -21,7 +21,6 @@ use crate::auth::{Action, Caller};
 use crate::calls::{self, CallRefusal, DataMessage};
 use crate::state::{AppState, Shared};
 
-
 impl From<CallRefusal> for Problem {
     fn from(refusal: CallRefusal) -> Problem {
         match refusal {
@@ -236,7 +235,8 @@ fn checked_message(body: SendData) -> Result<DataMessage, Problem> {
     let data = serde_json::value::to_raw_value(&body.data).map_err(Problem::internal)?;
     let data = Payload::new(data).ok_or_else(|| invalid(format!("data: at most {DATA_BYTES_MAX} bytes.")))?;
     let label = body.label.as_deref().map(checked_label).transpose()?.map(str::to_owned);
-    let label = label.map(|label| Label::parse(label).ok_or_else(|| invalid("label: too long.".to_owned()))).transpose()?;
+    let label =
+        label.map(|label| Label::parse(label).ok_or_else(|| invalid("label: too long.".to_owned()))).transpose()?;
     Ok(DataMessage { to: (!to.is_empty()).then_some(to), label, data })
 }
 

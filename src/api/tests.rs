@@ -8,18 +8,13 @@ use axum::extract::State;
 use telstar_store::PageRequest;
 use telstar_units::RoomName;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
 
-use super::error::Code;
 use super::extract::{IdPath, Json, RoomPath};
-use super::{participants, rooms, sessions, stream_keys};
-use crate::auth::{
-    AuthError, Caller, Credential, Grant, OriginCheck, Reason, Revocation, RoomToken, Secret, TokenName,
-};
-use crate::calls::{CallMessage, CallParticipant, CallRefusal, CallsHandle, ParticipantNumber};
+use super::{rooms, sessions, stream_keys};
+use crate::auth::{Caller, Credential, OriginCheck, Revocation, Secret};
 use crate::config::address::Listen;
 use crate::rooms::{IngestHandle, IngestRequest};
-use crate::state::{AppState, Shared};
+use crate::state::AppState;
 use crate::{Config, Running, Server};
 
 /// Longer than anything here takes on a loaded machine.

@@ -16,9 +16,7 @@ use telstar_signaling::call::{
     CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
 };
 use telstar_signaling::wire::call::{LeaveReason, Mode};
-use telstar_signaling::wire::{
-    CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload,
-};
+use telstar_signaling::wire::{CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload};
 use telstar_store::RoomMode;
 use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::{mpsc, oneshot};

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::address::{IpRange, Listen, WebOrigin, PublicUrl};
+use super::address::{IpRange, Listen, PublicUrl, WebOrigin};
 use super::section::section;
 
 /// Plain HTTP's port.

@@ -32,7 +32,11 @@ pub(super) async fn grant(caller: &Caller, topic: &TopicName, rooms: &Rooms) -> 
 }
 
 /// The room whose call this caller may join, and what it may do there.
-pub(super) async fn join(caller: &Caller, room: &str, rooms: &Rooms) -> Result<(Arc<RoomEntry>, CallGrants), ErrorCode> {
+pub(super) async fn join(
+    caller: &Caller,
+    room: &str,
+    rooms: &Rooms,
+) -> Result<(Arc<RoomEntry>, CallGrants), ErrorCode> {
     let name = RoomName::parse(room).map_err(|_| ErrorCode::NotFound)?;
     let entry = rooms.get(&name).await.map_err(|_| ErrorCode::Unavailable)?;
     let facts = entry.as_ref().map(|entry| RoomFacts::from(&*entry.facts()));

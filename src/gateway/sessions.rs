@@ -45,7 +45,9 @@ impl Sessions {
         let (refused, answer) = oneshot::channel();
         match task.try_send(HandOver { line, resume, refused }) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(over) | mpsc::error::TrySendError::Closed(over)) => return Err(over.line),
+            Err(mpsc::error::TrySendError::Full(over) | mpsc::error::TrySendError::Closed(over)) => {
+                return Err(over.line);
+            }
         }
         // The task drops the sender when it keeps the socket. If it does not come to it in time the socket closes with it.
         match tokio::time::timeout(HAND_OVER_TIMEOUT, answer).await {

@@ -5,6 +5,7 @@
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
+#   run.sh calls            the network lab and every script of calls
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
 #
@@ -14,7 +15,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
-all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats call)
+calls=(call lab call-limits call-nat call-tcp call-proxy call-embed call-p2p call-kill)
+all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats "${calls[@]}")
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.
@@ -42,15 +44,18 @@ one() {
     fi
 }
 
+each() {
+    local failed=() name
+    for name in "$@"; do
+        echo "== $name"
+        one "$name" || failed+=("$name")
+    done
+    [ ${#failed[@]} = 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
+}
+
 case "${1:-}" in
-    '') sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
-    all)
-        failed=()
-        for name in "${all[@]}"; do
-            echo "== $name"
-            one "$name" || failed+=("$name")
-        done
-        [ ${#failed[@]} = 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
-        ;;
+    '') sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    all) each "${all[@]}" ;;
+    calls) each "${calls[@]}" ;;
     *) for name in "$@"; do one "$name"; done ;;
 esac

@@ -14,20 +14,23 @@ const pick = (variable, paths) => process.env[variable] ?? paths.find(existsSync
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
-/** A camera, a microphone and a screen that the browser makes up, given without a question; sound without a click. */
-const CHROMIUM_DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--auto-select-desktop-capture-source=Entire screen', '--disable-features=WebRtcHideLocalIpsWithMdns', '--autoplay-policy=no-user-gesture-required'];
-const FIREFOX_DEVICES = {
-  'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.peerconnection.ice.loopback': true,
-  'media.peerconnection.ice.obfuscate_host_addresses': false, 'media.getusermedia.insecure.enabled': true,
-};
+/** What a call needs: devices that are there and allowed, and pages that go on while another is in front. */
+const CALL_ARGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--auto-select-desktop-capture-source=Entire screen', '--disable-features=WebRtcHideLocalIpsWithMdns', '--autoplay-policy=no-user-gesture-required',
+  '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows'];
 
-export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', devices = false } = {}) {
+/**
+ * `camera` gives it a fake camera and microphone: `true` the browser's own test picture, a path that file (Y4M or MJPEG).
+ * `host` is where it runs, of lab.mjs.
+ */
+export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', camera = null, host = null, args = [] } = {}) {
+  const executable = pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']);
   const browser = await chromium.launch({
-    executablePath: pick('TELSTAR_CHROMIUM', ['/usr/bin/chromium', '/usr/bin/google-chrome']),
-    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage', ...(devices ? CHROMIUM_DEVICES : [])],
+    executablePath: host ? host.wrapper(executable) : executable,
+    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic', '--disable-dev-shm-usage',
+      ...(camera ? CALL_ARGS : []), ...(typeof camera === 'string' ? [`--use-file-for-fake-video-capture=${camera}`] : []), ...args],
   });
   // One context: its tabs share cookies and the six HTTP/1.1 connections, as a person's tabs do.
-  const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await browser.newContext({ viewport, locale, ignoreHTTPSErrors: true, permissions: ['clipboard-read', 'clipboard-write', ...(camera ? ['camera', 'microphone'] : [])] });
   await context.addInitScript(installProbe, PROBE);
   return {
     name: 'chromium', browser, context,
@@ -39,11 +42,17 @@ export async function openChromium({ viewport = DESKTOP, locale = 'en-GB', devic
   };
 }
 
-export async function openFirefox({ viewport = DESKTOP, devices = false } = {}) {
+const FIREFOX_CALL = { 'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false, 'media.getusermedia.insecure.enabled': true };
+
+/** `camera` and `host` as for Chromium; Firefox has its own test picture only. */
+export async function openFirefox({ viewport = DESKTOP, camera = null, host = null } = {}) {
+  const executable = pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']);
+  // It is driven over a port of its loopback, which is another one than the script's.
+  const debuggingPort = host ? host.reachLoopback() : undefined;
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath: pick('TELSTAR_FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']), headless: true,
+    browser: 'firefox', executablePath: host ? host.wrapper(executable) : executable, headless: true, debuggingPort,
     acceptInsecureCerts: true, defaultViewport: viewport,
-    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false, ...(devices ? FIREFOX_DEVICES : {}) },
+    extraPrefsFirefox: { 'media.autoplay.default': 0, 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false, ...(camera ? FIREFOX_CALL : {}) },
   });
   return {
     name: 'firefox', browser,

@@ -76,6 +76,16 @@ export async function prepared(name, args) {
   return cached(name, (file) => run('prepare-clip', 'ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y', ...args, '-f', path.extname(name).slice(1), file]));
 }
 
+/**
+ * The real clip as a camera that a browser loops over (`--use-file-for-fake-video-capture`), raw so that reading it costs
+ * nothing. Its frame rate is what three encoders of a call and their viewers can do on two cores.
+ */
+export async function cameraClip({ size = '1280x720', fps = 24, seconds = 6 } = {}) {
+  const [width, height] = size.split('x');
+  return cached(`camera-${size}-${fps}fps-${seconds}s.y4m`, async (file) => run('prepare-camera', 'ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-y',
+    '-stream_loop', '-1', '-i', await realClip(), '-t', String(seconds), '-map', '0:v:0', '-vf', `fps=${fps},scale=${width}:${height},format=yuv420p`, '-f', 'yuv4mpegpipe', file]));
+}
+
 async function cached(name, make) {
   const file = path.join(CACHE, name);
   if (!existsSync(file)) {

@@ -85,7 +85,21 @@ export async function nginxCache(origin) {
   return peer;
 }
 
-async function startNginx(peer, http, { outside = '', inside }) {
+/** nginx as docs/deploy.md puts it in front, on `host` of lab.mjs, with a certificate of its own. */
+export async function nginxInFront(host, { name }) {
+  const peer = new Peer('nginx-front');
+  const [cert, key] = ['pem', 'key'].map((ending) => path.join(peer.folder, `live.${ending}`));
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=IP:${name}`, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const page = readFileSync(path.join(REPO, 'docs/deploy.md'), 'utf8');
+  // The lines as they stand; only the example's name and files become ours.
+  const inside = page.match(/```nginx\n([\s\S]*?)```/)[1].replaceAll('live.example.org', name).replace('/etc/ssl/live.pem', cert).replace('/etc/ssl/live.key', key);
+  peer.url = `http://${host.publicAddress}:80`;
+  // The script speaks to the API without the certificate; browsers take the page's way.
+  await startNginx(peer, null, { host, probe: `${peer.url}/healthz`, inside: `${inside}\n  server { listen 80; location / { proxy_pass http://127.0.0.1:8080; } }` });
+  return peer;
+}
+
+async function startNginx(peer, http, { outside = '', inside, host = null, probe = `http://127.0.0.1:${http}/` }) {
   const file = path.join(peer.folder, 'nginx.conf');
   const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${peer.folder}/${kind};`);
   writeFileSync(file, `${outside}
@@ -104,8 +118,9 @@ http {
   ${inside}
 }
 `);
-  peer.process = start(peer.name, 'nginx', ['-c', file, '-e', 'stderr']);
+  const command = ['nginx', ['-c', file, '-e', 'stderr']];
+  peer.process = start(peer.name, ...(host ? host.exec(...command) : command));
   peer.version = execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim().replace(/^nginx version: /, '');
-  await until('nginx to listen', 10_000, () => fetch(`http://127.0.0.1:${http}/`).then(() => true, () => false));
+  await until('nginx to listen', 10_000, () => fetch(probe).then(() => true, () => false));
   await sleep(200);
 }

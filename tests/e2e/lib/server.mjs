@@ -13,15 +13,17 @@ const READY_TIMEOUT_MS = 60_000;
 export const launched = [];
 
 export class Telstar {
-  /** `serveArgs` are passed through; `name` tells the log files of several servers apart. */
-  static async launch({ name = 'telstar', serveArgs = [], env = {}, publicHttp = false } = {}) {
+  /**
+   * `serveArgs` are passed through; `name` tells the log files of several servers apart. On a host of lab.mjs it has the
+   * usual ports on all interfaces, and is spoken to by the host's public address. `ports` overrides some of them.
+   */
+  static async launch({ name = 'telstar', serveArgs = [], env = {}, host = null, ports = {} } = {}) {
     const server = new Telstar();
-    Object.assign(server, { name, serveArgs, env, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
-    const [http, https, rtmp, rtmps, media] = await freePorts(5);
+    Object.assign(server, { name, serveArgs, env, host, data: path.join(runDir(), `${name}-data`), binary: telstarBinary(), starts: 0 });
     server.log = '';
     server.secrets = new Set();
     launched.push(server);
-    server.ports = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}`, rtmp: `127.0.0.1:${rtmp}`, rtmps: `127.0.0.1:${rtmps}`, media: `0.0.0.0:${media}` };
+    server.ports = { ...(host ? LAB_PORTS : await loopbackPorts()), ...ports };
     await server.start();
     // The banner follows the addresses; a configuration that prints none leaves its fields empty.
     await until('the banner', 5000, () => (server.banner = parseBanner(server.output)).watch, 10).catch(() => {});
@@ -31,14 +33,13 @@ export class Telstar {
 
   /** Starts (again) on the same ports and data. Records how long it took until the addresses were printed. */
   async start() {
-    const args = ['serve', '--data', this.data, '--http', this.ports.http, '--https', this.ports.https,
-      '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media,
-      '--print-addresses', '--print-secrets', ...this.serveArgs];
+    const args = ['serve', ...this.settings, '--print-addresses', '--print-secrets'];
+    const [command, words] = this.host ? this.host.exec(this.binary, args) : [this.binary, args];
     this.output = '';
     this.addresses = null;
     const from = performance.now();
     this.starts += 1;
-    this.process = start(`${this.name}-${this.starts}`, this.binary, args, {
+    this.process = start(`${this.name}-${this.starts}`, command, words, {
       env: this.env,
       onLine: (line, stream) => {
         if (stream === 'stderr') { this.log += `${line}\n`; return; }
@@ -53,10 +54,16 @@ export class Telstar {
       if (this.process.ended) throw new Error(`the server ended: ${this.process.tail.join('\n')}`);
       return this.addresses;
     }, 5);
-    this.http = `http://${this.addresses.http}`;
-    this.https = this.addresses.https ? `https://${this.addresses.https}` : null;
-    this.rtmp = `rtmp://${this.addresses.rtmp}/live`;
-    this.rtmps = this.addresses.rtmps ? `rtmps://${this.addresses.rtmps}/live` : null;
+    const at = (address) => (this.host ? address.replace(/^.*:/, `${this.host.publicAddress}:`) : address);
+    this.http = `http://${at(this.addresses.http)}`;
+    this.https = this.addresses.https ? `https://${at(this.addresses.https)}` : null;
+    this.rtmp = `rtmp://${at(this.addresses.rtmp)}/live`;
+    this.rtmps = this.addresses.rtmps ? `rtmps://${at(this.addresses.rtmps)}/live` : null;
+  }
+
+  /** What every command about this server is told, as one configuration file would. */
+  get settings() {
+    return ['--data', this.data, '--http', this.ports.http, '--https', this.ports.https, '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media, ...this.serveArgs];
   }
 
   get pid() { return this.process.child.pid; }
@@ -94,6 +101,27 @@ export class Telstar {
     return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, rtmp: `${this.rtmp}/${key}` };
   }
 
+  /** A room for calls; `mode` is `sfu` or `p2p`. */
+  async callRoom(name, { title = name, mode = 'sfu' } = {}) {
+    return this.api('POST', '/api/v1/rooms', { title, name, mode });
+  }
+
+  /** What lets `identity` into the calls of a room. */
+  async callToken(room, identity, { grants = ['join', 'publish', 'subscribe'], name = identity } = {}) {
+    const { token } = await this.api('POST', '/api/v1/tokens', { room, identity, name, grants });
+    this.keepSecret(token);
+    return token;
+  }
+
+  /** `telstar doctor` where the server runs, with its settings: what it found, each as `ok`, `note` or `BAD`, and how it ended. */
+  async doctor() {
+    const words = ['doctor', ...this.settings];
+    const child = start('doctor', ...(this.host ? this.host.exec(this.binary, words) : [this.binary, words]), { env: this.env });
+    const { code } = await child.exited;
+    const findings = child.tail.map((line) => line.match(/^(ok|note|BAD) +(.*)$/)).filter(Boolean).map(([, grade, text]) => ({ grade, text }));
+    return { code, findings, media: findings.filter(({ text }) => text.startsWith('media')) };
+  }
+
   /** Waits until the room is watchable: the first playlist appears after one whole GOP. */
   async untilLive(room, timeoutMs = 40_000) {
     return until(`room ${room} to be live`, timeoutMs, async () => {
@@ -124,6 +152,13 @@ export class Telstar {
 
   /** User and system CPU seconds so far. */
   cpuSeconds() { return cpuSecondsOf(this.pid); }
+}
+
+const LAB_PORTS = { http: '0.0.0.0:8080', https: '0.0.0.0:8443', rtmp: '0.0.0.0:1935', rtmps: '0.0.0.0:1936', media: '0.0.0.0:10000' };
+
+async function loopbackPorts() {
+  const ports = await freePorts(5);
+  return Object.fromEntries(['http', 'https', 'rtmp', 'rtmps', 'media'].map((name, i) => [name, `127.0.0.1:${ports[i]}`]));
 }
 
 /** What a person would copy from the terminal. Fields are null when the banner does not show them. */

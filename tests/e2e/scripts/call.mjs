@@ -22,9 +22,9 @@ await results.during(async () => {
   };
 
   const cut = await Cut.before(server.addresses.http);
-  const ada = new Caller(await (await openChromium({ devices: true })).page(), 'Ada');
-  const bob = new Caller(await (await openChromium({ devices: true })).page(), 'Bob');
-  const eve = new Caller(await (await openFirefox({ devices: true })).page(), 'Eve');
+  const ada = new Caller(await (await openChromium({ camera: true })).page(), 'Ada');
+  const bob = new Caller(await (await openChromium({ camera: true })).page(), 'Bob');
+  const eve = new Caller(await (await openFirefox({ camera: true })).page(), 'Eve');
 
   // The administrator comes with the account, the others with an invite.
   const link = await server.signInLink();
