@@ -158,7 +158,8 @@ const LAB_PORTS = { http: '0.0.0.0:8080', https: '0.0.0.0:8443', rtmp: '0.0.0.0:
 
 async function loopbackPorts() {
   const ports = await freePorts(5);
-  return Object.fromEntries(['http', 'https', 'rtmp', 'rtmps', 'media'].map((name, i) => [name, `127.0.0.1:${ports[i]}`]));
+  // Firefox does not use a loopback address for media, whatever its preferences say.
+  return Object.fromEntries(['http', 'https', 'rtmp', 'rtmps', 'media'].map((name, i) => [name, `${name === 'media' ? '0.0.0.0' : '127.0.0.1'}:${ports[i]}`]));
 }
 
 /** What a person would copy from the terminal. Fields are null when the banner does not show them. */
