@@ -63,7 +63,7 @@ await results.during(async () => {
     for (let i = 0; i < 5; i += 1) {
       const from = Date.now();
       hosts.ben.block('tcp', { port: HTTPS_PORT, reset: true });
-      // A connection is reset when something is sent on it, which the server's reports do each second.
+      // Each end learns of it when it sends something.
       await lately(callers.ben, from, ({ state }) => state === 'lost');
       hosts.ben.unblock('tcp', { port: HTTPS_PORT });
       await lately(callers.ben, from, ({ state }) => state === 'open');
