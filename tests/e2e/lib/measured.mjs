@@ -52,7 +52,8 @@ export class MeasuredCaller {
   /** State of the call, its peer connections and the way they go. */
   state() { return this.page.evaluate(() => window.__caller.state()); }
 
-  descriptions() { return this.page.evaluate(() => window.__caller.descriptions()); }
+  /** Whether the server leaves connectivity checks to the browser (ICE-lite, RFC 8445 §2.5), by connection. */
+  iceLite() { return this.page.evaluate(() => window.__caller.remotes().map((sdp) => /^a=ice-lite\r?$/m.test(sdp))); }
 
   do(what, ...args) { return this.page.evaluate(([name, rest]) => window.__caller[name](...rest), [what, args]); }
 
@@ -253,5 +254,5 @@ function installCaller({ sampleMs }) {
     }
     return { call: caller.call?.state ?? null, mode: caller.call?.mode ?? null, peers: ways };
   };
-  caller.descriptions = () => peers.map((peer) => ({ local: peer.localDescription?.sdp ?? '', remote: peer.remoteDescription?.sdp ?? '' }));
+  caller.remotes = () => peers.filter(({ remoteDescription }) => remoteDescription).map(({ remoteDescription }) => remoteDescription.sdp);
 }
