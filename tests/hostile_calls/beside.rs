@@ -28,15 +28,17 @@ const NUMBER_BYTES: usize = 4;
 #[derive(Default)]
 struct Arrived {
     first: Option<u32>,
-    /// Which, from the first on.
-    seen: Vec<bool>,
+    /// Which, from the first on, with the sequence number of each.
+    seen: Vec<Option<u16>>,
     last: Option<Instant>,
     longest_gap: Duration,
     doubled: u32,
 }
 
 impl Arrived {
-    fn note(&mut self, number: u32) {
+    /// The same packet may come again: what looks for bandwidth is made of retransmissions (RFC 4588), and the client hands
+    /// them out.
+    fn note(&mut self, number: u32, sequence: u16) {
         let now = Instant::now();
         if let Some(last) = self.last.replace(now) {
             self.longest_gap = self.longest_gap.max(now - last);
@@ -45,19 +47,20 @@ impl Arrived {
         let Some(index) = number.checked_sub(*self.first.get_or_insert(number)) else { return };
         let index = index as usize;
         if self.seen.len() <= index {
-            self.seen.resize(index + 1, false);
+            self.seen.resize(index + 1, None);
         }
-        self.doubled += u32::from(std::mem::replace(&mut self.seen[index], true));
+        let before = self.seen[index].replace(sequence);
+        self.doubled += u32::from(before.is_some_and(|before| before != sequence));
     }
 
     /// Everything from the first to `number` is there.
     fn has_all_to(&self, number: u32) -> bool {
         let count = self.first.map(|first| number.saturating_sub(first) as usize + 1);
-        count.is_some_and(|count| self.seen.len() >= count && self.seen[..count].iter().all(|seen| *seen))
+        count.is_some_and(|count| self.seen.len() >= count && self.seen[..count].iter().all(Option::is_some))
     }
 
     fn missing(&self) -> Vec<usize> {
-        self.seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(index, _)| index).collect()
+        self.seen.iter().enumerate().filter(|(_, seen)| seen.is_none()).map(|(index, _)| index).collect()
     }
 }
 
@@ -99,9 +102,11 @@ impl Beside {
             tokio::spawn(receive(heard, Arc::clone(&shared), 0)),
             tokio::spawn(receive(seen, Arc::clone(&shared), 1)),
             tokio::spawn(async move {
+                let mut count = 0u16;
                 while let Some(event) = events.next().await {
                     if let Event::Data { data: number, .. } = event {
-                        data.note(2, number.as_u64().expect("a number") as u32);
+                        count = count.wrapping_add(1);
+                        data.note(2, number.as_u64().expect("a number") as u32, count);
                     }
                 }
             }),
@@ -141,8 +146,8 @@ impl Beside {
 }
 
 impl Shared {
-    fn note(&self, kind: usize, number: u32) {
-        lock(&self.arrived[kind]).note(number);
+    fn note(&self, kind: usize, number: u32, sequence: u16) {
+        lock(&self.arrived[kind]).note(number, sequence);
     }
 }
 
@@ -206,7 +211,7 @@ async fn receive(mut track: RemoteTrack, shared: Arc<Shared>, kind: usize) {
     while let Some(packet) = track.recv().await {
         // Padding that looks for bandwidth carries nothing.
         if let Some(number) = packet.payload.last_chunk::<NUMBER_BYTES>() {
-            shared.note(kind, u32::from_be_bytes(*number));
+            shared.note(kind, u32::from_be_bytes(*number), packet.header.sequence_number);
         }
     }
 }

@@ -10,6 +10,7 @@ mod peer;
 mod sdp;
 mod stage;
 mod stun;
+mod tcp;
 
 #[path = "../support/process.rs"]
 mod process;

@@ -316,6 +316,52 @@ impl Peer {
     }
 }
 
+/// A publisher in the attacker's room, and a viewer who says whether its honest packets still arrive.
+pub struct Pair {
+    pub publisher: Peer,
+    pub viewer: Peer,
+    sequence: u16,
+    time: u32,
+}
+
+impl Pair {
+    pub async fn connect(stage: &Stage) -> Pair {
+        Pair::of(stage, &sdp::USUAL).await
+    }
+
+    pub async fn of(stage: &Stage, sections: &[sdp::Section]) -> Pair {
+        let publisher = Peer::publisher(stage, "eve", sections).await;
+        let viewer = Peer::viewer(stage, "mallory").await;
+        Pair { publisher, viewer, sequence: 0, time: 0 }
+    }
+
+    /// The next honest picture of one packet.
+    pub fn picture(&mut self, is_key: bool) -> Vec<u8> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.time = self.time.wrapping_add(3_000);
+        packet(sdp::VP8, self.sequence, self.time, sdp::VIDEO_SSRC, &vp8(is_key, &[0; 100]))
+    }
+
+    /// Honest keyframes of the publisher reach the viewer.
+    pub async fn forwards(&mut self) {
+        let before = self.viewer.came.media;
+        let mut interval = tokio::time::interval(std::time::Duration::from_millis(20));
+        let forwarding = async {
+            while self.viewer.came.media < before + 3 {
+                interval.tick().await;
+                let picture = self.picture(true);
+                self.publisher.rtp(&picture).await;
+                self.publisher.take();
+                self.viewer.take();
+            }
+        };
+        tokio::time::timeout(PATIENCE, forwarding).await.expect("what the publisher sends reaches its viewer");
+        // What is still on its way does not count for anything later.
+        self.publisher.check().await;
+        self.viewer.check().await;
+    }
+}
+
 /// A packet of RTP (RFC 3550 §5.1) without anything behind its header but the payload.
 pub fn packet(payload_type: u8, sequence: u16, time: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, payload_type];
