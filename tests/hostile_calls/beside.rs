@@ -131,6 +131,16 @@ impl Beside {
         }
     }
 
+    /// Forgets what was lost until now; what was silent is not forgotten.
+    pub async fn begins_anew(&self) {
+        for arrived in &self.shared.arrived[..2] {
+            let mut arrived = lock(arrived);
+            let (last, longest_gap) = (arrived.last, arrived.longest_gap);
+            *arrived = Arrived { last, longest_gap, ..Arrived::default() };
+        }
+        self.becomes(|shared| shared.arrived.iter().all(|arrived| lock(arrived).seen.len() > 1)).await;
+    }
+
     async fn becomes(&self, holds: impl Fn(&Shared) -> bool) {
         let mut interval = tokio::time::interval(INTERVAL);
         let waiting = async {

@@ -77,17 +77,18 @@ impl Identity {
 }
 
 /// What came from the server.
-#[derive(Debug, Default)]
-pub struct Came {
-    /// Media packets, and their bytes as they were on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Media packets that were sent for the first time.
     pub media: u64,
+    /// Retransmissions and padding, which the server makes of its own accord too, looking for bandwidth.
+    pub repeats: u64,
+    /// Bytes of both as they were on the wire.
     pub bytes: u64,
     /// Keyframes asked for (PLI, RFC 4585 §6.3.1, or FIR, RFC 5104 §4.3.1).
     pub keyframes: u64,
     /// Messages of SCTP.
     pub sctp: u64,
-    /// Headers of media, as far as they are kept: sequence number, SSRC.
-    pub headers: Vec<(u16, u32)>,
 }
 
 /// A connection with keys.
@@ -99,7 +100,9 @@ pub struct Peer {
     remote: SocketAddr,
     dtls: Endpoint,
     keys: Option<(Context, Context)>,
-    pub came: Came,
+    pub came: Tally,
+    /// Payload types that mean retransmission.
+    repeats: Vec<u8>,
     transaction: u32,
     answered: u32,
 }
@@ -148,8 +151,20 @@ impl Peer {
         let mut dtls = Endpoint::new(local, TransportProtocol::UDP, None);
         dtls.connect(Instant::now(), remote, Arc::new(config), None).expect("a first flight");
         let server = Credentials::of(sdp);
-        let came = Came::default();
-        Peer { member, tracks: Vec::new(), server, socket, remote, dtls, keys: None, came, transaction: 0, answered: 0 }
+        let repeats = sdp::retransmissions(sdp);
+        Peer {
+            member,
+            tracks: Vec::new(),
+            server,
+            socket,
+            remote,
+            dtls,
+            keys: None,
+            came: Tally::default(),
+            repeats,
+            transaction: 0,
+            answered: 0,
+        }
     }
 
     async fn connect(&mut self) {
@@ -211,6 +226,42 @@ impl Peer {
         false
     }
 
+    /// What has come until now, everything taken.
+    pub fn tally(&mut self) -> Tally {
+        self.take();
+        self.came
+    }
+
+    /// What has come since then.
+    pub fn since(&self, before: Tally) -> Tally {
+        let (now, before) = (&self.came, &before);
+        Tally {
+            media: now.media - before.media,
+            repeats: now.repeats - before.repeats,
+            bytes: now.bytes - before.bytes,
+            keyframes: now.keyframes - before.keyframes,
+            sctp: now.sctp - before.sctp,
+        }
+    }
+
+    /// Takes what comes until nothing came for a while: what the pacer holds leaves within it.
+    pub async fn settle(&mut self) {
+        loop {
+            let before = self.came.media;
+            while tokio::time::timeout(REPEAT, self.socket.readable()).await.is_ok() {
+                let had = self.came.media;
+                self.take();
+                // Reports and padding go on for ever.
+                if self.came.media == had {
+                    break;
+                }
+            }
+            if self.came.media == before {
+                return;
+            }
+        }
+    }
+
     /// Takes everything that has come.
     pub fn take(&mut self) {
         let mut bytes = [0; 4_096];
@@ -237,11 +288,9 @@ impl Peer {
             }
             Some(128..=191) if bytes.len() > 8 && (192..=223).contains(&bytes[1]) => self.take_rtcp(bytes),
             Some(128..=191) if bytes.len() > 12 => {
-                self.came.media += 1;
+                let is_repeat = bytes[0] & 0x20 != 0 || self.repeats.contains(&(bytes[1] & 0x7f));
+                *if is_repeat { &mut self.came.repeats } else { &mut self.came.media } += 1;
                 self.came.bytes += bytes.len() as u64;
-                let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
-                let ssrc = u32::from_be_bytes(bytes[8..12].try_into().expect("four bytes"));
-                self.came.headers.push((sequence, ssrc));
             }
             _ => {}
         }
@@ -359,6 +408,16 @@ impl Pair {
         // What is still on its way does not count for anything later.
         self.publisher.check().await;
         self.viewer.check().await;
+    }
+
+    /// A publisher that has spoiled its own stream may begin anew, in the room that is as it was.
+    pub async fn recovers(self, stage: &Stage) {
+        let Pair { publisher, viewer, .. } = self;
+        for peer in [publisher, viewer] {
+            let Peer { mut member, .. } = peer;
+            assert_eq!(member.client.ask(json!({ "type": "leave" })).await["ok"], true);
+        }
+        Pair::connect(stage).await.forwards().await;
     }
 }
 

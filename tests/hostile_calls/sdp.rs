@@ -155,3 +155,9 @@ pub fn answer(offer: &str, fingerprint: &str) -> String {
     }
     text
 }
+
+/// Payload types of retransmissions in an SDP.
+pub fn retransmissions(sdp: &str) -> Vec<u8> {
+    let maps = sdp.lines().filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(" rtx/"));
+    maps.filter_map(|(payload_type, _)| payload_type.parse().ok()).collect()
+}
