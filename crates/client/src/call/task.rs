@@ -120,7 +120,7 @@ impl Engine {
         let mut subscriber = inner.subscriber.lock().await;
         if subscriber.is_none() {
             let events = inner.peer_events.clone();
-            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.addresses, events).await?);
+            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.paths, events).await?);
         }
         let peer = subscriber.clone().expect("it was just made");
         drop(subscriber);

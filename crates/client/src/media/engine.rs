@@ -149,7 +149,7 @@ impl Peer {
     pub async fn new(
         direction: Direction,
         servers: &[IceServer],
-        addresses: &[SocketAddr],
+        paths: &Paths,
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Peer, Error> {
         let (engine, registry) = media_engine()?;
@@ -163,10 +163,11 @@ impl Peer {
         let connection = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers.collect()).build())
             .with_media_engine(engine)
-            .with_setting_engine(settings(addresses))
+            .with_setting_engine(settings(&paths.addresses))
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(addresses.to_vec())
+            .with_udp_addrs(if paths.tcp_only { Vec::new() } else { paths.addresses.clone() })
+            .with_tcp_addrs(if paths.tcp_only { paths.addresses.clone() } else { Vec::new() })
             .build()
             .await?;
         Ok(Peer { connection: Arc::new(connection), gate })
@@ -195,11 +196,20 @@ fn settings(addresses: &[SocketAddr]) -> rtc::peer_connection::configuration::se
         .build()
 }
 
-/// The addresses to bind: every interface, and loopback when the server is there.
-pub(crate) fn default_addresses(server: Option<IpAddr>) -> Vec<SocketAddr> {
-    match server {
-        Some(ip) if ip.is_loopback() => vec![SocketAddr::new(ip, 0), SocketAddr::from(([0, 0, 0, 0], 0))],
-        _ => vec![SocketAddr::from(([0, 0, 0, 0], 0))],
+/// Where a connection's media may leave this machine.
+pub(crate) struct Paths {
+    addresses: Vec<SocketAddr>,
+    tcp_only: bool,
+}
+
+impl Paths {
+    /// Without addresses: every interface, and loopback when the server is there.
+    pub fn new(mut addresses: Vec<SocketAddr>, tcp_only: bool, server: Option<IpAddr>) -> Paths {
+        if addresses.is_empty() {
+            let loopback = server.filter(IpAddr::is_loopback).map(|ip| SocketAddr::new(ip, 0));
+            addresses = loopback.into_iter().chain([SocketAddr::from(([0, 0, 0, 0], 0))]).collect();
+        }
+        Paths { addresses, tcp_only }
     }
 }
 
