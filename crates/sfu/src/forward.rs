@@ -175,6 +175,7 @@ impl Sfu {
         let rung = track.rungs.get_mut(usize::from(layer))?;
         rung.ssrc = Some(packet.ssrc);
         rung.throttle.wake();
+        rung.turned = self.now;
         let source = Source { ssrc: packet.ssrc, track: id, layer, payload_type: packet.payload_type, format };
         publisher.note(source);
         let changed = track.format.map(|format| format.codec) != Some(format.codec);

@@ -441,7 +441,7 @@ fn a_subscriber_is_told_its_bandwidth_each_second_and_everybody_the_quality() {
         })
         .collect();
     assert_eq!(qualities.first(), Some(&Quality::Excellent));
-    assert_eq!(qualities.last(), Some(&Quality::Poor));
+    assert!(qualities.contains(&Quality::Poor), "while the path loses: {qualities:?}");
 }
 
 #[test]
