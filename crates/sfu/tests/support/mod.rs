@@ -380,6 +380,11 @@ impl World {
         self.drive(peer);
     }
 
+    /// What [`World::send`] numbers the next packet of a section with.
+    pub fn number(&mut self, peer: PeerId, mid: Mid, sequence: u64) {
+        self.client(peer).sequences.insert((mid, None), sequence - 1);
+    }
+
     /// The last list of slots that a subscriber was told.
     pub fn slots(&self, subscriber: PeerId) -> Vec<telstar_sfu::Slot> {
         let last = self.events.iter().rev().find_map(|(_, event)| match event {
