@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use telstar_signaling::wire;
+use telstar_signaling::wire::call::LeaveReason;
 use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomMode, RoomsOf, Store, StoreError};
 use telstar_units::{AccountId, ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName, WallTime};
 use unicode_normalization::UnicodeNormalization;
@@ -196,7 +197,7 @@ pub(super) async fn change(
     Ok(axum::Json(body_of(&entry, &caller)))
 }
 
-/// Deletes a room with its stream keys. Whoever publishes into it is sent away.
+/// Deletes a room with its stream keys. Whoever publishes into it is sent away, and its call ends.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", operation_id = "deleteRoom",
     params(("room" = String, Path, description = "The room's name.")),
     responses((status = 204, description = "Gone.")))]
@@ -205,11 +206,12 @@ pub(super) async fn delete(
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
-    permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
-    let Shared { store, rooms, authority, .. } = Shared::clone(&state);
+    let room = permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
+    let Shared { store, rooms, authority, calls, .. } = Shared::clone(&state);
     let change = async move {
         store.delete_room(name.clone(), authority.now()).await?;
         rooms.room_deleted(&name).await;
+        calls.close(&room, LeaveReason::RoomDeleted).await;
         Ok(())
     };
     state.changes.run(change).await?;

@@ -114,7 +114,6 @@ async fn a_token_that_an_app_signed_joins_from_a_page_of_the_app() {
 
     let path = format!("/api/v1/api-keys/{}", key["id"].as_str().expect("an id"));
     stage.rig.api(&stage.admin, "DELETE", &path, None).await;
-    assert_eq!(page.until(|message| message["type"] == "left").await["reason"], "credential-ended");
     assert_eq!(page.closed().await, 4401);
 }
 
@@ -128,7 +127,7 @@ async fn the_owner_joins_with_the_account_and_calls_are_counted() {
     let own = &joined["state"]["participants"][0];
     assert_eq!((&own["name"], &own["kind"]), (&json!("Owner"), &json!("browser")), "{joined}");
     assert_eq!(own["grants"], json!(["publish", "subscribe", "chat", "admin"]));
-    stage.guest("bob", &EVERYTHING).await;
+    drop(stage.guest("bob", &EVERYTHING).await);
     let gauges = async || {
         let text = stage.rig.get("/metrics").await.text().await.expect("text");
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).map(str::to_owned);

@@ -26,8 +26,8 @@ const SOUND: Duration = Duration::from_millis(20);
 const GOP: u32 = 25;
 /// For what only a time-out of 30 s brings.
 const LONG: Duration = Duration::from_secs(45);
-/// How loud everybody speaks (RFC 6464 §3).
-const LEVEL: u8 = 20;
+/// How loud everybody speaks (RFC 6464 §3). It moves, because a constant sound is not taken for speech.
+const LEVELS: [u8; 4] = [20, 26, 23, 29];
 
 /// A server with the room `demo`, and its owner's token.
 pub struct Stage {
@@ -214,7 +214,7 @@ async fn play(mut track: LocalTrack, kind: Kind) {
                 Kind::Video => picture(number, layer as u8, keyframe),
                 Kind::Audio => sound(number),
             };
-            let level = (kind == Kind::Audio).then_some(LEVEL);
+            let level = (kind == Kind::Audio).then_some(LEVELS[number as usize % LEVELS.len()]);
             if track.write_sample(layer, &Sample { data, at: every * number, level }).await.is_err() {
                 return;
             }

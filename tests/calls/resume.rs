@@ -162,6 +162,7 @@ async fn only_the_newest_secret_takes_a_session_over_and_the_old_socket_is_told(
     assert_eq!(code(&reply), "ok", "the thief has not ended it: {reply}");
     assert_ne!(reply["session"]["secret"], session["secret"]);
     assert_eq!(first.closed().await, 4410);
+    let mut thief = stage.rig.connect().await;
     assert_eq!(code(&thief.resume(session, 0, &[]).await), "gone", "a secret is good once");
     assert_eq!(code(&second.ask(json!({ "type": "send-data", "data": 1 })).await), "ok");
     let seq = second.seq();

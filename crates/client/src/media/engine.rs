@@ -1,6 +1,7 @@
 //! How a peer connection is made: codecs, header extensions, feedback, addresses. In: a configuration. Out: a [`Peer`]
 //! and its [`PeerEvent`]s.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use rtc::peer_connection::configuration::interceptor_registry::register_default_
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer};
+use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -136,6 +138,8 @@ pub(crate) enum PeerEvent {
 pub(crate) struct Peer {
     pub connection: Arc<dyn PeerConnection>,
     gate: Arc<Mutex<Gate>>,
+    /// The server's TCP candidates that were connected to; `None` where media goes over UDP.
+    tcp: Option<Arc<Mutex<HashSet<String>>>>,
 }
 
 /// Candidates may only follow the description that they belong to, so they wait here until it was sent.
@@ -170,7 +174,19 @@ impl Peer {
             .with_tcp_addrs(if paths.tcp_only { paths.addresses.clone() } else { Vec::new() })
             .build()
             .await?;
-        Ok(Peer { connection: Arc::new(connection), gate })
+        Ok(Peer { connection: Arc::new(connection), gate, tcp: paths.tcp_only.then(Arc::default) })
+    }
+
+    /// Connects to the TCP candidates of a description: the engine does so only for those that are trickled.
+    pub async fn connect_tcp(&self, sdp: &str) {
+        let Some(tcp) = &self.tcp else { return };
+        let candidates = sdp.lines().filter_map(|line| line.strip_prefix("a="));
+        for candidate in candidates.filter(|line| line.starts_with("candidate:") && line.contains("tcptype passive")) {
+            if tcp.lock().expect("no one panics with it").insert(candidate.to_owned()) {
+                let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
+                let _ = self.connection.add_ice_candidate(init).await; // one that cannot be read is no path
+            }
+        }
     }
 
     /// Keeps candidates back until [`Peer::open_gate`].

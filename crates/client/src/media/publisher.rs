@@ -139,6 +139,7 @@ impl Publisher {
             serde_json::from_value(reply).map_err(|error| Error::Protocol(format!("reply to publish: {error}")))?;
         let answer = RTCSessionDescription::answer(published.sdp.clone())?;
         self.peer.connection.set_remote_description(answer).await?;
+        self.peer.connect_tcp(&published.sdp).await;
         self.negotiated = true;
         Ok(published)
     }
