@@ -6,9 +6,11 @@
 //! and nothing else depends on those: two runs of a seed put equal datagrams at equal times on the wire ([`wire::Wire::digest`]).
 
 pub mod call;
+pub mod caller;
 pub mod camera;
 pub mod client;
 pub mod decoder;
+pub mod hub;
 pub mod link;
 pub mod random;
 pub mod scenario;
@@ -21,3 +23,9 @@ pub use client::{Client, Got, Packet};
 pub use link::Link;
 pub use random::Random;
 pub use world::{World, certificate, config, server};
+
+/// What the shell's translation between the cores calls a room.
+mod shards {
+    #[derive(Clone, Copy)]
+    pub(crate) struct RoomKey(pub(crate) u64);
+}
