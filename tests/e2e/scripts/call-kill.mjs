@@ -2,7 +2,7 @@
 // power goes, and the pictures of everybody else go on.
 
 import { openChromium } from '../lib/browsers.mjs';
-import { Caller, stillness } from '../lib/callers.mjs';
+import { MeasuredCaller, stillness } from '../lib/measured.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep, until } from '../lib/process.mjs';
 import { Results } from '../lib/results.mjs';
@@ -34,7 +34,7 @@ await results.during(async () => {
     hosts[name] = lab.host(name);
     const browser = await openChromium({ host: hosts[name], camera: true });
     const options = name === 'viewer' ? { grants: ['join', 'subscribe'] } : { camera: SMALL, microphone: true };
-    callers[name] = await Caller.join(browser, server, { room: ROOM, identity: name, ...options });
+    callers[name] = await MeasuredCaller.join(browser, server, { room: ROOM, identity: name, ...options });
   }
   const stay = [callers.anna, callers.ben];
   await Promise.all(stay.flatMap((caller) => ['anna', 'ben', 'gone'].filter((name) => name !== caller.identity).map((name) => caller.untilSeen(name, 'a picture', ({ frames }) => frames > 20, 20_000))));

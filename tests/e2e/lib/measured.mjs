@@ -10,10 +10,10 @@ import { until } from './process.mjs';
 const SAMPLE_MS = 100;
 
 /** A call of somebody in one browser, and what they see. */
-export class Caller {
+export class MeasuredCaller {
   /** `browser` is an opened one; `url` the origin when the server is behind something else. */
   static async open(browser, server, { room, identity, url = server.https, ...options }) {
-    const caller = new Caller();
+    const caller = new MeasuredCaller();
     Object.assign(caller, { browser, server, room, identity, url });
     caller.page = await browser.page();
     // Without a credential the call page does nothing, and has the rights that a call needs.
@@ -25,7 +25,7 @@ export class Caller {
 
   /** Opens and joins; resolves when the server has answered. `camera`, `microphone`: what is published at once; a camera may be a size. */
   static async join(browser, server, { camera = false, microphone = false, codec, settings, ...options } = {}) {
-    const caller = await Caller.open(browser, server, options);
+    const caller = await MeasuredCaller.open(browser, server, options);
     await caller.join({ camera, microphone, codec, settings });
     return caller;
   }
