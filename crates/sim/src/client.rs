@@ -74,6 +74,8 @@ pub struct Client {
     pub closed: bool,
     /// What came.
     pub got: Vec<Got>,
+    /// Bytes of payloads that came.
+    pub media_bytes: u64,
     /// Messages of the data channel.
     pub messages: Vec<Vec<u8>>,
     /// The data channel.
@@ -122,6 +124,7 @@ impl Client {
             connected: false,
             closed: false,
             got: Vec::new(),
+            media_bytes: 0,
             messages: Vec::new(),
             channel: None,
             keyframe_requests: Vec::new(),
@@ -283,6 +286,7 @@ impl Client {
             Some(stream) => stream.mid().to_string(),
             None => return,
         };
+        self.media_bytes += packet.payload.len() as u64;
         self.got.push(Got {
             at,
             mid,

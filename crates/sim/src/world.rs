@@ -111,6 +111,14 @@ impl World {
         self.clients.insert(peer, client);
     }
 
+    /// A client under a number of its own, for somebody else who says who it is.
+    pub fn add_seat(&mut self, role: Role) -> PeerId {
+        self.next_ticket += 1;
+        let peer = PeerId(self.next_ticket);
+        self.add_client(peer, role);
+        peer
+    }
+
     /// Takes a client out of the world; what is on its way to it is lost.
     pub fn remove_client(&mut self, peer: PeerId) {
         self.clients.remove(&peer);
