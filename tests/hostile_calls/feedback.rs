@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::peer::{Pair, Peer, Tally, extended, packet, vp8};
+use super::peer::{Pair, Peer, Tally, extended, packet};
 use super::sdp::{AUDIO_SSRC, LEVEL_ID, OPUS, USUAL, VIDEO_SSRC};
 use super::stage::{SMALL_MIB, Stage};
 
@@ -24,8 +24,8 @@ async fn storms_of_keyframe_requests_reach_the_publisher_as_a_few() {
     let stage = Stage::set().await;
     let mut pair = Pair::connect(&stage).await;
     pair.forwards().await;
-    let mut viewers = vec![Peer::viewer(&stage, "one").await, Peer::viewer(&stage, "two").await];
-    let stream = pair.viewer.media_ssrc();
+    let mut viewers = [Peer::viewer(&stage, "one").await, Peer::viewer(&stage, "two").await];
+    let stream = pair.viewer.stream;
     let (begun, before) = (Instant::now(), pair.publisher.tally());
     let asked = stage.metric("call_asked_keyframes_total");
     for number in 0..1_000u32 {
@@ -69,7 +69,13 @@ async fn requests_for_65_536_packets_bring_no_more_than_the_budget() {
         pair.viewer.take();
     }
     pair.viewer.settle().await;
-    let stream = pair.viewer.media_ssrc();
+    let (stream, last) = (pair.viewer.stream, pair.viewer.sequence);
+    // One that was lost is sent again.
+    let before = pair.viewer.tally();
+    let one = [last.wrapping_sub(1).to_be_bytes(), [0, 0]].concat();
+    pair.viewer.rtcp(&feedback(1, 205, stream, &one)).await;
+    pair.viewer.settle().await;
+    assert!(pair.viewer.since(before).repeats > 0, "{:?}", pair.viewer.came);
     let (begun, before) = (Instant::now(), pair.viewer.tally());
     // Every sequence number there is, thirty times: 17 packets for four bytes (RFC 4585 §6.2.1).
     let mut asked = 0u64;
@@ -103,7 +109,7 @@ async fn reports_that_are_absurd_are_passed_over() {
     let stage = Stage::set().await;
     let mut pair = Pair::connect(&stage).await;
     pair.forwards().await;
-    let stream = pair.viewer.media_ssrc();
+    let stream = pair.viewer.stream;
     let twcc = |base: u16, count: u16, chunks: &[u8]| {
         let mut body = base.to_be_bytes().to_vec();
         body.extend_from_slice(&count.to_be_bytes());
@@ -168,7 +174,7 @@ async fn a_viewer_that_claims_any_bandwidth_is_sent_no_more_than_the_cap() {
     let stage = Stage::set_with(|config| config.media.send_max_kbps = 500).await;
     let mut pair = Pair::connect(&stage).await;
     pair.forwards().await;
-    let stream = pair.viewer.media_ssrc();
+    let stream = pair.viewer.stream;
     let (begun, before) = (Instant::now(), pair.viewer.tally());
     // The publisher sends 8 Mbit/s; the viewer says that everything arrives, at once, without loss.
     let mut number = 0u32;
@@ -178,9 +184,9 @@ async fn a_viewer_that_claims_any_bandwidth_is_sent_no_more_than_the_cap() {
         pair.publisher.rtp(&picture).await;
         pair.publisher.pace(number).await;
         pair.viewer.take();
-        if number % 16 == 15 {
+        if number % 16 == 15 && pair.viewer.transport > 64 {
             // All of the last 64 arrived within a quarter of a millisecond (run length of small deltas).
-            let sequence = pair.viewer.transport_sequence().wrapping_sub(63);
+            let sequence = pair.viewer.transport.wrapping_sub(63);
             let body = [
                 &sequence.to_be_bytes()[..],
                 &64u16.to_be_bytes(),
@@ -204,6 +210,25 @@ async fn a_viewer_that_claims_any_bandwidth_is_sent_no_more_than_the_cap() {
     // Twice the cap, for what the pacer had when it began and what is sent again.
     assert!(bits <= 2 * 500 * millis + 1_000_000, "{bits} bits in {millis} ms");
     stage.others_are_undisturbed().await;
+    stage.memory_stays_below(SMALL_MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_about_packets_before_the_first_ends_its_own_connection_at_most() {
+    let stage = Stage::set().await;
+    let mut pair = Pair::connect(&stage).await;
+    pair.forwards().await;
+    // In a build with overflow checks the engine's arithmetic gives up on it: within that connection.
+    for base in [u16::MAX, u16::MAX - 2, 0x8000, 0x8001, 40_000] {
+        let body = [&base.to_be_bytes()[..], &64u16.to_be_bytes(), &[0, 0, 1, 1], &[0x20, 64], &[1; 64], &[0; 2]].concat();
+        pair.viewer.rtcp(&feedback(15, 205, pair.viewer.stream, &body)).await;
+    }
+    pair.publisher.check().await;
+    stage.call_beside_goes_on().await;
+    assert!(stage.metric("call_panicked_peers_total") <= 1);
+    assert_eq!(stage.metric("call_panics_total"), 0);
+    pair.recovers(&stage).await;
+    stage.call_beside_goes_on().await;
     stage.memory_stays_below(SMALL_MIB);
 }
 
@@ -298,39 +323,39 @@ async fn associations_that_never_end_or_never_read_hold_little() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lies_about_loudness_cannot_make_the_speaker_flicker() {
     let stage = Stage::set().await;
-    let mut liars = vec![
+    let mut liars = [
         Peer::publisher(&stage, "loud", &USUAL).await,
         Peer::publisher(&stage, "louder", &USUAL).await,
     ];
     let mut member = super::peer::Member::join(&stage, "witness").await;
     let begun = Instant::now();
-    let mut sent = 0u16;
+    let (mut sent, mut interval) = (0u16, tokio::time::interval(Duration::from_millis(10)));
     while begun.elapsed() < Duration::from_secs(4) {
+        interval.tick().await;
         sent += 1;
         for (index, liar) in liars.iter_mut().enumerate() {
-            // Each is the loudest, by turns, with every packet.
-            let level = if (sent as usize + index).is_multiple_of(2) { 0x80 } else { 0xff };
+            // Every 200 ms another is as loud as can be, with the movement of speech, and the rest is silent.
+            let speaks = usize::from(sent) / 20 % 2 == index;
+            let level = if speaks { 0x80 | (sent % 2 * 10) as u8 } else { 0xff };
             let block = [0xbe, 0xde, 0, 1, LEVEL_ID << 4, level, 0, 0];
-            let plain = packet(OPUS, sent, u32::from(sent) * 960, AUDIO_SSRC, &[0x78; 20]);
+            let plain = packet(OPUS, sent, u32::from(sent) * 480, AUDIO_SSRC, &[0x78; 20]);
             let sealed = liar.seal(&extended(&plain, &block), 20);
             liar.raw(&sealed).await;
-            liar.check().await;
         }
     }
     // A last word marks the end of what was said before it.
     let seconds = begun.elapsed().as_secs() + 1;
     let end = member.client.request(serde_json::json!({ "type": "report", "enabled": false })).await;
-    let mut speakers = 0;
-    member
-        .client
-        .until(|message| {
-            message["re"] == end
-        })
-        .await;
-    speakers += member.client.seen("speakers");
+    let changes = std::cell::Cell::new(0);
+    let is_end = |message: &serde_json::Value| {
+        changes.set(changes.get() + u64::from(message["type"] == "speakers"));
+        message["re"] == end
+    };
+    member.client.until(is_end).await;
+    let speakers = changes.get();
     eprintln!("{speakers} changes for {sent} packets in {seconds} s");
-    assert!(speakers <= 10 * seconds, "{speakers} changes in {seconds} s");
+    // The list changes at most every 300 ms (crates/sfu/src/speakers.rs).
+    assert!((1..=4 * seconds).contains(&speakers), "{speakers} changes in {seconds} s");
     stage.others_are_undisturbed().await;
     stage.memory_stays_below(SMALL_MIB);
-    let _ = vp8(true, &[]);
 }

@@ -5,9 +5,12 @@
 
 mod beside;
 mod edge;
+mod feedback;
+mod machine;
 mod media;
 mod peer;
 mod sdp;
+mod signalling;
 mod stage;
 mod stun;
 mod tcp;

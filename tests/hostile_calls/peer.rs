@@ -103,6 +103,11 @@ pub struct Peer {
     pub came: Tally,
     /// Payload types that mean retransmission.
     repeats: Vec<u8>,
+    /// The last packet's stream, its number there and on the path, and the id of the extension with it.
+    pub stream: u32,
+    pub sequence: u16,
+    pub transport: u16,
+    transport_id: u8,
     transaction: u32,
     answered: u32,
 }
@@ -162,6 +167,10 @@ impl Peer {
             keys: None,
             came: Tally::default(),
             repeats,
+            stream: 0,
+            sequence: 0,
+            transport: 0,
+            transport_id: sdp::transport_id(sdp),
             transaction: 0,
             answered: 0,
         }
@@ -289,6 +298,13 @@ impl Peer {
             Some(128..=191) if bytes.len() > 8 && (192..=223).contains(&bytes[1]) => self.take_rtcp(bytes),
             Some(128..=191) if bytes.len() > 12 => {
                 let is_repeat = bytes[0] & 0x20 != 0 || self.repeats.contains(&(bytes[1] & 0x7f));
+                if !is_repeat {
+                    self.sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+                    self.stream = u32::from_be_bytes(bytes[8..12].try_into().expect("four bytes"));
+                }
+                if let Some(number) = sdp::element(bytes, self.transport_id) {
+                    self.transport = u16::from_be_bytes([number[0], number[1]]);
+                }
                 *if is_repeat { &mut self.came.repeats } else { &mut self.came.media } += 1;
                 self.came.bytes += bytes.len() as u64;
             }

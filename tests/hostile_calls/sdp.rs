@@ -161,3 +161,26 @@ pub fn retransmissions(sdp: &str) -> Vec<u8> {
     let maps = sdp.lines().filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(" rtx/"));
     maps.filter_map(|(payload_type, _)| payload_type.parse().ok()).collect()
 }
+
+/// The id of the header extension with a packet's number on the path, or 0.
+pub fn transport_id(sdp: &str) -> u8 {
+    let maps = sdp.lines().filter_map(|line| line.strip_prefix("a=extmap:")?.split_once(' '));
+    let of = maps.filter(|(_, uri)| uri.contains("transport-wide-cc")).find_map(|(id, _)| id.parse().ok());
+    of.unwrap_or_default()
+}
+
+/// The value of a one-byte element in a packet's header (RFC 8285 §4.2).
+pub fn element(packet: &[u8], id: u8) -> Option<&[u8]> {
+    let begin = 12 + 4 * usize::from(packet[0] & 15);
+    let head = packet.get(begin..begin + 4).filter(|_| packet[0] & 0x10 != 0)?;
+    let length = usize::from(u16::from_be_bytes([head[2], head[3]])) * 4;
+    let mut rest = packet.get(begin + 4..begin + 4 + length)?;
+    while let [first, after @ ..] = rest {
+        let length = if *first == 0 { 0 } else { usize::from(first & 15) + 1 };
+        if *first >> 4 == id && id != 0 {
+            return after.get(..length);
+        }
+        rest = after.get(length..)?;
+    }
+    None
+}
