@@ -50,7 +50,8 @@ impl Sfu {
         };
         let estimate = estimate.min(send_bps_max);
         let lent = subscriber.credit.lend(now, estimate, subscriber.allocated_bps);
-        subscriber.allocator.set_lent(lent.min(send_bps_max - estimate));
+        subscriber.lent_bps = lent.min(send_bps_max - estimate);
+        subscriber.allocator.set_lent(subscriber.lent_bps);
         let allocation = subscriber.allocator.allocate(now, estimate, audio_bps, &wanted);
         for (track, layer) in &allocation.assigned {
             let Some(index) = subscriber.slot_of(*track) else { continue };

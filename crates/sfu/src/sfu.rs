@@ -204,11 +204,18 @@ impl Sfu {
         self.counters
     }
 
-    /// What a subscriber's path is believed to carry (0 before the first report) and what of it is allocated, in bits
-    /// per second. The estimate is the newest; what is allocated follows it at the next turn of the clock.
+    /// What a subscriber's path is believed to carry (0 before the first report), with what is lent beyond it
+    /// (`credit.rs`), and what of it is allocated, in bits per second. The estimate is the newest; what is allocated
+    /// follows it at the next turn of the clock.
     pub fn allocated(&self, peer: PeerId) -> Option<(u64, u64)> {
         let subscriber = self.peers.get(self.key(peer)?)?.as_subscriber()?;
-        Some((subscriber.estimate_bps, subscriber.allocated_bps))
+        let lent_bps = subscriber.lent_bps;
+        let trusted_bps = match subscriber.estimate_bps {
+            0 if lent_bps == 0 => 0,
+            0 => crate::engine::ESTIMATE_START_BPS + lent_bps,
+            estimate_bps => estimate_bps.saturating_add(lent_bps),
+        };
+        Some((trusted_bps, subscriber.allocated_bps))
     }
 
     /// How many peers there are.

@@ -68,6 +68,8 @@ pub(crate) struct Subscriber {
     pub(crate) allocate_at: Instant,
     pub(crate) allocator: Allocator,
     pub(crate) credit: Credit,
+    /// What of it was given last.
+    pub(crate) lent_bps: u64,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
 }
@@ -92,6 +94,7 @@ impl Subscriber {
             allocate_at: now,
             allocator: Allocator::new(),
             credit: Credit::new(),
+            lent_bps: 0,
             requests: ViewerRequests::new(now),
         }
     }
