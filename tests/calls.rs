@@ -20,8 +20,8 @@ mod p2p;
 mod people;
 #[path = "calls/resume.rs"]
 mod resume;
-#[path = "calls/tcp.rs"]
-mod tcp;
 #[allow(dead_code, reason = "shared with the tests of the other doors, which use all of it")]
 #[path = "ws/support.rs"]
 mod support;
+#[path = "calls/tcp.rs"]
+mod tcp;

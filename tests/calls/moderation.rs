@@ -160,7 +160,8 @@ async fn names_and_metadata_are_told_to_everybody() {
     let read = stage.room("GET", &format!("/participants/{id}"), None).await;
     assert_eq!((&read, &read["identity"]), (&changed, &json!("alice")));
     let listed = stage.room("GET", "/participants", None).await;
-    let names: Vec<&Value> = listed["participants"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    let names: Vec<&Value> =
+        listed["participants"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
     assert_eq!(names, [&json!("Alice"), &json!("bob")], "in the order in which they came");
     for path in ["/participants/p999", "/participants/nobody"] {
         assert_eq!(stage.ask("GET", path, None).await.status, 404);

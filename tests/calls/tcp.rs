@@ -1,14 +1,23 @@
-//! Where UDP is closed: the server's offer names a TCP candidate on the same port, and a connection to it is answered.
+//! Where UDP is closed: the server's answer names a TCP candidate on the same port, and a connection to it is answered.
 //!
 //! The `webrtc` crate connects over ICE-TCP and never gets further, so this end speaks as much ICE as it takes to be heard;
 //! a whole call over TCP is a browser's to try (tests/e2e).
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::people::{EVERYTHING, Stage};
 use crate::support::PATIENCE;
+
+/// A microphone's offer, as short as it may be.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=msid-semantic: WMS *\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
+    a=ice-pwd:thempasswordthempassword\r\na=ice-options:trickle\r\n\
+    a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=sendonly\r\na=msid:s t\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=ssrc:1234 cname:c\r\n";
 
 fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message.extend_from_slice(&kind.to_be_bytes());
@@ -44,9 +53,10 @@ fn framed_check(ufrag: &str, password: &str) -> Vec<u8> {
 async fn the_media_port_answers_over_tcp() {
     let stage = Stage::start().await;
     let (mut alice, _) = stage.guest("alice", &EVERYTHING).await;
-    let offer = alice.until(|message| message["type"] == "offer").await;
-    let sdp = offer["sdp"].as_str().expect("a text");
-    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).expect("it is in every offer");
+    let tracks = json!([{ "mid": "0", "kind": "audio", "source": "microphone" }]);
+    let published = alice.ask(json!({ "type": "publish", "sdp": OFFER, "tracks": tracks })).await;
+    let sdp = published["sdp"].as_str().expect("an answer");
+    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).expect("it is in every answer");
     let candidates: Vec<Vec<&str>> = sdp
         .lines()
         .filter(|line| line.starts_with("a=candidate:"))
@@ -58,8 +68,15 @@ async fn the_media_port_answers_over_tcp() {
     let answer = async {
         let mut stream = TcpStream::connect(format!("{}:{}", tcp[4], tcp[5])).await.expect("the port is open");
         let check = framed_check(value("a=ice-ufrag:"), value("a=ice-pwd:"));
-        stream.write_all(&check).await.expect("the connection stands");
-        let mut answer = vec![0; usize::from(stream.read_u16().await.expect("a frame"))];
+        let mut repeat = tokio::time::interval(std::time::Duration::from_millis(500));
+        // As clients do, until it is answered.
+        let length = loop {
+            tokio::select! {
+                length = stream.read_u16() => break length.expect("a frame"),
+                _ = repeat.tick() => stream.write_all(&check).await.expect("the connection stands"),
+            }
+        };
+        let mut answer = vec![0; usize::from(length)];
         stream.read_exact(&mut answer).await.expect("all of it");
         answer
     };
