@@ -13,6 +13,8 @@ const PAGES: &[&str] = &[
     "/sign-in",
     "/watch/{room}",
     "/embed/watch/{room}",
+    "/call/{room}",
+    "/embed/call/{room}",
     "/docs/problems",
     "/assets/{name}",
     "/client/v1.js",
