@@ -23,3 +23,5 @@ mod resume;
 #[allow(dead_code, reason = "shared with the tests of the other doors, which use all of it")]
 #[path = "ws/support.rs"]
 mod support;
+#[path = "calls/tcp.rs"]
+mod tcp;

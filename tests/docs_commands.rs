@@ -99,6 +99,7 @@ fn pages() -> Vec<PathBuf> {
         .collect();
     pages.push(root().join("README.md"));
     pages.push(root().join("CONTRIBUTING.md"));
+    pages.push(root().join("examples/embed-call/README.md"));
     pages.sort();
     pages
 }

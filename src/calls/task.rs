@@ -8,9 +8,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use telstar_sfu as sfu;
 use telstar_signaling::Ticket;
-use telstar_signaling::call::{
-    Call, CallEffect, CallReply, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber,
-};
+use telstar_signaling::call::{Call, CallEffect, CallReply, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber};
 use telstar_signaling::wire::ErrorCode;
 use telstar_signaling::wire::call::{LeaveReason, MediaFault};
 use telstar_units::ParticipantId;
@@ -51,12 +49,7 @@ struct Member {
 }
 
 impl CallTask {
-    pub(super) fn new(
-        calls: Calls,
-        room: &Arc<RoomEntry>,
-        core: Call,
-        participants: Arc<AtomicUsize>,
-    ) -> CallTask {
+    pub(super) fn new(calls: Calls, room: &Arc<RoomEntry>, core: Call, participants: Arc<AtomicUsize>) -> CallTask {
         let (numbers, stop) = (calls.inner.numbers.clone(), calls.inner.tasks.child_token());
         let (members, peers) = (HashMap::new(), BTreeSet::new());
         CallTask { calls, core, entry: Arc::clone(room), participants, numbers, members, media: None, peers, stop }

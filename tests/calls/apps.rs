@@ -53,7 +53,10 @@ async fn webhooks_tell_a_call_from_its_beginning_to_its_end() {
     assert_eq!(next("participant-joined").await["participant"]["id"], id_of(&joined));
     alice.call.unpublish(&track).await.expect("it is hers");
     let unpublished = next("track-unpublished").await;
-    assert_eq!((&unpublished["track"]["id"], &unpublished["participant"]["identity"]), (&json!(track), &json!("alice")));
+    assert_eq!(
+        (&unpublished["track"]["id"], &unpublished["participant"]["identity"]),
+        (&json!(track), &json!("alice"))
+    );
     alice.call.leave().await.expect("goodbye");
     let left = next("participant-left").await;
     assert_eq!((&left["participant"]["identity"], &left["reason"]), (&json!("alice"), &json!("left")));
@@ -69,7 +72,8 @@ async fn an_invite_becomes_a_token_and_the_token_a_guest() {
     let invite = stage.room("POST", "/invites", Some(terms)).await;
     let secret = invite["invite"].as_str().expect("an invite");
     assert!(invite["url"].as_str().expect("a link").ends_with(&format!("/call/demo#invite={secret}")), "{invite}");
-    let redeem = async || stage.rig.ask("POST", "/api/v1/tokens", &[], Some(json!({ "invite": secret, "name": "Gus" }))).await;
+    let redeem =
+        async || stage.rig.ask("POST", "/api/v1/tokens", &[], Some(json!({ "invite": secret, "name": "Gus" }))).await;
     let made = redeem().await.body;
     let token = made["token"].as_str().expect("a token").to_owned();
     let mut gus = Person::join(&stage.ws(), token, Default::default()).await;
@@ -130,7 +134,8 @@ async fn the_owner_joins_with_the_account_and_calls_are_counted() {
     drop(stage.guest("bob", &EVERYTHING).await);
     let gauges = async || {
         let text = stage.rig.get("/metrics").await.text().await.expect("text");
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).map(str::to_owned);
+        let value =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).map(str::to_owned);
         (value("calls_count").expect("a gauge"), value("call_participants_count").expect("a gauge"))
     };
     assert_eq!(gauges().await, ("1".to_owned(), "2".to_owned()), "bob's socket is gone, and he may come back");

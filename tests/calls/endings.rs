@@ -11,7 +11,7 @@ use crate::support::code;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_identity_again_takes_the_place_of_the_earlier_one() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (mut first, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     let first_id = first.call.id().to_owned();
     first.publish(Kind::Audio).await;

@@ -45,7 +45,7 @@ impl Program {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_a_publisher_and_a_socket_die_and_the_others_do_not_notice() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (mut alice, mut carol) = (stage.person("alice").await, stage.person("carol").await);
     alice.publish(Kind::Video).await;
     alice.publish(Kind::Audio).await;
@@ -71,7 +71,9 @@ async fn a_viewer_a_publisher_and_a_socket_die_and_the_others_do_not_notice() {
     let (mut away, mut left) = (Vec::new(), Vec::new());
     let told = |event: &Event| {
         match event {
-            Event::ParticipantUpdated { participant } if participant.state == "away" => away.push(participant.id.clone()),
+            Event::ParticipantUpdated { participant } if participant.state == "away" => {
+                away.push(participant.id.clone())
+            }
             Event::ParticipantLeft { participant, reason } => {
                 assert_eq!(reason, "timeout");
                 assert!(away.contains(participant), "it was away before it was gone");

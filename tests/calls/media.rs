@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use telstar_client::wire::Request;
-use telstar_client::{Direction, Event, JoinOptions, Kind, Subscription};
+use telstar_client::{Event, Kind, Subscription};
 
 use crate::people::{Person, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_people_get_all_of_each_others_media_in_order() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (mut alice, mut bob, mut carol) =
         (stage.person("alice").await, stage.person("bob").await, stage.person("carol").await);
     for person in [&alice, &bob] {
@@ -33,7 +33,7 @@ async fn three_people_get_all_of_each_others_media_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_leaves_and_comes_back_is_followed_by_the_others() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     let (first_id, video) = (alice.call.id().to_owned(), alice.publish(Kind::Video).await);
     let sound = alice.publish(Kind::Audio).await;
@@ -71,7 +71,7 @@ async fn who_stops_leaves_and_comes_back_is_followed_by_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_gets_the_size_that_it_shows_and_nothing_while_it_shows_none() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (mut alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     let track = alice.publish_layers(Kind::Video, &[320, 640, 1280]).await;
     bob.track_of("alice", Kind::Video).await;
@@ -99,7 +99,7 @@ async fn a_viewer_gets_the_size_that_it_shows_and_nothing_while_it_shows_none() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_hear_who_speaks_and_how_good_their_connection_is() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     alice.publish(Kind::Audio).await;
     let mut sounds = bob.watch_of("alice", Kind::Audio).await;
@@ -108,7 +108,7 @@ async fn people_hear_who_speaks_and_how_good_their_connection_is() {
         speakers.iter().find(|speaker| speaker.participant == alice.call.id()).map(|speaker| speaker.level)
     };
     let level = bob.until(speaks).await;
-    assert!((20..=40).contains(&level), "it is sent between 20 and 29: {level}");
+    assert!((20..=50).contains(&level), "a mean that begins at silence: {level}");
     sounds.more(1).await;
     bob.call.ask(Request::Report { enabled: true }).await.expect("carried out");
     let estimate = |event: &Event| match event {
@@ -127,7 +127,7 @@ async fn people_hear_who_speaks_and_how_good_their_connection_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lossy_messages_reach_those_who_are_named() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (alice, mut bob, mut carol) =
         (stage.person("alice").await, stage.person("bob").await, stage.person("carol").await);
     // Their subscribing connections, over which messages come, begin with something to receive.
@@ -182,23 +182,4 @@ async fn lossy_messages_reach_those_who_are_named() {
         () = send => unreachable!("it repeats"),
         () = carol.until(last) => {}
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn media_goes_over_tcp_where_udp_is_closed() {
-    let stage = Stage::start().await;
-    let tcp = || JoinOptions { tcp_only: true, ..JoinOptions::default() };
-    let mut alice = stage.person_at(&stage.ws(), "alice", tcp()).await;
-    let mut bob = stage.person("bob").await;
-    alice.publish(Kind::Video).await;
-    bob.publish(Kind::Video).await;
-    let mut watches = [bob.watch_of("alice", Kind::Video).await, alice.watch_of("bob", Kind::Video).await];
-    for watch in &mut watches {
-        watch.more(60).await;
-        watch.assert_whole();
-    }
-    assert!(alice.call.stats(Direction::Subscribe).await.is_some());
-    let open = stage.rig.get("/metrics").await.text().await.expect("text");
-    let tcp = open.lines().find_map(|line| line.strip_prefix("call_tcp_connections_count ")).expect("a gauge");
-    assert_eq!(tcp, "2", "one for each of alice's connections");
 }

@@ -30,7 +30,7 @@ async fn event(client: &mut Client, kind: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_muted_track_is_silent_and_only_its_owner_unmutes_it() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     let (mut moderator, _) = stage.guest("moderator", &MODERATOR).await;
     let track = alice.publish(Kind::Audio).await;
@@ -96,7 +96,7 @@ async fn who_is_removed_is_told_why_and_cannot_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_that_are_taken_end_at_once_and_come_back_when_given() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let (mut alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
     let track = alice.publish(Kind::Audio).await;
     let bobs = bob.publish(Kind::Audio).await;
@@ -160,7 +160,8 @@ async fn names_and_metadata_are_told_to_everybody() {
     let read = stage.room("GET", &format!("/participants/{id}"), None).await;
     assert_eq!((&read, &read["identity"]), (&changed, &json!("alice")));
     let listed = stage.room("GET", "/participants", None).await;
-    let names: Vec<&Value> = listed["participants"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    let names: Vec<&Value> =
+        listed["participants"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
     assert_eq!(names, [&json!("Alice"), &json!("bob")], "in the order in which they came");
     for path in ["/participants/p999", "/participants/nobody"] {
         assert_eq!(stage.ask("GET", path, None).await.status, 404);

@@ -45,7 +45,7 @@ async fn carry(mut near: TcpStream, server: String, mut is_up: watch::Receiver<b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_goes_on_without_the_socket_and_what_was_missed_comes_once() {
-    let stage = Stage::start().await;
+    let stage = Stage::with_media().await;
     let network = Network::to(stage.rig.host()).await;
     let mut alice = stage.person_at(&network.address, "alice", JoinOptions::default()).await;
     let mut bob = stage.person("bob").await;

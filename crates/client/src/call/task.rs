@@ -121,13 +121,12 @@ impl Engine {
         let mut subscriber = inner.subscriber.lock().await;
         if subscriber.is_none() {
             let events = inner.peer_events.clone();
-            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.paths, events).await?);
+            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.addresses, events).await?);
         }
         let peer = subscriber.clone().expect("it was just made");
         drop(subscriber);
         peer.close_gate();
         peer.connection.set_remote_description(RTCSessionDescription::offer(sdp.to_owned())?).await?;
-        peer.connect_tcp(sdp).await;
         let answer = peer.connection.create_answer(None).await?;
         peer.connection.set_local_description(answer.clone()).await?;
         inner.signal.send(Request::Answer { version, sdp: answer.sdp })?;
