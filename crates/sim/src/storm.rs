@@ -82,7 +82,7 @@ impl Storm {
     fn act(&mut self) {
         let (now, hub) = (self.world.now, &mut self.hub);
         let caller = self.random.range(0, self.callers.len() as u64 - 1) as usize;
-        let number = self.random.next() % 1_000;
+        let number = self.random.draw() % 1_000;
         let caller = &mut self.callers[caller];
         match self.random.range(0, 9) {
             0..=3 => caller.say(now, hub),

@@ -105,3 +105,24 @@ impl Wire {
         self.broken.get_or_insert(rule);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtp(number: u16) -> Vec<u8> {
+        [&[0x80, 0x60], &number.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat()
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_breaks_a_rule_and_one_of_the_next_cycle_does_not() {
+        let mut wire = Wire::default();
+        let mut send = |number: u16| {
+            wire.note(Duration::ZERO, PeerId(1), &rtp(number));
+            wire.broken.is_some()
+        };
+        assert!(![65_530, 65_535, 65_534, 0, 4].map(&mut send).contains(&true));
+        assert!(!(5..=65_535).any(&mut send), "a whole cycle later");
+        assert!(send(65_535));
+    }
+}
