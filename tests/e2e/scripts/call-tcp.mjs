@@ -49,6 +49,9 @@ await results.during(async () => {
     results.check(`${name} is connected over ${protocol}`, peers.length > 0 && peers.every(({ local, remote }) => local?.protocol === protocol && remote?.port === MEDIA_PORT), { peers });
   }
 
+  const lite = await callers.open.iceLite();
+  results.check('on an address of its own the server does ICE-lite', lite.length > 0 && lite.every(Boolean), { ice_lite: lite });
+
   // The path breaks in the middle.
   open.block('udp');
   const broken = Date.now();
