@@ -13,8 +13,6 @@ use crate::client::Client;
 const ALLOCATION_LAGS: Duration = Duration::from_millis(200);
 /// What sound is counted as, per slot; it is never held back.
 const SOUND_BPS: u64 = 40_000;
-/// Before the first report nothing is known.
-const ESTIMATE_START_BPS: u64 = 1_000_000;
 
 /// Sequence numbers of one stream of one connection.
 #[derive(Default)]
@@ -84,7 +82,6 @@ impl Wire {
         for client in clients.values().filter(|client| client.role == Role::Subscriber) {
             let Some((estimate, allocated)) = sfu.allocated(client.id) else { continue };
             let recent = self.estimates.entry(client.id).or_default();
-            let estimate = if estimate == 0 { ESTIMATE_START_BPS } else { estimate };
             if recent.back().is_none_or(|(_, last)| *last != estimate) {
                 recent.push_back((now, estimate));
             }
