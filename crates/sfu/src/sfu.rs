@@ -204,15 +204,15 @@ impl Sfu {
         self.counters
     }
 
-    /// What may be allocated to a subscriber and what is, in bits per second. The first is of the newest estimate; what is
-    /// allocated follows it at the next turn of the clock.
+    /// What may be allocated to a subscriber and what is, in bits per second. The first is the newest estimate, or what
+    /// lowest layers take on credit; what is allocated follows it at the next turn of the clock.
     pub fn allocated(&self, peer: PeerId) -> Option<(u64, u64)> {
         let subscriber = self.peers.get(self.key(peer)?)?.as_subscriber()?;
         let estimate = match subscriber.estimate_bps {
             0 => crate::engine::ESTIMATE_START_BPS,
             bps => bps,
         };
-        Some((estimate, subscriber.allocated_bps))
+        Some((estimate.max(subscriber.allocator.lowest_bps()), subscriber.allocated_bps))
     }
 
     /// How many peers there are.

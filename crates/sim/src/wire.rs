@@ -77,7 +77,8 @@ impl Wire {
         }
     }
 
-    /// What is allocated never exceeds what the path was believed to carry when it was.
+    /// What is allocated never exceeds what the path was believed to carry when it was, but for lowest layers, which may be on
+    /// credit.
     pub(crate) fn note_estimates(&mut self, now: Instant, sfu: &Sfu, clients: &BTreeMap<PeerId, Client>) {
         for client in clients.values().filter(|client| client.role == Role::Subscriber) {
             let Some((estimate, allocated)) = sfu.allocated(client.id) else { continue };
