@@ -87,6 +87,7 @@ pub struct Allocator {
     estimates: VecDeque<(Instant, u64)>,
     tracks: BTreeMap<TrackId, Held>,
     lent_bps: u64,
+    lowest_bps: u64,
 }
 
 /// What a track had.
@@ -146,6 +147,11 @@ impl Allocator {
         Allocator::default()
     }
 
+    /// What the lowest layers of all that was allocated last take, audio included: only those may be on credit.
+    pub fn lowest_bps(&self) -> u64 {
+        self.lowest_bps
+    }
+
     /// How much lowest layers may take beyond the estimate from now on.
     pub fn set_lent(&mut self, bps: u64) {
         self.lent_bps = bps;
@@ -159,6 +165,8 @@ impl Allocator {
         raise(&mut candidates, budget, estimate_bps.saturating_add(self.lent_bps).saturating_sub(audio_bps));
         self.hold(now, &candidates);
         let used: u64 = candidates.iter().map(|candidate| candidate.bps(candidate.steps)).sum();
+        let lowest = candidates.iter().map(|candidate| candidate.bps(candidate.steps.min(1)));
+        self.lowest_bps = lowest.fold(audio_bps, u64::saturating_add);
         let desired = candidates.iter().map(|candidate| candidate.bps(candidate.ladder.len()));
         let desired_bps = desired.fold(audio_bps, u64::saturating_add);
         let mut assigned: Vec<_> = wanted.iter().map(|wanted| (wanted.track, None)).collect();

@@ -220,3 +220,57 @@ fn picture_id(codec: Codec, payload: &[u8]) -> Option<u16> {
     let id = [payload.get(at)? & 0x7f, *payload.get(at + 1)?];
     Some(u16::from_be_bytes(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::vp8;
+
+    /// A frame of one packet: its sequence number, what it is, and what the camera numbered it.
+    fn packet(at: Instant, sequence: u64, key: bool, (frame, layer, picture_id): (u32, u8, u16)) -> Got {
+        let mut payload = vp8(key, picture_id, &[0; 100]);
+        payload.extend_from_slice(&frame.to_be_bytes());
+        payload.push(layer);
+        let (mid, time) = ("0".to_owned(), frame * 3_000);
+        Got { at, mid, ssrc: 1, payload_type: 96, sequence, time, marker: true, payload }
+    }
+
+    fn check(frames: &[(u64, bool, (u32, u8, u16))]) -> (Decoder, bool) {
+        let now = Instant::now();
+        let mut decoder = Decoder::new(Codec::Vp8);
+        frames.iter().for_each(|(sequence, key, what)| decoder.take(packet(now, *sequence, *key, *what)));
+        decoder.advance(now);
+        let asks = decoder.advance(now + PATIENCE);
+        (decoder, asks)
+    }
+
+    #[test]
+    fn a_stream_without_gaps_is_shown_and_layers_change_at_keyframes() {
+        let (decoder, asks) = check(&[(1, true, (5, 0, 9)), (2, false, (6, 0, 10)), (3, true, (8, 2, 11))]);
+        assert_eq!((decoder.shown.len(), decoder.broken, asks), (3, None, false));
+    }
+
+    #[test]
+    fn a_frame_that_is_missing_without_a_gap_breaks_a_rule() {
+        let (decoder, _) = check(&[(1, true, (5, 0, 9)), (2, false, (7, 0, 10))]);
+        assert!(decoder.broken.is_some_and(|rule| rule.contains("without a gap")));
+    }
+
+    #[test]
+    fn another_layer_without_a_keyframe_breaks_a_rule() {
+        let (decoder, _) = check(&[(1, true, (5, 0, 9)), (2, false, (6, 1, 10))]);
+        assert!(decoder.broken.is_some_and(|rule| rule.contains("layer 1 follows")));
+    }
+
+    #[test]
+    fn picture_ids_with_a_hole_break_a_rule() {
+        let (decoder, _) = check(&[(1, true, (5, 0, 9)), (2, false, (6, 0, 11))]);
+        assert!(decoder.broken.is_some_and(|rule| rule.contains("picture 11 follows picture 9")));
+    }
+
+    #[test]
+    fn behind_a_gap_nothing_is_shown_and_a_keyframe_is_asked_for() {
+        let (decoder, asks) = check(&[(1, true, (5, 0, 9)), (3, false, (7, 0, 11))]);
+        assert_eq!((decoder.shown.len(), decoder.broken, asks), (1, None, true));
+    }
+}

@@ -292,6 +292,6 @@ impl Hub {
     }
 
     fn secret(&mut self) -> Secret {
-        Secret::parse(format!("{:016x}{:016x}", self.random.next(), self.random.next())).expect("32 characters are few")
+        Secret::parse(format!("{:016x}{:016x}", self.random.draw(), self.random.draw())).expect("32 characters are few")
     }
 }

@@ -18,11 +18,11 @@ impl Random {
 
     /// A generator of its own for a part of the run, so that one part's draws do not shift another's.
     pub fn fork(&mut self) -> Random {
-        Random::new(self.next())
+        Random::new(self.draw())
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -31,7 +31,7 @@ impl Random {
 
     /// A number of `low..=high`.
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
-        low + (self.next() >> 16) % (high - low + 1)
+        low + (self.draw() >> 16) % (high - low + 1)
     }
 
     /// A time of `low..=high` milliseconds, to the microsecond.

@@ -73,6 +73,41 @@ pub struct Report {
     pub digest: u64,
 }
 
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A rule was broken that holds after each step: which, and when.
+    Broken(String),
+    /// Somebody did not reach a steady state in time: why, and when it was given up.
+    Unsteady(String),
+}
+
+impl Failure {
+    /// The same with what was running and when.
+    pub(crate) fn within(self, scenario: Scenario, at: Duration) -> Failure {
+        let say = |rule: String| format!("{scenario:?}, {:.3} s in: {rule}", at.as_secs_f64());
+        match self {
+            Failure::Broken(rule) => Failure::Broken(say(rule)),
+            Failure::Unsteady(why) => Failure::Unsteady(say(why)),
+        }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(rule: String) -> Failure {
+        Failure::Broken(rule)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Broken(rule) => formatter.write_str(rule),
+            Failure::Unsteady(why) => write!(formatter, "not steady: {why}"),
+        }
+    }
+}
+
 /// The scenario of a seed.
 pub fn scenario(seed: u64) -> Scenario {
     SCENARIOS[(seed % SCENARIOS.len() as u64) as usize]
@@ -83,7 +118,7 @@ pub fn scenario(seed: u64) -> Scenario {
 /// # Errors
 ///
 /// The first rule that was broken, and when.
-pub fn run(seed: u64, now: Instant) -> Result<Report, String> {
+pub fn run(seed: u64, now: Instant) -> Result<Report, Failure> {
     let scenario = scenario(seed);
     if scenario == Scenario::Storm {
         return crate::storm::run(seed, now);
@@ -91,7 +126,7 @@ pub fn run(seed: u64, now: Instant) -> Result<Report, String> {
     let mut run = Run::new(seed, now, scenario);
     let outcome = run.whole();
     let at = run.call.world.now - now;
-    let settled = outcome.map_err(|rule| format!("{scenario:?}, {:.3} s in: {rule}", at.as_secs_f64()))?;
+    let settled = outcome.map_err(|failure| failure.within(scenario, at))?;
     Ok(Report { scenario, settled, digest: run.call.world.wire.digest })
 }
 
@@ -130,7 +165,7 @@ impl Run {
         Run { scenario, random, call, limits, next_address: 1 }
     }
 
-    fn whole(&mut self) -> Result<Duration, String> {
+    fn whole(&mut self) -> Result<Duration, Failure> {
         self.call.connect()?;
         self.call.film(START)?;
         let end = self.call.world.now + FAULTS;
@@ -243,7 +278,7 @@ impl Run {
     }
 
     /// Waits until every viewer has been steady for a while.
-    fn settle(&mut self) -> Result<Duration, String> {
+    fn settle(&mut self) -> Result<Duration, Failure> {
         let (begin, mut since) = (self.call.world.now, self.call.world.now);
         loop {
             self.call.frame()?;
@@ -251,7 +286,7 @@ impl Run {
             let gone = self.call.senders.iter().filter(|sender| sender.is_gone).map(|sender| sender.peer);
             let gone: Vec<PeerId> = gone.collect();
             if let Some(peer) = self.call.failed().into_iter().find(|peer| !gone.contains(peer)) {
-                return Err(format!("the server gave {peer:?} up"));
+                return Err(format!("the server gave {peer:?} up").into());
             }
             let unsteady = self.unsteady(now);
             if unsteady.is_some() {
@@ -262,7 +297,7 @@ impl Run {
             if now - begin >= SETTLE
                 && let Some(why) = unsteady
             {
-                return Err(format!("not steady {} s after the last fault: {why}", SETTLE.as_secs()));
+                return Err(Failure::Unsteady(format!("{} s after the last fault: {why}", SETTLE.as_secs())));
             }
         }
     }

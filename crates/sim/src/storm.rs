@@ -10,7 +10,7 @@ use telstar_sfu::Event;
 use crate::caller::Caller;
 use crate::hub::Hub;
 use crate::random::Random;
-use crate::scenario::{Report, Scenario};
+use crate::scenario::{Failure, Report, Scenario};
 use crate::world::{World, config};
 
 /// How fine the clock of signalling is.
@@ -41,7 +41,7 @@ struct Storm {
 /// # Errors
 ///
 /// The first rule that was broken, and when.
-pub fn run(seed: u64, now: Instant) -> Result<Report, String> {
+pub fn run(seed: u64, now: Instant) -> Result<Report, Failure> {
     let mut random = Random::new(!seed);
     let mut world = World::new(config(), seed, now);
     world.negotiates = false;
@@ -50,7 +50,8 @@ pub fn run(seed: u64, now: Instant) -> Result<Report, String> {
     let mut storm = Storm { world, hub, callers, random, turns: 0 };
     let outcome = storm.whole();
     let at = storm.world.now - now;
-    let settled = outcome.map_err(|rule| format!("Storm, {:.3} s in: {rule}", at.as_secs_f64()))?;
+    // Signalling has no excuse: whoever does not know the same again is a broken rule.
+    let settled = outcome.map_err(|rule| Failure::Broken(rule).within(Scenario::Storm, at))?;
     Ok(Report { scenario: Scenario::Storm, settled, digest: storm.world.wire.digest })
 }
 
@@ -81,7 +82,7 @@ impl Storm {
     fn act(&mut self) {
         let (now, hub) = (self.world.now, &mut self.hub);
         let caller = self.random.range(0, self.callers.len() as u64 - 1) as usize;
-        let number = self.random.next() % 1_000;
+        let number = self.random.draw() % 1_000;
         let caller = &mut self.callers[caller];
         match self.random.range(0, 9) {
             0..=3 => caller.say(now, hub),

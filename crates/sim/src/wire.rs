@@ -13,8 +13,6 @@ use crate::client::Client;
 const ALLOCATION_LAGS: Duration = Duration::from_millis(200);
 /// What sound is counted as, per slot; it is never held back.
 const SOUND_BPS: u64 = 40_000;
-/// Before the first report nothing is known.
-const ESTIMATE_START_BPS: u64 = 1_000_000;
 
 /// Sequence numbers of one stream of one connection.
 #[derive(Default)]
@@ -79,12 +77,12 @@ impl Wire {
         }
     }
 
-    /// What is allocated never exceeds what the path was believed to carry when it was.
+    /// What is allocated never exceeds what the path was believed to carry when it was, but for lowest layers, which may be on
+    /// credit.
     pub(crate) fn note_estimates(&mut self, now: Instant, sfu: &Sfu, clients: &BTreeMap<PeerId, Client>) {
         for client in clients.values().filter(|client| client.role == Role::Subscriber) {
             let Some((estimate, allocated)) = sfu.allocated(client.id) else { continue };
             let recent = self.estimates.entry(client.id).or_default();
-            let estimate = if estimate == 0 { ESTIMATE_START_BPS } else { estimate };
             if recent.back().is_none_or(|(_, last)| *last != estimate) {
                 recent.push_back((now, estimate));
             }
@@ -103,5 +101,26 @@ impl Wire {
 
     fn break_rule(&mut self, rule: String) {
         self.broken.get_or_insert(rule);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtp(number: u16) -> Vec<u8> {
+        [&[0x80, 0x60], &number.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat()
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_breaks_a_rule_and_one_of_the_next_cycle_does_not() {
+        let mut wire = Wire::default();
+        let mut send = |number: u16| {
+            wire.note(Duration::ZERO, PeerId(1), &rtp(number));
+            wire.broken.is_some()
+        };
+        assert!(![65_530, 65_535, 65_534, 0, 4].map(&mut send).contains(&true));
+        assert!(!(5..=65_535).any(&mut send), "a whole cycle later");
+        assert!(send(65_535));
     }
 }
