@@ -119,6 +119,11 @@ impl Sfu {
         };
         let Some(set_marker) = judge(slot, now, packet) else { return };
         let received = packet.received;
+        if !subscriber.may_send(now, viewer.slot, received.payload.len()) {
+            self.counters.refused += 1;
+            return;
+        }
+        let Some(slot) = subscriber.slots.get_mut(viewer.slot) else { return };
         let incoming = Incoming {
             sequence: received.sequence,
             time: received.time,

@@ -9,9 +9,15 @@ use telstar_units::TrackId;
 use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::engine::{Format, PendingOffer};
+use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
 use crate::throttle::ViewerRequests;
+
+/// What may leave for a subscriber beyond its limit, in percent of it: rates are measured over a second and fluctuate.
+const EGRESS_PERCENT: u64 = 125;
+/// So many seconds of that at once: a keyframe is many times another picture.
+const EGRESS_BURST_SECS: u64 = 2;
 
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
@@ -66,10 +72,14 @@ pub(crate) struct Subscriber {
     pub(crate) allocator: Allocator,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
+    /// What may leave for it, in bits. Allocation goes by measured rates and learns of a burst when it is over; a publisher and
+    /// a viewer who are one could otherwise have each burst sent to an address of their choice.
+    egress: TokenBucket,
 }
 
 impl Subscriber {
-    pub(crate) fn new(now: Instant, auto_subscribe: bool) -> Subscriber {
+    pub(crate) fn new(now: Instant, auto_subscribe: bool, send_bps_max: u64) -> Subscriber {
+        let egress_bps = send_bps_max.saturating_mul(EGRESS_PERCENT) / 100;
         Subscriber {
             auto_subscribe,
             wishes: BTreeMap::new(),
@@ -87,7 +97,20 @@ impl Subscriber {
             allocate_at: now,
             allocator: Allocator::new(),
             requests: ViewerRequests::new(now),
+            egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
+    }
+
+    /// Whether a packet of a slot's source may leave. A picture that may not is paused until it is allocated again.
+    pub(crate) fn may_send(&mut self, now: Instant, index: usize, bytes: usize) -> bool {
+        if self.egress.take(now, (bytes as u64).saturating_mul(8)) {
+            return true;
+        }
+        if let Some(selector) = &mut self.slots[index].selector {
+            selector.set_target(None);
+            self.set_flow(index, Flow::Bandwidth, None);
+        }
+        false
     }
 
     /// How it wants a track; `None` if it does not.
