@@ -2,6 +2,7 @@
 # Telstar in real browsers, players and encoders.
 #
 #   run.sh short            one publish, one Chromium viewer, one ffprobe; judges content and order, never speed
+#   run.sh short-call       two Chromiums in a call, likewise
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
@@ -54,7 +55,7 @@ each() {
 }
 
 case "${1:-}" in
-    '') sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    '') sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
     all) each "${all[@]}" ;;
     calls) each "${calls[@]}" ;;
     *) for name in "$@"; do one "$name"; done ;;

@@ -8,6 +8,7 @@ use telstar_units::TrackId;
 
 use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
+use crate::credit::Credit;
 use crate::engine::{Format, PendingOffer};
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
@@ -66,15 +67,18 @@ pub(crate) struct Subscriber {
     pub(crate) allocated_bps: u64,
     /// What the estimator was told to look for.
     pub(crate) probed: (u64, u64),
+    /// Seconds in which it did not.
+    pub(crate) stuck: u8,
     pub(crate) report: bool,
     /// When bandwidth is allocated again.
     pub(crate) allocate_at: Instant,
     pub(crate) allocator: Allocator,
+    pub(crate) credit: Credit,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
     /// What may leave for it, in bits. Allocation goes by measured rates and learns of a burst when it is over; a publisher and
     /// a viewer who are one could otherwise have each burst sent to an address of their choice.
-    egress: TokenBucket,
+    pub(crate) egress: TokenBucket,
 }
 
 impl Subscriber {
@@ -93,24 +97,14 @@ impl Subscriber {
             estimate_bps: 0,
             allocated_bps: 0,
             probed: (0, 0),
+            stuck: 0,
             report: false,
             allocate_at: now,
             allocator: Allocator::new(),
+            credit: Credit::new(),
             requests: ViewerRequests::new(now),
             egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
-    }
-
-    /// Whether a packet of a slot's source may leave. A picture that may not is paused until it is allocated again.
-    pub(crate) fn may_send(&mut self, now: Instant, index: usize, bytes: usize) -> bool {
-        if self.egress.take(now, (bytes as u64).saturating_mul(8)) {
-            return true;
-        }
-        if let Some(selector) = &mut self.slots[index].selector {
-            selector.set_target(None);
-            self.set_flow(index, Flow::Bandwidth, None);
-        }
-        false
     }
 
     /// How it wants a track; `None` if it does not.

@@ -3,16 +3,25 @@
 //! ```sh
 //! load --url ws://127.0.0.1:8080/ws --room demo --tokens tokens.txt --publishers 1 --subscribers 50
 //! load --url ws://127.0.0.1:8080/ws --room demo --tokens tokens.txt --meeting 10 --simulcast
+//! load --server janus --url ws://127.0.0.1:8188 --room 1234 --publishers 1 --subscribers 50
 //! ```
 //!
-//! `--tokens` names a file with a room token for each participant, one on a line, each for another identity.
-//! Everybody joins, two seconds pass, then `--seconds` (10) are measured. The report is one line of JSON:
-//! packets and losses of each subscriber, the time from joining to the first packet, the delay from a publisher to a
-//! subscriber (of a sample of the packets, with this process's own scheduling in it), and this process's CPU.
-//! Options: `--video-bps` (1,500,000), `--no-audio`, `--simulcast` (three layers), `--threads` (2).
+//! `--tokens` names a file with a token for each participant, one on a line, each for another identity: first the
+//! meeting's, then the publishers', then the subscribers', room by room. Janus needs none.
+//! Everybody joins, `--warm-up` seconds (5) pass, then `--seconds` (10) are measured; standard error says when that
+//! begins and ends. The report is one line of JSON: packets and losses of each subscriber, the time from joining to the
+//! first whole picture, the delay from a publisher to the kernel's hands at a subscriber (of a sample of the packets),
+//! and this process's CPU.
+//! Options: `--server` (telstar, janus, livekit), `--rooms` (1) with so many people in each, `--video-bps` (1,500,000),
+//! `--ip` (127.0.0.1) of this process for the other two, `--no-audio`, `--simulcast` (three layers), `--threads` (2).
 
+mod feedback;
+mod janus;
+mod livekit;
 mod peer;
+mod socket;
 mod stream;
+mod telstar;
 mod threads;
 
 use std::error::Error;
@@ -20,25 +29,33 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use telstar_client::wire::{NewTrack, Published, Request};
-use telstar_client::{Client, Credential, Direction, Event, JoinOptions, Kind, Layer, Signal, Source};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 
 use peer::Fallible;
 use stream::Plan;
-use threads::{Command, Seen, Threads};
+use threads::{Seen, Threads};
 
-/// Between the last join and the first count: bandwidth estimation and the first keyframes.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Publishers send for so long before the first viewer joins.
+const PUBLISHERS_LEAD: Duration = Duration::from_secs(1);
+
+/// Whose signalling is spoken. The media are the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Server {
+    Telstar,
+    Janus,
+    LiveKit,
+}
 
 struct Options {
+    server: Server,
     url: String,
+    ip: IpAddr,
     room: String,
+    rooms: usize,
     tokens: Vec<String>,
     publishers: usize,
     subscribers: usize,
     meeting: usize,
+    warm_up: u64,
     seconds: u64,
     video_bps: u32,
     audio: bool,
@@ -46,114 +63,74 @@ struct Options {
     threads: usize,
 }
 
+/// What everybody who joins shares.
+struct Context {
+    url: String,
+    /// Whence the others are sent to; Telstar's client knows it.
+    ip: IpAddr,
+    threads: Threads,
+    tracks: Vec<Vec<Plan>>,
+}
+
+/// Somebody who joins.
+#[derive(Clone)]
+struct Participant {
+    id: usize,
+    room: String,
+    token: String,
+    publishes: bool,
+    subscribes: bool,
+    begin: Instant,
+}
+
+impl Participant {
+    /// The number of the publishing connection is even, that of the subscribing one odd.
+    fn publishing(&self) -> usize {
+        2 * self.id
+    }
+
+    fn subscribing(&self) -> usize {
+        2 * self.id + 1
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::read()?;
     let threads = Threads::start(options.threads).map_err(|error| error.to_string())?;
-    let mut tasks = JoinSet::new();
-    let (mut joins, mut tokens) = (Vec::new(), options.tokens.iter());
-    let roles = std::iter::repeat_n((true, true), options.meeting)
-        .chain(std::iter::repeat_n((true, false), options.publishers))
-        .chain(std::iter::repeat_n((false, true), options.subscribers));
-    for (id, (publishes, subscribes)) in roles.enumerate() {
-        let token = tokens.next().ok_or("there are too few tokens")?;
-        let begin = Instant::now();
-        let joined = join(&options, token, id, publishes, subscribes, &threads).await;
-        let (signal, events, ip) = joined.map_err(|error| error.to_string())?;
-        joins.push(begin.elapsed());
-        tasks.spawn(follow(signal, events, id, ip, begin, threads.clone()));
+    let tracks = options.tracks();
+    let context = Context { url: options.url.clone(), ip: options.ip, threads: threads.clone(), tracks };
+    let mut joins = Vec::new();
+    let everybody = options.everybody()?;
+    let mut led = false;
+    for mut who in everybody.iter().cloned() {
+        // After the publishers of all rooms, who come first.
+        if !who.publishes && !led {
+            tokio::time::sleep(PUBLISHERS_LEAD).await;
+            led = true;
+        }
+        who.begin = Instant::now();
+        let joined = match options.server {
+            Server::Telstar => telstar::join(&context, &who).await,
+            Server::Janus => janus::join(&context, &who).await,
+            Server::LiveKit => livekit::join(&context, &who).await,
+        };
+        joined.map_err(|error| format!("{}: {error}", who.id))?;
+        joins.push(who.begin.elapsed());
     }
-    tokio::time::sleep(WARM_UP).await;
+    tokio::time::sleep(Duration::from_secs(options.warm_up)).await;
     threads.reset();
+    eprintln!("steady begins");
     let cpu = cpu_secs();
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let cpu = cpu_secs() - cpu;
-    // A publisher that subscribes to nothing is offered a connection, too.
-    let subscribes = |peer: usize| peer / 2 < options.meeting || peer / 2 >= options.meeting + options.publishers;
+    eprintln!("steady ends");
     let mut seen = threads.report().await;
-    seen.retain(|one| subscribes(one.peer));
+    // A publisher that subscribes to nothing is offered a connection, too.
+    seen.retain(|one| everybody.iter().any(|who| who.subscribes && who.subscribing() == one.peer));
     seen.sort_unstable_by_key(|one| one.peer);
     println!("{}", report(&options, &seen, &mut joins, cpu));
     Ok(())
-}
-
-/// The socket's number of a participant's publishing connection is even, of its subscribing one odd.
-async fn join(
-    options: &Options,
-    token: &str,
-    id: usize,
-    publishes: bool,
-    subscribes: bool,
-    threads: &Threads,
-) -> Fallible<(Signal, mpsc::Receiver<Event>, IpAddr)> {
-    let client = Client::connect(&options.url, Credential::Token(token.to_owned())).await?;
-    let join = JoinOptions { auto_subscribe: subscribes, ..JoinOptions::default() };
-    let (signal, events, _) = client.join_signalling(&options.room, join).await?;
-    let ip = local_ip(signal.peer().ok_or("the server's address is known")?)?;
-    if publishes {
-        let tracks = options.tracks();
-        let (reply, offer) = oneshot::channel();
-        threads.send(2 * id, Command::Publish(2 * id, ip, tracks.clone(), reply));
-        let (sdp, mids) = offer.await??;
-        let tracks = tracks.iter().zip(mids).map(|(plans, mid)| describe(plans, mid)).collect();
-        let reply = signal.request(Request::Publish { sdp, tracks }).await?;
-        let published: Published = serde_json::from_value(reply)?;
-        threads.send(2 * id, Command::Accept(2 * id, published.sdp));
-    }
-    Ok((signal, events, ip))
-}
-
-/// Does what a participant must do while it is in the call.
-async fn follow(
-    signal: Signal,
-    mut events: mpsc::Receiver<Event>,
-    id: usize,
-    ip: IpAddr,
-    joined: Instant,
-    threads: Threads,
-) {
-    while let Some(event) = events.recv().await {
-        match event {
-            Event::Offer { version, sdp } => {
-                let (reply, answer) = oneshot::channel();
-                threads.send(2 * id + 1, Command::Subscribe(2 * id + 1, ip, joined, sdp, reply));
-                match answer.await {
-                    Ok(Ok(sdp)) => {
-                        let _ = signal.send(Request::Answer { version, sdp }); // the socket is gone: so is the call
-                    }
-                    Ok(Err(error)) => eprintln!("the offer to {id}: {error}"),
-                    Err(_) => return,
-                }
-            }
-            Event::Candidate { connection, candidate } if !candidate.is_empty() => {
-                let peer = 2 * id + usize::from(connection == Direction::Subscribe);
-                threads.send(peer, Command::Candidate(peer, candidate));
-            }
-            Event::Left { reason } => return eprintln!("{id} left: {reason}"),
-            Event::MediaFailed { connection, reason } => eprintln!("{id}: {connection:?} failed: {reason}"),
-            _ => {}
-        }
-    }
-    eprintln!("{id}: the connection is over");
-}
-
-fn describe(plans: &[Plan], mid: String) -> NewTrack {
-    let audio = plans[0].is_audio();
-    let layer = |plan: &Plan| Layer {
-        rid: plan.rid.to_owned(),
-        width: plan.width,
-        height: plan.height,
-        frame_rate: 30,
-        bitrate_bps: plan.bps.into(),
-    };
-    NewTrack {
-        mid,
-        kind: if audio { Kind::Audio } else { Kind::Video },
-        source: if audio { Source::Microphone } else { Source::Camera },
-        name: String::new(),
-        muted: false,
-        layers: if plans.len() > 1 { plans.iter().map(layer).collect() } else { vec![] },
-    }
 }
 
 /// The address from which the server is reached.
@@ -167,12 +144,16 @@ fn local_ip(server: IpAddr) -> Fallible<IpAddr> {
 impl Options {
     fn read() -> Result<Options, Box<dyn Error>> {
         let mut options = Options {
+            server: Server::Telstar,
             url: String::new(),
+            ip: [127, 0, 0, 1].into(),
             room: String::new(),
+            rooms: 1,
             tokens: vec![],
             publishers: 0,
             subscribers: 0,
             meeting: 0,
+            warm_up: 5,
             seconds: 10,
             video_bps: 1_500_000,
             audio: true,
@@ -183,7 +164,16 @@ impl Options {
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
+                "--server" => {
+                    options.server = match value()?.as_str() {
+                        "telstar" => Server::Telstar,
+                        "janus" => Server::Janus,
+                        "livekit" => Server::LiveKit,
+                        other => return Err(format!("no such server: {other}").into()),
+                    };
+                }
                 "--url" => options.url = value()?,
+                "--ip" => options.ip = value()?.parse()?,
                 "--room" => options.room = value()?,
                 "--tokens" => {
                     options.tokens = std::fs::read_to_string(value()?)?.lines().map(str::to_owned).collect();
@@ -191,6 +181,8 @@ impl Options {
                 "--publishers" => options.publishers = value()?.parse()?,
                 "--subscribers" => options.subscribers = value()?.parse()?,
                 "--meeting" => options.meeting = value()?.parse()?,
+                "--rooms" => options.rooms = value()?.parse::<usize>()?.max(1),
+                "--warm-up" => options.warm_up = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--video-bps" => options.video_bps = value()?.parse()?,
                 "--threads" => options.threads = value()?.parse::<usize>()?.max(1),
@@ -203,6 +195,35 @@ impl Options {
             return Err("--url and --room are needed".into());
         }
         Ok(options)
+    }
+
+    /// Who joins, in this order: all publishers before those who only watch.
+    fn everybody(&self) -> Result<Vec<Participant>, Box<dyn Error>> {
+        let mut tokens = self.tokens.iter().cloned();
+        let mut everybody = Vec::new();
+        for index in 0..self.rooms {
+            let room = if self.rooms == 1 { self.room.clone() } else { format!("{}{index}", self.room) };
+            let roles = std::iter::repeat_n((true, true), self.meeting)
+                .chain(std::iter::repeat_n((true, false), self.publishers))
+                .chain(std::iter::repeat_n((false, true), self.subscribers));
+            for (publishes, subscribes) in roles {
+                let token = match self.server {
+                    Server::Janus => String::new(),
+                    _ => tokens.next().ok_or("there are too few tokens")?,
+                };
+                let (id, room, begin) = (everybody.len(), room.clone(), Instant::now());
+                everybody.push(Participant { id, room, token, publishes, subscribes, begin });
+            }
+        }
+        everybody.sort_by_key(|who| !who.publishes);
+        if self.server == Server::Janus {
+            // Whoever subscribes there names the publishers, who must be known: the meeting's come twice.
+            let subscribers = everybody.iter().filter(|who| who.publishes && who.subscribes).cloned();
+            let subscribers: Vec<_> = subscribers.map(|who| Participant { publishes: false, ..who }).collect();
+            everybody.iter_mut().filter(|who| who.publishes).for_each(|who| who.subscribes = false);
+            everybody.extend(subscribers);
+        }
+        Ok(everybody)
     }
 
     /// A picture and a sound.
@@ -241,7 +262,7 @@ fn report(options: &Options, seen: &[Seen], joins: &mut [Duration], cpu: f64) ->
         "bytes_received": seen.iter().map(|one| one.bytes).sum::<u64>(),
         "delay_us": { "p50": at(&delays, 0.5), "p99": at(&delays, 0.99), "max": delays.last(), "samples": delays.len() },
         "join_ms": { "p50": at(joins, 0.5).map(|join| join.as_secs_f64() * 1e3), "max": joins.last().map(|join| join.as_secs_f64() * 1e3) },
-        "first_packet_ms": { "p50": at(&firsts, 0.5), "max": firsts.last() },
+        "first_picture_ms": { "p50": at(&firsts, 0.5), "p95": at(&firsts, 0.95), "max": firsts.last(), "count": firsts.len() },
         "load_cpu_secs": cpu,
         "load_cpu_us_per_packet": cpu * 1e6 / received.max(1) as f64,
         "each": subscribers,

@@ -1,20 +1,18 @@
 //! One peer connection on the sans-IO core `rtc`, with a socket of its own.
 //!
 //! A receiver does what a server needs to go on sending: ICE with consent, DTLS, reports and transport-wide feedback.
-//! It does not decrypt media, except a sample for the delay: counts and feedback come from the RTP headers.
+//! It does not decrypt media, except what comes before the first picture is whole and a sample for the delay: counts and
+//! feedback come from the RTP headers.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mio::net::UdpSocket;
-use rtc::interceptor::{
-    AttributedPacket, Interceptor, Packet, ReceiverReportBuilder, Registry, Slot, StreamInfo, TaggedPacket,
-    TwccReceiverBuilder,
-};
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc::interceptor::Registry;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::RTCPeerConnection;
 use rtc::peer_connection::RTCPeerConnectionBuilder;
@@ -32,7 +30,9 @@ use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use telstar_client::RtpPacket;
 
-use crate::stream::{Counter, Header, Plan, Source, sent_at};
+use crate::feedback::Feedback;
+use crate::socket::{self, Batch};
+use crate::stream::{Counter, Header, Plan, Source, begins_keyframe, sent_at, stamp};
 
 /// One packet in so many of each stream is decrypted to learn its delay. More often costs this process CPU.
 const SAMPLE: u64 = 16;
@@ -53,6 +53,8 @@ pub struct Peer {
     local: SocketAddr,
     pub deadline: Instant,
     connected: bool,
+    /// Candidates of the server that came before its description.
+    early: Vec<String>,
     role: Role,
 }
 
@@ -79,12 +81,16 @@ struct Encoding {
 
 /// What a receiver has seen.
 pub struct Receiver {
-    chain: Box<dyn Interceptor>,
+    feedback: Feedback,
     transport_id: u8,
     retransmissions: Vec<u8>,
-    feedback: Option<RTCRtpReceiverId>,
+    sound: Vec<u8>,
+    reporter: Option<RTCRtpReceiverId>,
     pub joined: Instant,
+    /// From joining to the last packet of the first keyframe.
     pub first: Option<Duration>,
+    /// The stream and the time stamp of the first keyframe.
+    keyframe: Option<(u32, u32)>,
     pub streams: HashMap<u32, Counter>,
     pub delays_us: Vec<u32>,
 }
@@ -92,11 +98,13 @@ pub struct Receiver {
 impl Peer {
     fn new(ip: IpAddr, registry: Registry, role: Role) -> Fallible<Peer> {
         let now = Instant::now();
-        let socket = UdpSocket::bind(SocketAddr::new(ip, 0))?;
+        let socket = socket::bind(ip)?;
         let local = socket.local_addr()?;
         let settings = SettingEngineBuilder::new()
             .with_include_loopback_candidate(true)
             .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+            // One suite, so that servers can be compared.
+            .with_srtp_protection_profiles(vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm])
             .build();
         let (engine, _) = telstar_client::media_engine()?;
         let pc = RTCPeerConnectionBuilder::new()
@@ -104,7 +112,7 @@ impl Peer {
             .with_setting_engine(settings)
             .with_interceptor_registry(registry)
             .build(now)?;
-        Ok(Peer { pc, socket, local, deadline: now, connected: false, role })
+        Ok(Peer { pc, socket, local, deadline: now, connected: false, early: vec![], role })
     }
 
     /// A publisher, and its offer.
@@ -170,17 +178,15 @@ impl Peer {
 
     /// A subscriber.
     pub fn receiver(ip: IpAddr, joined: Instant) -> Fallible<Peer> {
-        let chain = Registry::new()
-            .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
-            .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-            .build();
         let receiver = Receiver {
-            chain: Box::new(chain),
+            feedback: Feedback::new(random(), Instant::now()),
             transport_id: 0,
             retransmissions: vec![],
-            feedback: None,
+            sound: vec![],
+            reporter: None,
             joined,
             first: None,
+            keyframe: None,
             streams: HashMap::new(),
             delays_us: Vec::new(),
         };
@@ -198,23 +204,33 @@ impl Peer {
         let answer = self.pc.create_answer(None)?;
         self.pc.set_local_description(Instant::now(), answer)?;
         let sdp = self.pc.local_description().ok_or("it was just set")?.sdp;
-        let feedback = self.pc.get_receivers().next();
+        let reporter = self.pc.get_receivers().next();
         if let Role::Receiver(receiver) = &mut self.role {
-            receiver.feedback = feedback;
+            receiver.reporter = reporter;
             receiver.learn(&sdp);
         }
-        self.drive();
+        self.add_early();
         Ok(sdp)
     }
 
     /// Takes the server's answer.
     pub fn accept(&mut self, answer: String) -> Fallible<()> {
         self.pc.set_remote_description(Instant::now(), RTCSessionDescription::answer(answer)?)?;
-        self.drive();
+        self.add_early();
         Ok(())
     }
 
+    fn add_early(&mut self) {
+        for candidate in std::mem::take(&mut self.early) {
+            self.add_candidate(candidate);
+        }
+        self.drive();
+    }
+
     pub fn add_candidate(&mut self, candidate: String) {
+        if self.pc.remote_description().is_none() {
+            return self.early.push(candidate);
+        }
         let _ = self.pc.add_remote_candidate(RTCIceCandidateInit { candidate, ..Default::default() }); // no path
         self.drive();
     }
@@ -241,32 +257,32 @@ impl Peer {
     }
 
     /// Takes what the socket has.
-    pub fn readable(&mut self, buffer: &mut [u8]) {
-        loop {
-            match self.socket.recv_from(buffer) {
-                Ok((length, from)) => {
-                    let now = Instant::now();
-                    let packet = &buffer[..length];
-                    let for_engine = match &mut self.role {
-                        Role::Receiver(receiver) => receiver.take(now, packet),
-                        Role::Sender(_) => true,
-                    };
-                    if for_engine {
-                        let transport = TransportContext {
-                            local_addr: self.local,
-                            peer_addr: from,
-                            ecn: None,
-                            transport_protocol: TransportProtocol::UDP,
-                        };
-                        let message = TaggedBytesMut { now, transport, message: BytesMut::from(packet) };
-                        let _ = self.pc.handle_read(message); // what the engine cannot read is counted as lost
-                    }
+    pub fn readable(&mut self, batch: &mut Batch) {
+        let mut for_engine = false;
+        while batch.receive(&self.socket) {
+            for (came, from, packet) in batch.datagrams() {
+                if let Role::Receiver(receiver) = &mut self.role
+                    && !receiver.take(came, packet)
+                {
+                    continue;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {} // an ICMP error of an earlier packet
+                for_engine = true;
+                let transport = TransportContext {
+                    local_addr: self.local,
+                    peer_addr: from,
+                    ecn: None,
+                    transport_protocol: TransportProtocol::UDP,
+                };
+                let message = TaggedBytesMut { now: came, transport, message: BytesMut::from(packet) };
+                let _ = self.pc.handle_read(message); // what the engine cannot read is counted as lost
+            }
+            if !batch.was_full() {
+                break;
             }
         }
-        self.drive();
+        if for_engine {
+            self.drive();
+        }
     }
 
     /// Does what is due and sends what is to be sent.
@@ -280,9 +296,7 @@ impl Peer {
         } else if self.connected {
             self.send_frames(now);
         }
-        while let Some(message) = self.pc.poll_write() {
-            let _ = self.socket.send_to(&message.message, message.transport.peer_addr); // full: lost, as on a network
-        }
+        flush(&mut self.pc, &self.socket);
         while let Some(event) = self.pc.poll_event() {
             if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {
                 self.connected = state == RTCPeerConnectionState::Connected;
@@ -301,7 +315,7 @@ impl Peer {
         let idle = now + Duration::from_millis(500);
         let mut deadline = self.pc.poll_timeout().unwrap_or(idle).min(idle);
         match &mut self.role {
-            Role::Receiver(receiver) => deadline = receiver.chain.poll_timeout().unwrap_or(idle).min(deadline),
+            Role::Receiver(receiver) => deadline = receiver.feedback.due().min(deadline),
             Role::Sender(tracks) => {
                 for source in tracks.iter().flat_map(|track| &track.encodings).filter_map(|one| one.source.as_ref()) {
                     deadline = deadline.min(source.next());
@@ -322,6 +336,9 @@ impl Peer {
     fn send_frames(&mut self, now: Instant) {
         let Role::Sender(tracks) = &mut self.role else { return };
         for track in tracks {
+            if track.encodings.iter().all(|one| one.source.as_ref().is_none_or(|source| source.next() > now)) {
+                continue;
+            }
             let Some(mut sender) = self.pc.rtp_sender(track.sender) else { continue };
             let parameters = sender.get_parameters().rtp_parameters.clone();
             let Some(payload_type) = parameters.codecs.first().map(|codec| codec.payload_type) else { continue };
@@ -330,7 +347,8 @@ impl Peer {
             for encoding in &mut track.encodings {
                 let Some(frame) = encoding.source.as_mut().and_then(|source| source.take(now)) else { continue };
                 let last = frame.payloads.len() - 1;
-                for (index, payload) in frame.payloads.into_iter().enumerate() {
+                for (index, mut payload) in frame.payloads.into_iter().enumerate() {
+                    stamp(&mut payload, Instant::now());
                     let mut packet = RtpPacket { payload: payload.into(), ..Default::default() };
                     packet.header.version = 2;
                     packet.header.ssrc = encoding.ssrc;
@@ -349,7 +367,9 @@ impl Peer {
                             let _ = packet.header.set_extension(id, value.into()); // of legal length
                         }
                     }
+                    let Some(mut sender) = self.pc.rtp_sender(track.sender) else { continue };
                     let _ = sender.write_rtp(now, packet); // refused: shows in the counts
+                    flush(&mut self.pc, &self.socket);
                 }
             }
         }
@@ -358,6 +378,7 @@ impl Peer {
     fn take_message(&mut self, now: Instant, message: RTCMessage) {
         match (&mut self.role, message) {
             (Role::Receiver(receiver), RTCMessage::RtpPacket(_, packet)) => {
+                receiver.look(now, &packet);
                 if let Some(sent) = sent_at(&packet.payload)
                     && receiver.delays_us.len() < DELAYS_MAX
                 {
@@ -383,17 +404,17 @@ impl Peer {
 }
 
 impl Receiver {
-    /// Which extension carries the transport-wide number, and which payload types are retransmissions.
+    /// Which extension carries the transport-wide number, and which payload types are retransmissions and sound.
     fn learn(&mut self, sdp: &str) {
         for line in sdp.lines() {
             if let Some(extension) = line.strip_prefix("a=extmap:").filter(|line| line.contains(TRANSPORT_URI)) {
                 let id: String = extension.chars().take_while(char::is_ascii_digit).collect();
                 self.transport_id = id.parse().unwrap_or(0);
             }
-            if let Some((payload_type, "rtx/90000")) =
-                line.strip_prefix("a=rtpmap:").and_then(|line| line.trim().split_once(' '))
-            {
-                self.retransmissions.extend(payload_type.parse::<u8>());
+            match line.strip_prefix("a=rtpmap:").and_then(|line| line.trim().split_once(' ')) {
+                Some((payload_type, "rtx/90000")) => self.retransmissions.extend(payload_type.parse::<u8>()),
+                Some((payload_type, "opus/48000/2")) => self.sound.extend(payload_type.parse::<u8>()),
+                _ => {}
             }
         }
     }
@@ -405,50 +426,48 @@ impl Receiver {
         if self.retransmissions.contains(&header.payload_type) {
             return false; // probes and repairs: fed back, not counted
         }
-        self.first.get_or_insert_with(|| now.saturating_duration_since(self.joined));
         let counter = self.streams.entry(header.ssrc).or_default();
         counter.add(header.sequence, packet.len());
-        counter.received < LEARNED_FROM || counter.received.is_multiple_of(SAMPLE)
+        self.first.is_none() || counter.received < LEARNED_FROM || counter.received.is_multiple_of(SAMPLE)
     }
 
-    /// Tells the chain, which makes the feedback.
+    /// Notes when the first keyframe is whole.
+    fn look(&mut self, now: Instant, packet: &RtpPacket) {
+        if self.first.is_some() || self.sound.contains(&packet.header.payload_type) {
+            return;
+        }
+        let id = (packet.header.ssrc, packet.header.timestamp);
+        if self.keyframe.is_none() && begins_keyframe(&packet.payload) {
+            self.keyframe = Some(id);
+        }
+        if packet.header.marker && self.keyframe == Some(id) {
+            self.first = Some(now.saturating_duration_since(self.joined));
+        }
+    }
+
     fn note(&mut self, now: Instant, header: &Header) {
-        let extension =
-            rtc::interceptor::RTPHeaderExtension { uri: TRANSPORT_URI.into(), id: self.transport_id.into() };
-        if !self.streams.contains_key(&header.ssrc) {
-            self.chain.bind_remote_stream(&StreamInfo {
-                ssrc: header.ssrc,
-                payload_type: header.payload_type,
-                clock_rate: if header.payload_type == 111 { 48_000 } else { 90_000 },
-                rtp_header_extensions: vec![extension],
-                rtcp_feedback: vec![rtc::interceptor::RTCPFeedback {
-                    typ: "transport-cc".into(),
-                    parameter: String::new(),
-                }],
-                ..StreamInfo::default()
-            });
-        }
-        let mut packet = RtpPacket::default();
-        packet.header.ssrc = header.ssrc;
-        packet.header.sequence_number = header.sequence;
-        packet.header.timestamp = header.timestamp;
         if let Some(number) = header.transport {
-            let _ = packet.header.set_extension(self.transport_id, number.to_vec().into()); // of legal length
+            self.feedback.add(header.ssrc, u16::from_be_bytes(number), now);
         }
-        let message = AttributedPacket::new(Packet::Rtp(packet));
-        let _ = self.chain.handle_read(TaggedPacket { now, transport: TransportContext::default(), message });
-        while self.chain.poll_read().is_some() {}
     }
 
     /// Sends the feedback that is due.
     fn report(&mut self, now: Instant, pc: &mut RTCPeerConnection) {
-        let _ = self.chain.handle_timeout(now); // never fails
-        while let Some(message) = self.chain.poll_write() {
-            let Packet::Rtcp(packets) = message.message.packet else { continue };
-            if let Some(mut receiver) = self.feedback.and_then(|id| pc.rtp_receiver(id)) {
-                let _ = receiver.write_rtcp(now, packets); // not connected yet
-            }
+        if self.feedback.due() > now {
+            return;
         }
+        let packets = self.feedback.take(now, &self.streams);
+        if let Some(mut receiver) = self.reporter.and_then(|id| pc.rtp_receiver(id))
+            && !packets.is_empty()
+        {
+            let _ = receiver.write_rtcp(now, packets); // not connected yet
+        }
+    }
+}
+
+fn flush(pc: &mut RTCPeerConnection, socket: &UdpSocket) {
+    while let Some(message) = pc.poll_write() {
+        let _ = socket.send_to(&message.message, message.transport.peer_addr); // full: lost, as on a network
     }
 }
 

@@ -6,8 +6,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// What one payload carries, as a browser's.
-pub const PAYLOAD_BYTES_MAX: usize = 1_100;
+/// What one payload carries, so that with its headers a packet has the 1,200 bytes of a browser's.
+pub const PAYLOAD_BYTES_MAX: usize = 1_180;
+const PAYLOAD_BYTES_MIN: usize = 64;
 /// The mark and the time at the end of a payload.
 const STAMP_BYTES: usize = 16;
 const MARK: [u8; 8] = *b"sent-at:";
@@ -23,7 +24,8 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
-fn stamp(payload: &mut [u8], now: Instant) {
+/// Says in a payload that it is sent now.
+pub fn stamp(payload: &mut [u8], now: Instant) {
     let at = payload.len() - STAMP_BYTES;
     payload[at..at + 8].copy_from_slice(&MARK);
     let nanos = now.saturating_duration_since(epoch()).as_nanos() as u64;
@@ -62,7 +64,7 @@ pub struct Source {
     pub keyframe_wanted: bool,
 }
 
-/// Payloads of one time.
+/// Payloads of one time, not stamped.
 pub struct Frame {
     pub payloads: Vec<Vec<u8>>,
     /// Since the first.
@@ -89,20 +91,19 @@ impl Source {
         self.next += interval;
         let at = interval * self.frames;
         self.frames += 1;
-        let mut payloads = if self.plan.is_audio() { vec![vec![0xfc; AUDIO_BYTES]] } else { self.picture() };
-        payloads.iter_mut().for_each(|payload| stamp(payload, now));
+        let payloads = if self.plan.is_audio() { vec![vec![0xfc; AUDIO_BYTES]] } else { self.picture() };
         Some(Frame { payloads, at })
     }
 
     fn picture(&mut self) -> Vec<Vec<u8>> {
         let keyframe = std::mem::take(&mut self.keyframe_wanted);
         let average = (self.plan.bps / 8 / FRAME_RATE) as usize;
-        let mut left = if keyframe { average * KEYFRAME_FACTOR } else { average };
-        let mut payloads = Vec::new();
-        while left > 0 || payloads.is_empty() {
-            let size = left.clamp(64, PAYLOAD_BYTES_MAX);
-            left = left.saturating_sub(size);
-            let mut payload = vec![0; size];
+        let bytes = if keyframe { average * KEYFRAME_FACTOR } else { average };
+        // Of one size, as browsers cut theirs.
+        let count = bytes.div_ceil(PAYLOAD_BYTES_MAX).max(1);
+        let mut payloads = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut payload = vec![0; bytes.div_ceil(count).max(PAYLOAD_BYTES_MIN)];
             // RFC 7741 §4.2: extended, a picture id of 15 bits, and the start of the partition in the first packet.
             let picture = (self.frames as u16) | 0x8000;
             payload[..2].copy_from_slice(&[if payloads.is_empty() { 0x90 } else { 0x80 }, 0x80]);
@@ -126,11 +127,24 @@ impl Source {
     }
 }
 
+/// Whether a payload of VP8 begins a keyframe (RFC 7741 §4.2, RFC 6386 §9.1).
+pub fn begins_keyframe(payload: &[u8]) -> bool {
+    let Some(&[first, second, third]) = payload.first_chunk() else { return false };
+    let (extended, starts) = (first & 0x80 != 0, first & 0x1f == 0x10);
+    let number = match (second & 0x80 != 0, third & 0x80 != 0) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+    };
+    let rest = usize::from(second & 0x40 != 0) + usize::from(second & 0x30 != 0);
+    let header = if extended { 2 + number + rest } else { 1 };
+    starts && payload.get(header).is_some_and(|byte| byte & 1 == 0)
+}
+
 /// What an RTP packet says without being decrypted (RFC 3550 §5.1, RFC 8285).
 pub struct Header {
     pub payload_type: u8,
     pub sequence: u16,
-    pub timestamp: u32,
     pub ssrc: u32,
     /// The transport-wide sequence number.
     pub transport: Option<[u8; 2]>,
@@ -152,7 +166,6 @@ impl Header {
         Some(Header {
             payload_type: fixed[1] & 0x7f,
             sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
-            timestamp: word(4),
             ssrc: word(8),
             transport,
         })
@@ -198,6 +211,11 @@ impl Counter {
         // The nearest number with these 16 bits.
         let number = high + i64::from(sequence.wrapping_sub(high as u16) as i16);
         self.range = Some((low.min(number), high.max(number)));
+    }
+
+    /// The highest sequence number.
+    pub fn highest(&self) -> i64 {
+        self.range.map_or(0, |(_, high)| high)
     }
 
     /// Gaps that nothing filled.

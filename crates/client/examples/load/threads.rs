@@ -11,6 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::oneshot;
 
 use crate::peer::{Fallible, Peer};
+use crate::socket::Batch;
 use crate::stream::{Counter, Plan};
 
 /// Commands that wait for a thread. A full queue makes whoever asks wait.
@@ -89,7 +90,7 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut buffer = [0; 2048];
+        let mut batch = Batch::new();
         loop {
             let now = Instant::now();
             let next = self.peers.values().map(|peer| peer.deadline).min();
@@ -99,7 +100,7 @@ impl Thread {
             }
             for event in &events {
                 if let Some(peer) = self.peers.get_mut(&event.token().0) {
-                    peer.readable(&mut buffer);
+                    peer.readable(&mut batch);
                 }
             }
             while let Ok(command) = self.commands.try_recv() {
