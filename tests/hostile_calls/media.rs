@@ -91,6 +91,17 @@ async fn streams_without_end_and_names_without_end_are_not_kept() {
         double.rtp(&packet(VP8, number, u32::from(number), VIDEO_SSRC, &vp8(true, &[1; 60]))).await;
         double.pace(number.into()).await;
     }
+    // A track of two layers under four thousand names of layers.
+    let layered = [Section::Audio, Section::Simulcast(&["l", "h"])];
+    let mut layered = Peer::publisher(&stage, "layers", &layered).await;
+    for number in 0..4_000u32 {
+        let rid = format!("r{number}");
+        let named = extension(&[(MID_ID, b"1"), (RID_ID, rid.as_bytes())]);
+        let plain = packet(VP8, number as u16, number, number.wrapping_mul(0x9e37_79b9) | 1, &vp8(true, &[0; 50]));
+        let sealed = layered.seal(&extended(&plain, &named), 12 + named.len());
+        layered.raw(&sealed).await;
+        layered.pace(number).await;
+    }
     pair.recovers(&stage).await;
     stage.others_are_undisturbed().await;
     stage.memory_stays_below(SMALL_MIB);
