@@ -98,7 +98,8 @@ fn imports_go_one_way() {
             continue;
         };
         for import in package.dependencies.iter().filter(|name| allowed.contains_key(name.as_str())) {
-            let is_of_tests = IMPORTS_OF_TESTS.contains(&(package.name.as_str(), import.as_str())) && !package.ships(import);
+            let is_of_tests =
+                IMPORTS_OF_TESTS.contains(&(package.name.as_str(), import.as_str())) && !package.ships(import);
             if !edges.contains(&import.as_str()) && !is_of_tests {
                 errors.push(format!("{} must not import {import}", package.name));
             }

@@ -176,6 +176,8 @@ impl Session {
             self.gateway.state.metrics.ws_sent_messages.add(sent);
             if !self.core.is_open() {
                 self.release();
+                // Who comes back to a connection that is closing is answered at once that it is gone.
+                self.forget_session();
             }
             while let Some(effect) = self.core.poll_effect() {
                 self.carry_out(effect, &mut line).await;

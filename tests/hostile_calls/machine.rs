@@ -34,7 +34,8 @@ async fn a_server_without_file_descriptors_keeps_its_calls_and_recovers() {
     // Both ends are files of this process: soon there is none for the server to accept with.
     let mut held = Vec::new();
     for number in 0..200 {
-        let address = if number % 2 == 0 { stage.media() } else { stage.rig.running.addresses().http.expect("HTTP is on") };
+        let address =
+            if number % 2 == 0 { stage.media() } else { stage.rig.running.addresses().http.expect("HTTP is on") };
         match TcpStream::connect(address).await {
             Ok(stream) => held.push(stream),
             Err(_) => break,

@@ -46,9 +46,7 @@ async fn forged_packets_change_nothing() {
     }
     // From elsewhere, with the right stream: nobody's.
     let stranger = stage.stranger().await;
-    stage
-        .nobody_is_answered(&stranger, 1_000, |number| packet(VP8, number as u16, 0, VIDEO_SSRC, &[0x10; 200]))
-        .await;
+    stage.nobody_is_answered(&stranger, 1_000, |number| packet(VP8, number as u16, 0, VIDEO_SSRC, &[0x10; 200])).await;
     pair.viewer.check().await;
     assert_eq!(pair.viewer.since(before).media, 0, "no forged packet is forwarded");
     pair.forwards().await;
@@ -92,6 +90,17 @@ async fn streams_without_end_and_names_without_end_are_not_kept() {
     for number in 0..200u16 {
         double.rtp(&packet(VP8, number, u32::from(number), VIDEO_SSRC, &vp8(true, &[1; 60]))).await;
         double.pace(number.into()).await;
+    }
+    // A track of two layers under four thousand names of layers.
+    let layered = [Section::Audio, Section::Simulcast(&["l", "h"])];
+    let mut layered = Peer::publisher(&stage, "layers", &layered).await;
+    for number in 0..4_000u32 {
+        let rid = format!("r{number}");
+        let named = extension(&[(MID_ID, b"1"), (RID_ID, rid.as_bytes())]);
+        let plain = packet(VP8, number as u16, number, number.wrapping_mul(0x9e37_79b9) | 1, &vp8(true, &[0; 50]));
+        let sealed = layered.seal(&extended(&plain, &named), 12 + named.len());
+        layered.raw(&sealed).await;
+        layered.pace(number).await;
     }
     pair.recovers(&stage).await;
     stage.others_are_undisturbed().await;
@@ -209,7 +218,15 @@ async fn retransmissions_and_descriptors_that_make_no_sense_are_dropped() {
         // STAP-A units longer than the packet, nested, FU-A without a beginning, of nothing (RFC 6184 §5.7, §5.8).
         (H264, &[&[24, 0xff, 0xff, 5], &[24, 0, 2, 24, 0], &[28], &[28, 0x05], &[28, 0xc5, 1], &[24], &[0], &[31, 1]]),
         // Sizes that overflow (AV1 RTP §4.4, leb128 of ten bytes), counts that are wrong.
-        (AV1, &[&[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], &[0x80], &[0x30, 1], &[8, 0x0a, 0x8b]]),
+        (
+            AV1,
+            &[
+                &[0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+                &[0x80],
+                &[0x30, 1],
+                &[8, 0x0a, 0x8b],
+            ],
+        ),
     ];
     for (payload_type, payloads) in others {
         let identity = format!("eve-{payload_type}");

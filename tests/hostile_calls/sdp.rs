@@ -93,9 +93,8 @@ impl Section {
                 rids.iter().for_each(|rid| text.push_str(&format!("a=rid:{rid} send\r\n")));
                 text.push_str(&format!("a=simulcast:send {}\r\n", rids.join(";")));
             }
-            Section::Data => text.push_str(&format!(
-                "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{common}a=sctp-port:5000\r\n"
-            )),
+            Section::Data => text
+                .push_str(&format!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{common}a=sctp-port:5000\r\n")),
         }
     }
 }

@@ -80,7 +80,9 @@ impl Stage {
     /// The call beside goes on, and nothing broke anywhere.
     pub async fn others_are_undisturbed(&self) {
         self.call_beside_goes_on().await;
-        for panics in ["tasks_panics_total", "media_room_panics_total", "call_panics_total", "call_panicked_peers_total"] {
+        for panics in
+            ["tasks_panics_total", "media_room_panics_total", "call_panics_total", "call_panicked_peers_total"]
+        {
             assert_eq!(self.metric(panics), 0, "{panics}");
         }
         assert_eq!(self.metric("call_slow_rooms_total"), 0);

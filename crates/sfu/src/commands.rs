@@ -77,7 +77,7 @@ impl Sfu {
         let now = self.now;
         let side = match role {
             Role::Publisher => Side::Publisher(Publisher::default()),
-            Role::Subscriber => Side::Subscriber(Subscriber::new(now, auto_subscribe)),
+            Role::Subscriber => Side::Subscriber(Subscriber::new(now, auto_subscribe, self.config.limits.send_bps_max)),
         };
         let mut peer = Box::new(Peer {
             id,

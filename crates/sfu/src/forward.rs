@@ -130,7 +130,14 @@ impl Sfu {
         };
         let received = packet.received;
         let incoming = packet.incoming();
+        let bits = (received.payload.len() as u64).saturating_mul(8);
         let judged = match judge(slot, now, packet) {
+            Judged::Forward { .. } if !subscriber.egress.take(now, bits) => {
+                self.counters.refused += 1;
+                // A picture is paused until it is allocated again, which then begins with a keyframe.
+                slot.selector.iter_mut().for_each(|selector| selector.set_target(None));
+                Err(slot.writer.skip(&incoming))
+            }
             Judged::Forward { set_marker } => match slot.writer.forward(now, &incoming) {
                 Ok(outgoing) => Ok((outgoing, set_marker)),
                 Err(Refused::Dropped { hole }) => Err(hole),

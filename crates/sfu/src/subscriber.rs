@@ -10,9 +10,15 @@ use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::credit::Credit;
 use crate::engine::{Format, PendingOffer};
+use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
 use crate::throttle::ViewerRequests;
+
+/// What may leave for a subscriber beyond its limit, in percent of it: rates are measured over a second and fluctuate.
+const EGRESS_PERCENT: u64 = 125;
+/// So many seconds of that at once: a keyframe is many times another picture.
+const EGRESS_BURST_SECS: u64 = 2;
 
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
@@ -72,10 +78,14 @@ pub(crate) struct Subscriber {
     pub(crate) lent_bps: u64,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
+    /// What may leave for it, in bits. Allocation goes by measured rates and learns of a burst when it is over; a publisher and
+    /// a viewer who are one could otherwise have each burst sent to an address of their choice.
+    pub(crate) egress: TokenBucket,
 }
 
 impl Subscriber {
-    pub(crate) fn new(now: Instant, auto_subscribe: bool) -> Subscriber {
+    pub(crate) fn new(now: Instant, auto_subscribe: bool, send_bps_max: u64) -> Subscriber {
+        let egress_bps = send_bps_max.saturating_mul(EGRESS_PERCENT) / 100;
         Subscriber {
             auto_subscribe,
             wishes: BTreeMap::new(),
@@ -96,6 +106,7 @@ impl Subscriber {
             credit: Credit::new(),
             lent_bps: 0,
             requests: ViewerRequests::new(now),
+            egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
     }
 

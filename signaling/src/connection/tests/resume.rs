@@ -45,7 +45,10 @@ impl Rig {
         let ticket = self.ticket();
         self.connection.handle_session(secret("id"), secret("s0"), Vec::new());
         self.connection.handle_call_reply(self.now, ticket, Ok(joined()));
-        assert_eq!(self.texts()[0]["session"], json!({ "id": "id", "secret": "s0", "resume_secs": RESUME_WINDOW.as_secs() }));
+        assert_eq!(
+            self.texts()[0]["session"],
+            json!({ "id": "id", "secret": "s0", "resume_secs": RESUME_WINDOW.as_secs() })
+        );
     }
 
     fn lose(&mut self) {
