@@ -7,6 +7,7 @@
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
 #   run.sh calls            the network lab and every script of calls
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
+#   run.sh bench-calls      calls beside the floor, Janus (JANUS_BIN) and LiveKit (LIVEKIT_BIN), into the same page
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
 #
 # TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.
@@ -54,7 +55,7 @@ each() {
 }
 
 case "${1:-}" in
-    '') sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    '') sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
     all) each "${all[@]}" ;;
     calls) each "${calls[@]}" ;;
     *) for name in "$@"; do one "$name"; done ;;

@@ -12,6 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -43,7 +44,7 @@ mod response {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
+pub async fn join(context: &Context, who: &Participant, tasks: &mut JoinSet<()>) -> Fallible<()> {
     let subscribes = u8::from(who.subscribes);
     let url =
         format!("{}/rtc?access_token={}&auto_subscribe={subscribes}&protocol=16&sdk=load", context.url, who.token);
@@ -64,7 +65,7 @@ pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
         context.threads.send(who.publishing(), Command::Accept(who.publishing(), sdp_of(&answer)));
     }
     let (threads, ip, who) = (context.threads.clone(), context.ip, who.clone());
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         if let Err(error) = follow(socket, before, &who, ip, threads).await {
             eprintln!("{}: {error}", who.id);
         }
