@@ -40,8 +40,9 @@ pub const MESSAGES_PER_SEC: u32 = 50;
 /// Candidates, signals and data messages at once. Guess: both connections' candidates on a machine with many addresses.
 pub const MESSAGES_BURST: u32 = 200;
 /// How long a joined connection without a socket is kept, with everything it has not been able to say. Higher: the others see an
-/// absent person longer, and its events cost memory. Lower: a change from Wi-Fi to mobile data ends calls. The issue says 30 s.
-pub const RESUME_WINDOW: Duration = Duration::from_secs(30);
+/// absent person longer, and its events cost memory. Lower: a change from Wi-Fi to mobile data ends calls. An outage of 30 s is
+/// survived: by then clients try every 8 s, and the try itself takes a moment.
+pub const RESUME_WINDOW: Duration = Duration::from_secs(40);
 /// Messages that were written but may not have arrived, kept for `resume`. When there are more, the oldest go, and a client that
 /// did not get them is answered `gone`. Pings confirm them (see [`CONFIRM_MESSAGES`]). Guess: a meeting of 500 that all join.
 pub const RESUME_MESSAGES_MAX: usize = 2_048;

@@ -38,7 +38,7 @@ pub(super) struct RoomDoc {
     created_at: String,
     /// What is live in it.
     live: RoomStateDoc,
-    /// How the media of its calls travels; only over REST.
+    /// How the media of its calls travels. It stays as it is.
     mode: Mode,
 }
 

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use telstar_signaling::wire;
+use telstar_signaling::wire::call::LeaveReason;
 use telstar_store::{NewRoom, PageRequest, Room, RoomChange, RoomMode, RoomsOf, Store, StoreError};
 use telstar_units::{AccountId, ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName, WallTime};
 use unicode_normalization::UnicodeNormalization;
@@ -65,15 +66,6 @@ impl From<Mode> for RoomMode {
     }
 }
 
-impl From<RoomMode> for Mode {
-    fn from(mode: RoomMode) -> Mode {
-        match mode {
-            RoomMode::Sfu => Mode::Sfu,
-            RoomMode::P2p => Mode::P2p,
-        }
-    }
-}
-
 fn yes() -> bool {
     true
 }
@@ -91,18 +83,10 @@ pub(super) struct ChangeRoom {
     pub(super) embed_origins: Option<Vec<String>>,
 }
 
-/// A room as `/ws` has it, and what cannot change in it.
-#[derive(Serialize)]
-pub(super) struct RoomBody {
-    #[serde(flatten)]
-    room: wire::Room,
-    mode: Mode,
-}
-
 /// Several rooms.
 #[derive(Serialize)]
 pub(super) struct RoomList {
-    rooms: Vec<RoomBody>,
+    rooms: Vec<wire::Room>,
 }
 
 /// The account's own rooms, oldest first.
@@ -183,7 +167,7 @@ pub(super) async fn read(
     caller: Caller,
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
-) -> Result<axum::Json<RoomBody>, Problem> {
+) -> Result<axum::Json<wire::Room>, Problem> {
     let room = permitted_room(&state, &caller, &name, Action::ReadRoom).await?;
     Ok(axum::Json(body_of(&room, &caller)))
 }
@@ -197,7 +181,7 @@ pub(super) async fn change(
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
     Json(body): Json<ChangeRoom>,
-) -> Result<axum::Json<RoomBody>, Problem> {
+) -> Result<axum::Json<wire::Room>, Problem> {
     permitted_room(&state, &caller, &name, Action::ChangeRoom).await?;
     let change = RoomChange {
         title: body.title.as_deref().map(checked_title).transpose()?,
@@ -213,7 +197,7 @@ pub(super) async fn change(
     Ok(axum::Json(body_of(&entry, &caller)))
 }
 
-/// Deletes a room with its stream keys. Whoever publishes into it is sent away.
+/// Deletes a room with its stream keys. Whoever publishes into it is sent away, and its call ends.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", operation_id = "deleteRoom",
     params(("room" = String, Path, description = "The room's name.")),
     responses((status = 204, description = "Gone.")))]
@@ -222,11 +206,12 @@ pub(super) async fn delete(
     RoomPath(name): RoomPath,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Problem> {
-    permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
-    let Shared { store, rooms, authority, .. } = Shared::clone(&state);
+    let room = permitted_room(&state, &caller, &name, Action::DeleteRoom).await?;
+    let Shared { store, rooms, authority, calls, .. } = Shared::clone(&state);
     let change = async move {
         store.delete_room(name.clone(), authority.now()).await?;
         rooms.room_deleted(&name).await;
+        calls.close(&room, LeaveReason::RoomDeleted).await;
         Ok(())
     };
     state.changes.run(change).await?;
@@ -246,20 +231,11 @@ pub(super) async fn permitted_room(
     entry.ok_or_else(|| Problem::not_found("room"))
 }
 
-fn body_of(entry: &RoomEntry, caller: &Caller) -> RoomBody {
+fn body_of(entry: &RoomEntry, caller: &Caller) -> wire::Room {
     let facts: Arc<Room> = entry.facts();
     let administers = authorise(caller, Action::ReadIngest, Some(&RoomFacts::from(&*facts))).is_ok();
-    let state = entry.state();
-    let room = wire::Room {
-        name: facts.name.to_string(),
-        title: facts.title.clone(),
-        open: facts.open,
-        owner: format!("account:{}", facts.owner),
-        embed_origins: facts.embed_origins.clone(),
-        created_at: facts.created_at.to_rfc3339_millis(),
-        live: if administers { (*state).clone() } else { state.public() },
-    };
-    RoomBody { room, mode: facts.mode.into() }
+    let room = entry.to_wire();
+    if administers { room } else { wire::Room { live: room.live.public(), ..room } }
 }
 
 /// The title in NFC (Unicode Standard Annex 15), without white space around it.

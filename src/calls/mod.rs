@@ -8,16 +8,15 @@ mod media;
 mod task;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
-    CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
+    Call, CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
 };
-use telstar_signaling::wire::call::{LeaveReason, Mode};
+use telstar_signaling::wire::call::LeaveReason;
 use telstar_signaling::wire::{CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload};
-use telstar_store::RoomMode;
 use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -172,6 +171,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct CallHandle {
     mailbox: mpsc::Sender<Message>,
+    /// How many take part, as the call's task has last said.
+    participants: Arc<AtomicUsize>,
 }
 
 impl CallHandle {
@@ -215,18 +216,16 @@ impl Calls {
     fn begin(&self, room: &Arc<RoomEntry>) -> CallHandle {
         let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
         let facts = room.facts();
-        let mode = match facts.mode {
-            RoomMode::Sfu => Mode::Sfu,
-            RoomMode::P2p => Mode::P2p,
-        };
-        let call_room = CallRoom { name: facts.name.clone(), title: facts.title.clone(), mode };
+        let call_room = CallRoom { name: facts.name.clone(), title: facts.title.clone(), mode: room.mode() };
         let seconds = u64::try_from(wall_now().0 / 1_000_000).unwrap_or_default();
         let next = |last: u64| Some(seconds.max(last + 1));
         let last = self.inner.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         let epoch = seconds.max(last.unwrap_or_default() + 1);
-        let task = task::CallTask::new(self.clone(), room, CallConfig::default(), call_room, epoch);
+        let participants = Arc::<AtomicUsize>::default();
+        let core = Call::new(CallConfig::default(), call_room, epoch);
+        let task = task::CallTask::new(self.clone(), room, core, Arc::clone(&participants));
         self.inner.tasks.spawn("call", task.run(inbox));
-        CallHandle { mailbox }
+        CallHandle { mailbox, participants }
     }
 
     /// Everybody in the room's call.
@@ -302,6 +301,11 @@ impl Calls {
     /// Calls that go on.
     pub fn count(&self) -> usize {
         self.calls().len()
+    }
+
+    /// Participants of all of them together.
+    pub fn participant_count(&self) -> usize {
+        self.calls().values().map(|call| call.participants.load(Ordering::Relaxed)).sum()
     }
 
     async fn ask<T>(&self, room: &RoomEntry, message: impl FnOnce(Answer<T>) -> Message) -> Result<T, CallRefusal> {

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use telstar_sfu as sfu;
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
-    Call, CallConfig, CallEffect, CallReply, CallRoom, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber,
+    Call, CallEffect, CallReply, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber,
 };
 use telstar_signaling::wire::ErrorCode;
 use telstar_signaling::wire::call::{LeaveReason, MediaFault};
@@ -28,6 +29,8 @@ pub(super) struct CallTask {
     calls: Calls,
     core: Call,
     entry: Arc<RoomEntry>,
+    /// What the list of calls counts for this one.
+    participants: Arc<AtomicUsize>,
     numbers: Numbers,
     members: HashMap<ConnectionId, Member>,
     /// What the media thread tells; `None` before the first command, because a p2p call has no media, and after the
@@ -51,14 +54,12 @@ impl CallTask {
     pub(super) fn new(
         calls: Calls,
         room: &Arc<RoomEntry>,
-        config: CallConfig,
-        call_room: CallRoom,
-        epoch: u64,
+        core: Call,
+        participants: Arc<AtomicUsize>,
     ) -> CallTask {
         let (numbers, stop) = (calls.inner.numbers.clone(), calls.inner.tasks.child_token());
-        let core = Call::new(config, call_room, epoch);
         let (members, peers) = (HashMap::new(), BTreeSet::new());
-        CallTask { calls, core, entry: Arc::clone(room), numbers, members, media: None, peers, stop }
+        CallTask { calls, core, entry: Arc::clone(room), participants, numbers, members, media: None, peers, stop }
     }
 
     /// Runs until the last participant is gone.
@@ -191,6 +192,7 @@ impl CallTask {
                 CallEffect::Fact(fact) => self.note(fact),
             }
         }
+        self.participants.store(self.core.count(), Ordering::Relaxed);
         // Only now: what they were told last came with the rest.
         self.members.retain(|_, member| !member.has_left);
     }

@@ -22,8 +22,8 @@ pub(super) fn command() -> Command {
         .arg(flag("playback", "A playback token of the room, for links with ?t="))
         .arg(Arg::new("room").long("room").value_name("NAME").help("The room that the token is for"))
         .arg(Arg::new("identity").long("identity").value_name("NAME").help("Whom the room token is about"))
-        .arg(flag("publish", "The room token allows to publish"))
-        .arg(flag("subscribe", "The room token allows to watch"))
+        .arg(flag("publish", "The room token allows to take part in calls and to publish"))
+        .arg(flag("subscribe", "The room token allows to take part in calls, to subscribe and to watch"))
         .arg(
             Arg::new("expires-in")
                 .long("expires-in")
@@ -64,11 +64,14 @@ async fn mint(matches: &ArgMatches, data: &Data) -> anyhow::Result<Minted> {
     let identity = matches.get_one::<String>("identity").context("--identity is required")?;
     let identity = checked_identity(identity)?;
     let granted = [("publish", Grant::Publish), ("subscribe", Grant::Subscribe)];
-    let grants: Grants =
-        granted.into_iter().filter(|(flag, _)| matches.get_flag(flag)).map(|(_, grant)| grant).collect();
+    let granted = granted.into_iter().filter(|(flag, _)| matches.get_flag(flag)).map(|(_, grant)| grant);
+    let mut grants: Vec<Grant> = granted.collect();
     if grants.is_empty() {
         bail!("a room token without a grant opens nothing: add --publish, --subscribe or both");
     }
+    // Whoever may send or receive in a room means to take part in its calls; playback tokens are for those who only watch.
+    grants.push(Grant::Join);
+    let grants: Grants = grants.into_iter().collect();
     let lifetime = lifetime(ROOM_TOKEN_LIFETIME_SECS);
     let identity = identity.to_owned();
     let token = RoomToken { room: name, identity, name: None, metadata: None, grants, lifetime_secs: lifetime };

@@ -30,8 +30,8 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         Ok(Some(sockets)) => {
             let mut findings = vec![Finding::good(format!("media: {listen} is free for UDP and TCP"))];
             let bound = sockets.address;
-            findings.extend(probe(sockets));
-            findings.extend(told(config, bound));
+            findings.extend(probe(&sockets));
+            findings.extend(told(config, bound, Some(&sockets)));
             findings
         }
         Ok(None) => Vec::new(),
@@ -40,7 +40,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
             let mut findings =
                 vec![Finding::good(format!("media: {listen} is held by the server of this data folder"))];
             findings.extend(tcp_answers(bound));
-            findings.extend(told(config, bound));
+            findings.extend(told(config, bound, None));
             findings
         }
         Err(error) => vec![Finding::bad(error.to_string())],
@@ -48,9 +48,9 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 }
 
 /// Sends a datagram and a connection to the sockets over loopback, where a firewall may stand as well.
-fn probe(sockets: MediaSockets) -> Vec<Finding> {
+fn probe(sockets: &MediaSockets) -> Vec<Finding> {
     let port = sockets.address.port();
-    let mut findings = vec![match udp_arrives(&sockets) {
+    let mut findings = vec![match udp_arrives(sockets, local(sockets.address)) {
         Ok(()) => Finding::good(format!("media: UDP arrives at port {port} from this machine")),
         Err(error) => Finding::bad(format!(
             "media: UDP does not arrive at port {port} even from this machine ({error}): calls fall back to TCP or fail; \
@@ -61,11 +61,11 @@ fn probe(sockets: MediaSockets) -> Vec<Finding> {
     findings
 }
 
-fn udp_arrives(sockets: &MediaSockets) -> std::io::Result<()> {
+/// Whether what is sent to `to` comes out of our sockets.
+fn udp_arrives(sockets: &MediaSockets, to: SocketAddr) -> std::io::Result<()> {
     let socket = sockets.udp.first().ok_or(std::io::ErrorKind::NotFound)?;
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(PROBE_PATIENCE))?;
-    let to = local(sockets.address);
     let from = UdpSocket::bind(SocketAddr::new(unspecified_like(to.ip()), 0))?;
     from.send_to(PROBE, to)?;
     let mut bytes = [0; 64];
@@ -93,7 +93,9 @@ fn tcp_answers(bound: SocketAddr) -> Option<Finding> {
 }
 
 /// What peers are told, and whether that is known to lead here.
-fn told(config: &Config, bound: SocketAddr) -> Vec<Finding> {
+///
+/// `sockets` are ours while no server holds the port: then what is sent to an address can be seen to arrive.
+fn told(config: &Config, bound: SocketAddr, sockets: Option<&MediaSockets>) -> Vec<Finding> {
     let machine = Machine::look(config);
     let Candidates { candidates, ice_lite } = advertise::candidates(config, bound, &machine);
     if candidates.is_empty() {
@@ -110,7 +112,7 @@ fn told(config: &Config, bound: SocketAddr) -> Vec<Finding> {
         }
         seen.push(candidate.advertised);
         if candidate.advertised.ip() != candidate.base.ip() {
-            findings.push(elsewhere(config, candidate.advertised, candidate.base));
+            findings.push(elsewhere(config, candidate.advertised, candidate.base, sockets));
         }
     }
     let shown: Vec<String> = seen.iter().map(ToString::to_string).collect();
@@ -126,15 +128,24 @@ fn told(config: &Config, bound: SocketAddr) -> Vec<Finding> {
     findings
 }
 
-/// An address that is not of this machine: only a router that forwards makes it right.
-fn elsewhere(config: &Config, advertised: SocketAddr, base: SocketAddr) -> Finding {
+/// An address that is not of this machine: only a router that forwards makes it right. Many turn around what is sent to
+/// their own address from inside (hairpin, RFC 4787 §6), so that it can be seen; that others do not is no fault.
+fn elsewhere(config: &Config, advertised: SocketAddr, base: SocketAddr, sockets: Option<&MediaSockets>) -> Finding {
     let source =
         if config.media.advertise.is_empty() { "public_url resolves to it" } else { "media.advertise names it" };
     let port = advertised.port();
+    let is_right = match sockets {
+        Some(sockets) => udp_arrives(sockets, advertised).is_ok(),
+        None => TcpStream::connect_timeout(&advertised, PROBE_PATIENCE).is_ok(),
+    };
+    if is_right {
+        let by = if sockets.is_some() { "UDP" } else { "TCP" };
+        return Finding::good(format!("media: {advertised} leads here over {by}, though it is not of this machine"));
+    }
     Finding::note(format!(
-        "media: {advertised} is not an address of this machine ({source}), and nobody has confirmed that it leads here: the \
-         router must forward UDP and TCP of {port} to {base}; try a call from outside, whose check says whether UDP comes \
-         through"
+        "media: {advertised} is not an address of this machine ({source}), and nothing that is sent to it arrives here: \
+         either it is wrong, or the router does not forward UDP and TCP of {port} to {base}, or it forwards for the outside \
+         only; try a call from outside, whose check says whether media comes through"
     ))
 }
 
@@ -187,7 +198,7 @@ mod tests {
         let mut behind_nat = config(folder.path(), Listen::At(([127, 0, 0, 1], 0).into()));
         behind_nat.media.advertise = vec![Advertised::Ip([203, 0, 113, 7].into())];
         let findings = examine(&behind_nat);
-        assert_eq!(graded(&findings, "must forward"), [Grade::Note]);
+        assert_eq!(graded(&findings, "does not forward"), [Grade::Note]);
         assert_eq!(graded(&findings, "full ICE"), [Grade::Good]);
         assert_eq!(graded(&examine(&config(folder.path(), Listen::Off)), "no calls"), [Grade::Note]);
     }

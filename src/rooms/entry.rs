@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use telstar_hls::Snapshot;
-use telstar_signaling::wire::{LiveState, RoomState};
-use telstar_store::Room;
+use telstar_signaling::wire::call::Mode;
+use telstar_signaling::wire::{self, LiveState, RoomState};
+use telstar_store::{Room, RoomMode};
 use tokio::sync::{Notify, watch};
 
 use super::viewers::{ViewerGuard, ViewerKey, Viewers};
@@ -43,6 +44,29 @@ impl RoomEntry {
     /// What the store says.
     pub fn facts(&self) -> Arc<Room> {
         self.facts.load_full()
+    }
+
+    /// How the media of its calls travels.
+    pub fn mode(&self) -> Mode {
+        match self.facts().mode {
+            RoomMode::Sfu => Mode::Sfu,
+            RoomMode::P2p => Mode::P2p,
+        }
+    }
+
+    /// The room as its owner sees it.
+    pub fn to_wire(&self) -> wire::Room {
+        let facts = self.facts();
+        wire::Room {
+            name: facts.name.to_string(),
+            title: facts.title.clone(),
+            open: facts.open,
+            owner: format!("account:{}", facts.owner),
+            embed_origins: facts.embed_origins.clone(),
+            mode: self.mode(),
+            created_at: facts.created_at.to_rfc3339_millis(),
+            live: (*self.state()).clone(),
+        }
     }
 
     /// The live state now.

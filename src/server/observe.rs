@@ -24,6 +24,14 @@ pub(super) fn observe(state: &AppState, media: &Media) {
     metrics.observe("rooms_viewers_count", "Viewers of all rooms together", Kind::Gauge, move || {
         i64::try_from(rooms.viewer_count()).unwrap_or(i64::MAX)
     });
+    let calls = state.calls.clone();
+    metrics.observe("calls_count", "Calls that go on", Kind::Gauge, move || {
+        i64::try_from(calls.count()).unwrap_or(i64::MAX)
+    });
+    let calls = state.calls.clone();
+    metrics.observe("call_participants_count", "Participants of all calls together", Kind::Gauge, move || {
+        i64::try_from(calls.participant_count()).unwrap_or(i64::MAX)
+    });
     let budget = media.budget.clone();
     metrics.observe("hls_held_bytes", "Bytes of parts held in memory", Kind::Gauge, move || {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)

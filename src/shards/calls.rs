@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use telstar_sfu::{Command, Event, Path, PeerId, Sfu, SfuConfig, Transmit};
+use telstar_sfu::{Command, Counters, Event, Path, PeerId, Sfu, SfuConfig, Transmit};
 use telstar_units::TrackId;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -49,6 +49,8 @@ pub(super) struct Calls {
     tracks: HashMap<TrackId, PeerId>,
     /// Connections as last told to the gauge.
     counted: i64,
+    /// The SFU's counters as last added to the threads' own.
+    added: Counters,
     now: Instant,
 }
 
@@ -63,6 +65,7 @@ impl Calls {
             peers: HashMap::new(),
             tracks: HashMap::new(),
             counted: 0,
+            added: Counters::default(),
             now,
         }
     }
@@ -144,6 +147,17 @@ impl Calls {
         let peers = i64::try_from(self.peers.len()).unwrap_or(i64::MAX);
         self.shared.counters.peers.fetch_add(peers - self.counted, Ordering::Relaxed);
         self.counted = peers;
+        self.add_counters();
+    }
+
+    /// What the SFU counted since the last time.
+    fn add_counters(&mut self) {
+        let (counters, counted) = (&self.shared.counters, self.sfu.counters());
+        let added = std::mem::replace(&mut self.added, counted);
+        counters.add(&counters.limited_packets, counted.refused - added.refused);
+        counters.add(&counters.malformed_packets, counted.malformed - added.malformed);
+        counters.add(&counters.asked_keyframes, counted.keyframes_asked - added.keyframes_asked);
+        counters.add(&counters.panicked_peers, counted.panics - added.panics);
     }
 
     /// Ends every call: the server stops.
@@ -230,6 +244,8 @@ impl Calls {
         peers.into_iter().for_each(|peer| self.forget_peer(peer));
         self.rooms.clear();
         self.tracks.clear();
+        self.add_counters();
+        self.added = Counters::default();
         let broken = std::mem::replace(&mut self.sfu, Sfu::new(self.config.clone(), self.now));
         // What panicked once may panic again while it is taken down.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));

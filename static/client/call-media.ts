@@ -35,6 +35,8 @@ export interface CallMedia {
   rosterChanged(): void;
   networkChanged(): void;
   peers(): PeerState[];
+  /** The addresses that the server has told for media, as `address:port`; none without a server in between. */
+  serverAddresses(): string[];
   /** Whether the frame was handed to a channel; lossy data has no other promise. */
   sendLossy(payload: Uint8Array, to: readonly string[]): boolean;
   stats(): Promise<ConnectionStats[]>;

@@ -91,6 +91,11 @@ export class Call extends Emitter<CallEvents> {
     return this.media.peers();
   }
 
+  /** Where the server says that its media port is: for whoever looks for the reason why nothing connects. */
+  get serverAddresses(): string[] {
+    return this.media.serverAddresses();
+  }
+
   track(id: string): RemoteTrack | null {
     return this.roster.track(id);
   }

@@ -16,7 +16,7 @@ export const SUBPROTOCOL = 'telstar.v1';
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Lower: a silently dead path (sleep, changed network) is noticed sooner. Higher: fewer wake-ups on phones. A guess. */
 const PING_EVERY_MS = 20_000;
-/** The same with a session, which the server keeps for 30 s: a dead path must be noticed while there is time to come back. */
+/** The same with a session, which the server keeps for 40 s: a dead path must be noticed while there is time to come back. */
 const SESSION_PING_EVERY_MS = 5_000;
 const SESSION_PING_TIMEOUT_MS = 5_000;
 /** A request past this many unanswered ones is refused with `busy`: the caller is in a loop. */

@@ -79,6 +79,10 @@ export class MeshMedia implements CallMedia {
     return [...this.links.values()].map(({ peer }) => peer.pc.connectionState as PeerState);
   }
 
+  serverAddresses(): string[] {
+    return [];
+  }
+
   sendLossy(payload: Uint8Array, to: readonly string[]): boolean {
     const links = [...this.links].filter(([id]) => to.length === 0 || to.includes(id));
     return links.map(([, { peer }]) => peer.send(payload)).some(Boolean);

@@ -15,6 +15,9 @@ import { SubscribePeer } from './subscribe-peer.js';
 /** Lossy data above this waiting amount is dropped here: late is worse than lost. A guess of a tenth of a second at 5 Mb/s. */
 const LOSSY_BUFFERED_MAX = 64 * 1024;
 
+/** Address and port of a candidate (RFC 8839 section 5.1). */
+const CANDIDATE = /^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) typ /gm;
+
 export class SfuMedia implements CallMedia {
   private publisher: PublishPeer | null = null;
   private subscriber: SubscribePeer | null = null;
@@ -88,6 +91,11 @@ export class SfuMedia implements CallMedia {
 
   peers(): PeerState[] {
     return [stateOf(this.publisher?.pc), stateOf(this.subscriber?.pc)];
+  }
+
+  serverAddresses(): string[] {
+    const told = [this.publisher, this.subscriber].map((peer) => peer?.pc.remoteDescription?.sdp ?? '').join('\n');
+    return [...new Set(Array.from(told.matchAll(CANDIDATE), ([, address = '', port]) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)))];
   }
 
   sendLossy(payload: Uint8Array, to: readonly string[]): boolean {

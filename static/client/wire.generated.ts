@@ -456,6 +456,7 @@ export type Room = {
   /** RFC 3339. */ created_at: string;
   /** Origins that may frame its pages. */ embed_origins: string[];
   /** The live half. */ live: RoomState;
+  /** How the media of its calls travels. It stays as it is. */ mode: Mode;
   /** Its name. */ name: string;
   /** Whether whoever has the link may watch. */ open: boolean;
   /** Who owns it: `account:ID`. */ owner: string;

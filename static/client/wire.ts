@@ -3,6 +3,8 @@
  * Unknown fields are ignored; an unknown event type reaches the subscriber untouched.
  */
 
+import type { CallMode } from './call-wire.js';
+
 export type RoomLiveState = 'offline' | 'waiting' | 'live' | 'reconnecting';
 
 export interface VideoTrack {
@@ -64,6 +66,8 @@ export interface Room {
   open: boolean;
   owner: string;
   embed_origins: string[];
+  /** How the media of its calls travels. */
+  mode: CallMode;
   created_at: string;
   live: RoomState;
 }

@@ -2,6 +2,7 @@
 # Telstar in real browsers, players and encoders.
 #
 #   run.sh short            one publish, one Chromium viewer, one ffprobe; judges content and order, never speed
+#   run.sh short-call       two Chromiums in a call, likewise
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md

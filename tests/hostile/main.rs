@@ -9,6 +9,8 @@ mod wire;
 
 #[path = "../../crates/rtmp/tests/support/mod.rs"]
 mod encoder;
+#[path = "../support/process.rs"]
+mod process;
 #[path = "../support/rtmp.rs"]
 mod rtmp;
 #[allow(dead_code, reason = "shared with the WebSocket tests, which use all of it")]

@@ -1,7 +1,6 @@
 //! A server with a victim: a stream with a player beside the attack, and a room of the attacker's own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde_json::json;
 use telstar::metrics::Metrics;
@@ -9,6 +8,7 @@ use telstar_rtmp::chunk::message_type;
 use telstar_signaling::wire::RoomState;
 use telstar_units::RoomName;
 
+use super::process::{Memory, raise_file_limit};
 use super::rtmp::{Client, FRAME_MS, PATIENCE};
 use super::support::Rig;
 
@@ -23,7 +23,7 @@ pub struct Stage {
     /// A stream key of the room `attacker`.
     pub key: String,
     beside: Beside,
-    rss_mib: u64,
+    memory: Memory,
     /// One attack at a time, so that the memory of this process is its own.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -64,11 +64,9 @@ impl Stage {
         player.play("demo").await;
         player.until_code("NetStream.Play.Start").await;
         let beside = Beside { encoder, player, pushed: 0 };
-        let mut stage = Stage { rig, admin, key, beside, rss_mib: 0, _alone: alone };
+        let mut stage = Stage { rig, admin, key, beside, memory: Memory::now(), _alone: alone };
         stage.others_are_undisturbed().await;
-        // proc(5): the peak begins anew at what there is now.
-        std::fs::write("/proc/self/clear_refs", "5").expect("a process may forget its own peak");
-        stage.rss_mib = status_mib("VmRSS:");
+        stage.memory = Memory::now();
         stage
     }
 
@@ -125,8 +123,7 @@ impl Stage {
     /// `max_mib` more than before. The bounds are about twice what was measured: another allocator passes, and a server
     /// that believes a claim does not.
     pub fn memory_stays_below(&self, max_mib: u64) {
-        let added = status_mib("VmHWM:").saturating_sub(self.rss_mib);
-        assert!(added < max_mib, "{added} MiB were added");
+        self.memory.stays_below(max_mib);
     }
 
     /// Waits for a number of the server to become such. It changes when the server has noticed what a client did.
@@ -160,24 +157,5 @@ impl Stage {
     /// Frames that full rings of outputs did not take.
     pub fn frames_dropped(&self) -> u64 {
         self.metric("media_dropped_frames_total")
-    }
-}
-
-/// A line of `/proc/self/status` in MiB.
-fn status_mib(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let line = status.lines().find(|line| line.starts_with(field)).expect("the kernel tells it");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
-    kib / 1_024
-}
-
-/// A thousand connections have two ends here.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    static RAISED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-    if !RAISED.swap(true, Ordering::SeqCst) {
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        setrlimit(Resource::Nofile, limit).expect("up to the hard limit it is ours");
     }
 }

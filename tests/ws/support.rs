@@ -106,6 +106,23 @@ pub struct Client {
 }
 
 impl Client {
+    /// The number of the last event.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Comes back on this socket: the reply to `resume`, after which events go on behind `seq`.
+    pub async fn resume(&mut self, session: &Value, seq: u64, pending: &[u64]) -> Value {
+        let (id, secret) = (&session["id"], &session["secret"]);
+        let request = json!({ "type": "resume", "session": id, "secret": secret, "seq": seq, "pending": pending });
+        let id = self.request(request).await;
+        self.seq = seq;
+        let reply = self.next().await;
+        assert_eq!(reply["re"], id, "nothing comes before the reply");
+        self.next_id = self.next_id.max(pending.iter().max().map_or(0, |last| last + 1));
+        reply
+    }
+
     pub async fn send(&mut self, text: impl Into<String>) {
         self.socket.send(Message::text(text.into())).await.expect("the socket takes a message");
     }

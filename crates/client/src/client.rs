@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::call::Call;
-use crate::media::engine::default_addresses;
+use crate::media::engine::Paths;
 use crate::signal::{Pending, Signal};
 use crate::wire::{Event, Joined, Request};
 
@@ -38,11 +38,13 @@ pub struct JoinOptions {
     pub auto_subscribe: bool,
     /// The local addresses for media; empty for every interface, and loopback when the server is there.
     pub addresses: Vec<SocketAddr>,
+    /// Media over TCP alone (RFC 6544), as on a network that lets no UDP through.
+    pub tcp_only: bool,
 }
 
 impl Default for JoinOptions {
     fn default() -> JoinOptions {
-        JoinOptions { name: None, metadata: None, auto_subscribe: true, addresses: Vec::new() }
+        JoinOptions { name: None, metadata: None, auto_subscribe: true, addresses: Vec::new(), tcp_only: false }
     }
 }
 
@@ -71,12 +73,9 @@ impl Client {
 
     /// Enters a room's call. The credential is checked on the way: a wrong one is an error here.
     pub async fn join(self, room: &str, options: JoinOptions) -> Result<Call, Error> {
-        let addresses = match options.addresses.is_empty() {
-            true => default_addresses(self.signal.peer()),
-            false => options.addresses.clone(),
-        };
+        let paths = Paths::new(options.addresses.clone(), options.tcp_only, self.signal.peer());
         let (signal, events, joined) = self.join_signalling(room, options).await?;
-        Ok(Call::start(signal, events, joined, addresses))
+        Ok(Call::start(signal, events, joined, paths))
     }
 
     /// Enters a call without media: the caller makes its own connections. For load generators.

@@ -35,7 +35,7 @@ fn replies_are_understood() {
         found.unwrap_or_else(|| panic!("a reply with {field}")).clone()
     };
     let joined: Joined = serde_json::from_value(reply_with("participant")).expect("it is readable");
-    assert_eq!((joined.participant.as_str(), joined.session.resume_secs), ("p2", 30));
+    assert_eq!((joined.participant.as_str(), joined.session.resume_secs), ("p2", 40));
     assert_eq!(joined.state.participants.len(), 2);
     let published: Published = serde_json::from_value(reply_with("sdp")).expect("it is readable");
     assert_eq!((published.tracks[0].mid.as_str(), published.tracks[0].track.as_str()), ("0", "t3"));

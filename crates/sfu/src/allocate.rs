@@ -9,7 +9,8 @@
 //! rounds too; Janus leaves it to the application. Down at once, because a path that is overrun queues everything; up
 //! only with headroom, when the estimate held for a while, and more slowly after each rise that did not last.
 //!
-//! Invariant: what is allocated never exceeds the estimate, except for audio, which is never held back.
+//! Invariant: what is allocated never exceeds the estimate, except for audio, which is never held back, and for lowest
+//! layers on credit (`credit.rs`), up to what is lent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -85,6 +86,7 @@ pub struct Allocation {
 pub struct Allocator {
     estimates: VecDeque<(Instant, u64)>,
     tracks: BTreeMap<TrackId, Held>,
+    lent_bps: u64,
 }
 
 /// What a track had.
@@ -117,7 +119,6 @@ struct Candidate<'a> {
     steps: usize,
     /// What it had, as steps of this ladder.
     held: usize,
-    is_new: bool,
     /// The most that everything together may take if this one rises above what it had.
     roof: u64,
     place: usize,
@@ -145,12 +146,17 @@ impl Allocator {
         Allocator::default()
     }
 
+    /// How much lowest layers may take beyond the estimate from now on.
+    pub fn set_lent(&mut self, bps: u64) {
+        self.lent_bps = bps;
+    }
+
     /// Allocates anew. To be asked a few times a second, and when the estimate or the wishes change.
     pub fn allocate(&mut self, now: Instant, estimate_bps: u64, audio_bps: u64, wanted: &[Wanted]) -> Allocation {
         self.remember(now, estimate_bps);
         let budget = estimate_bps.saturating_sub(audio_bps);
         let mut candidates = self.candidates(now, audio_bps, wanted);
-        raise(&mut candidates, budget);
+        raise(&mut candidates, budget, estimate_bps.saturating_add(self.lent_bps).saturating_sub(audio_bps));
         self.hold(now, &candidates);
         let used: u64 = candidates.iter().map(|candidate| candidate.bps(candidate.steps)).sum();
         let desired = candidates.iter().map(|candidate| candidate.bps(candidate.ladder.len()));
@@ -175,7 +181,7 @@ impl Allocator {
                 let had = known.and_then(|held| held.layer);
                 let held = ladder.iter().filter(|option| had.is_some_and(|had| option.layer <= had)).count();
                 let roof = self.roof(now, known).saturating_sub(audio_bps);
-                Candidate { wanted, ladder, steps: 0, held, is_new: known.is_none(), roof, place }
+                Candidate { wanted, ladder, steps: 0, held, roof, place }
             })
             .collect();
         candidates
@@ -242,10 +248,11 @@ impl Allocator {
     }
 }
 
-/// Takes steps within the budget: the first of every track, then group after group, round by round.
-fn raise(candidates: &mut [Candidate<'_>], budget: u64) {
+/// Takes steps within the budget: the first of every track, then group after group, round by round. First steps may
+/// take what is lent as well.
+fn raise(candidates: &mut [Candidate<'_>], budget: u64, with_credit: u64) {
     let mut used = 0;
-    let mut step = |candidate: &mut Candidate<'_>, roof: u64| {
+    let mut step = |candidate: &mut Candidate<'_>, roof: u64, budget: u64| {
         // What a track had it keeps up to the last bit of the estimate.
         let limit = if candidate.steps < candidate.held { budget } else { roof.min(budget) };
         let more = (candidate.steps < candidate.ladder.len()).then(|| candidate.rise_bps());
@@ -258,9 +265,9 @@ fn raise(candidates: &mut [Candidate<'_>], budget: u64) {
         wanted.is_some()
     };
     for candidate in candidates.iter_mut() {
-        // A track that never had anything begins at once: a first picture is worth more than steadiness.
-        let roof = if candidate.is_new { budget } else { candidate.roof };
-        step(candidate, roof);
+        // A track that has nothing begins at once: a first picture, or a lost one, is worth more than steadiness.
+        let roof = if candidate.held == 0 { with_credit } else { candidate.roof };
+        step(candidate, roof, with_credit);
     }
     for group in candidates.chunk_by_mut(|a, b| a.group() == b.group()) {
         let mut rising = true;
@@ -268,7 +275,7 @@ fn raise(candidates: &mut [Candidate<'_>], budget: u64) {
             rising = false;
             for candidate in group.iter_mut().filter(|candidate| candidate.steps > 0) {
                 let roof = candidate.roof;
-                rising |= step(candidate, roof);
+                rising |= step(candidate, roof, budget);
             }
         }
     }

@@ -163,6 +163,8 @@ impl Sfu {
         subscriber.slots_changed = true;
         if let Some(track) = self.tracks.get_mut(&id) {
             track.viewers.push(Viewer { peer: key, slot: index });
+            // What is sent goes on until it is known what the newcomer's path carries.
+            track.rungs.iter_mut().filter(|rung| rung.told).for_each(|rung| rung.wanted = self.now);
         }
         true
     }

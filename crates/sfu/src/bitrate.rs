@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 /// How much time one bucket covers. Shorter follows a change faster within the window and costs memory.
 const BUCKET: Duration = Duration::from_millis(100);
 /// Buckets of the window. More smooth the rate over more keyframes (a keyframe is five to ten times as large as another
-/// frame), fewer follow a change faster. A second, as most servers measure.
-const BUCKETS: usize = 10;
+/// frame), fewer follow a change faster. Two seconds: over one, as most servers measure, a keyframe that another viewer
+/// asked for makes a layer look two or three times as dear as it is.
+const BUCKETS: usize = 20;
+/// What a rate is taken over.
+pub const WINDOW: Duration = Duration::from_millis(BUCKET.as_millis() as u64 * BUCKETS as u64);
 
 /// The rate of one layer.
 #[derive(Clone, Debug, Default)]
@@ -99,8 +102,8 @@ mod tests {
     fn a_silent_layer_falls_to_zero_within_the_window() {
         let mut meter = BitrateMeter::new();
         let end = feed(&mut meter, Instant::now(), 2_000, 10, 1_250);
-        assert!(meter.bps(end + Duration::from_millis(500)) < 700_000);
-        assert_eq!(meter.bps(end + Duration::from_secs(2)), 0);
+        assert!(meter.bps(end + WINDOW / 2) < 700_000);
+        assert_eq!(meter.bps(end + WINDOW * 2), 0);
         assert_eq!(meter.bps(end + Duration::from_secs(1_000_000)), 0);
         assert_eq!(meter.last(), Some(end - Duration::from_millis(10)));
     }

@@ -1,20 +1,22 @@
 //! What each slot of a subscriber may carry, from the estimate of its path.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use telstar_units::TrackId;
 
 use crate::allocate::{LayerOption, Wanted};
 use crate::api::{Flow, Kind, Subscription};
+use crate::bitrate::WINDOW;
 use crate::demux::Key;
 use crate::peer::{Peer, Side};
-use crate::room::{LAYER_SILENT, Track};
+use crate::room::{LAYER_SILENT, Rung, Track};
 use crate::select::{Layer, Selector, Shape};
 use crate::sfu::Sfu;
 
 /// How often bandwidth is allocated without a change. Lower follows the layers' rates closer, higher costs less.
 const ALLOCATE_EVERY: Duration = Duration::from_millis(300);
-/// What layers take of which nobody said it and nothing came: low, medium, high.
+/// What layers take of which nobody said it and nothing came: low, medium, high. A track's only encoding is taken for a
+/// high one: the estimator's first probe aims at this, and there is only one.
 const UNKNOWN_BPS: [u64; 3] = [150_000, 500_000, 1_700_000];
 /// What a slot of sound takes, at most: Opus of browsers with its header.
 const AUDIO_BPS: u64 = 40_000;
@@ -47,6 +49,8 @@ impl Sfu {
             bps => bps,
         };
         let estimate = estimate.min(send_bps_max);
+        let lent = subscriber.credit.lend(now, estimate, subscriber.allocated_bps);
+        subscriber.allocator.set_lent(lent.min(send_bps_max - estimate));
         let allocation = subscriber.allocator.allocate(now, estimate, audio_bps, &wanted);
         for (track, layer) in &allocation.assigned {
             let Some(index) = subscriber.slot_of(*track) else { continue };
@@ -126,19 +130,17 @@ impl Sfu {
     }
 }
 
-fn wish(now: std::time::Instant, id: TrackId, track: &mut Track, subscription: Subscription) -> Wanted {
+fn wish(now: Instant, id: TrackId, track: &mut Track, subscription: Subscription) -> Wanted {
     let shape = track.shape();
     let mut options = Vec::with_capacity(track.rungs.len());
+    let is_only = track.rungs.len() == 1;
+    let mut below_bps: u64 = 0;
     for (index, rung) in track.rungs.iter_mut().enumerate() {
         let announced = track.announced.get(index);
-        let flows = rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT);
-        let measured = if flows { rung.meter.bps(now) } else { 0 };
-        let announced_bps = announced.map_or(0, |layer| layer.bitrate_bps);
-        let bitrate_bps = match (measured, announced_bps) {
-            (0, 0) => UNKNOWN_BPS[index.min(UNKNOWN_BPS.len() - 1)],
-            (0, announced) => announced,
-            (measured, _) => measured,
-        };
+        let bitrate_bps = cost(now, rung, announced.map_or(0, |layer| layer.bitrate_bps), unknown_bps(index, is_only));
+        // A layer that measures less than the one below it was not all there yet, or sends next to nothing.
+        let bitrate_bps = bitrate_bps.max(below_bps.saturating_add(1));
+        below_bps = bitrate_bps;
         let layer = match shape {
             Shape::Simulcast => Layer::whole(index as u8),
             // The whole stream with all its spatial layers.
@@ -153,6 +155,26 @@ fn wish(now: std::time::Instant, id: TrackId, track: &mut Track, subscription: S
         });
     }
     Wanted { track: id, source: track.source, subscription, options }
+}
+
+/// What a layer takes: what was measured while it was sent in full, and what was said of it otherwise. One that begins
+/// again measures next to nothing at first.
+fn cost(now: Instant, rung: &mut Rung, announced_bps: u64, unknown_bps: u64) -> u64 {
+    let flows = rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT);
+    let measured = if flows { rung.meter.bps(now) } else { 0 };
+    let is_settled = rung.told && now.saturating_duration_since(rung.turned) >= WINDOW;
+    match (measured, announced_bps) {
+        (0, 0) => unknown_bps,
+        (0, announced) => announced,
+        (measured, _) if is_settled => measured,
+        (measured, announced) => measured.max(announced),
+    }
+}
+
+/// What a layer is taken for of which nothing is known.
+fn unknown_bps(index: usize, is_only: bool) -> u64 {
+    let last = UNKNOWN_BPS.len() - 1;
+    UNKNOWN_BPS[if is_only { last } else { index.min(last) }]
 }
 
 /// A track's codec changed: its viewers' selectors begin anew.

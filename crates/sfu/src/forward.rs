@@ -17,7 +17,7 @@ use crate::descriptor::Descriptor;
 use crate::engine::{Outgoing, Patch, Received};
 use crate::peer::{Peer, Side};
 use crate::publisher::Source;
-use crate::rewrite::{Incoming, Wall};
+use crate::rewrite::{Incoming, Refused, Wall};
 use crate::room::Viewer;
 use crate::select::{Layer, Selector, Verdict};
 use crate::sfu::Sfu;
@@ -33,6 +33,17 @@ struct Packet<'a> {
     descriptor: Option<Descriptor>,
     wall: Option<Wall>,
     taken: Instant,
+}
+
+impl Packet<'_> {
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            sequence: self.received.sequence,
+            time: self.received.time,
+            wall: self.wall,
+            descriptor: self.descriptor.as_ref(),
+        }
+    }
 }
 
 impl Sfu {
@@ -117,15 +128,41 @@ impl Sfu {
             subscriber.set_flow(viewer.slot, Flow::Codec, None);
             return;
         };
-        let Some(set_marker) = judge(slot, now, packet) else { return };
         let received = packet.received;
-        let incoming = Incoming {
-            sequence: received.sequence,
-            time: received.time,
-            wall: packet.wall,
-            descriptor: packet.descriptor.as_ref(),
+        let incoming = packet.incoming();
+        let judged = match judge(slot, now, packet) {
+            Judged::Forward { set_marker } => match slot.writer.forward(now, &incoming) {
+                Ok(outgoing) => Ok((outgoing, set_marker)),
+                Err(Refused::Dropped { hole }) => Err(hole),
+                Err(Refused::Duplicate | Refused::TooOld) => return,
+            },
+            Judged::LeaveOut => Err(slot.writer.skip(&incoming)),
+            Judged::Ignore => return,
         };
-        let Ok(outgoing) = slot.writer.forward(now, &incoming) else { return };
+        let (outgoing, set_marker) = match judged {
+            Ok(judged) => judged,
+            // Its number was kept free. Without anything there, decoders that go by sequence numbers (H.264's) wait for
+            // it until the next keyframe; an empty payload is padding to them.
+            Err(Some(hole)) => {
+                let sent = peer.engine.send(Outgoing {
+                    ssrc,
+                    payload_type,
+                    sequence: hole,
+                    time: slot.writer.newest_time(),
+                    marker: false,
+                    wall: packet.taken,
+                    payload: Arc::from([]),
+                    patch: None,
+                    resendable: true,
+                    source: received,
+                });
+                if sent && !std::mem::replace(&mut peer.dirty, true) {
+                    self.dirty.push(viewer.peer);
+                }
+                return;
+            }
+            Err(None) => return,
+        };
         let (payload, patch) = match (format.codec, outgoing.patches.is_empty()) {
             (_, true) => (received.payload.clone(), None),
             (Codec::Vp8, false) => match Patch::vp8(&received.payload, &outgoing.patches) {
@@ -175,6 +212,7 @@ impl Sfu {
         let rung = track.rungs.get_mut(usize::from(layer))?;
         rung.ssrc = Some(packet.ssrc);
         rung.throttle.wake();
+        rung.turned = self.now;
         let source = Source { ssrc: packet.ssrc, track: id, layer, payload_type: packet.payload_type, format };
         publisher.note(source);
         let changed = track.format.map(|format| format.codec) != Some(format.codec);
@@ -207,20 +245,30 @@ impl Sfu {
     }
 }
 
-/// Whether a slot forwards a packet, and whether it ends a picture there. Moves the slot's source.
-fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Option<bool> {
+/// What becomes of a packet in a slot.
+enum Judged {
+    /// It goes out; whether it ends a picture there.
+    Forward { set_marker: bool },
+    /// It is left out of what goes out.
+    LeaveOut,
+    /// It is of another source.
+    Ignore,
+}
+
+/// Judges a packet. Moves the slot's source.
+fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Judged {
     let ssrc = packet.source.ssrc;
     let Some(descriptor) = &packet.descriptor else {
         if slot.paused {
             slot.source = None;
-            return None;
+            return Judged::Ignore;
         }
         if slot.source.replace(ssrc) != Some(ssrc) {
             slot.writer.switch();
         }
-        return Some(false);
+        return Judged::Forward { set_marker: false };
     };
-    let selector = slot.selector.as_mut()?;
+    let Some(selector) = slot.selector.as_mut() else { return Judged::Ignore };
     let is_current = selector.current().is_some_and(|current| current.rung == packet.source.layer);
     if is_current && slot.source != Some(ssrc) {
         // The publisher's encoder began anew under another name: it continues at a keyframe.
@@ -234,20 +282,10 @@ fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Option<bool> {
                 slot.source = Some(ssrc);
                 slot.writer.switch();
             }
-            Some(set_marker)
+            Judged::Forward { set_marker }
         }
-        Verdict::Skip => {
-            let received = packet.received;
-            let incoming = Incoming {
-                sequence: received.sequence,
-                time: received.time,
-                wall: packet.wall,
-                descriptor: Some(descriptor),
-            };
-            slot.writer.skip(&incoming);
-            None
-        }
-        Verdict::Ignore => None,
+        Verdict::Skip => Judged::LeaveOut,
+        Verdict::Ignore => Judged::Ignore,
     }
 }
 
@@ -272,5 +310,53 @@ impl Peer {
                 now
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use str0m::format::Codec;
+    use telstar_units::TrackId;
+
+    use crate::api::Kind;
+    use crate::peer::Peer;
+    use crate::select::Layer;
+    use crate::support::{Packet, World, config};
+
+    /// A frame of VP8 in one packet with picture id, TL0PICIDX and temporal layer (RFC 7741 §4.2).
+    fn frame(number: u8, temporal: u8) -> Vec<u8> {
+        let kind: &[u8] = if number == 1 { &[0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0] } else { &[0x11, 0, 0] };
+        [&[0x90, 0xe0, 0x80, number, 1, temporal << 6][..], kind, &[number; 50]].concat()
+    }
+
+    #[test]
+    fn a_late_packet_that_is_left_out_leaves_padding_in_its_place() {
+        let mut world = World::new(config());
+        let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
+        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&[publisher, viewer])));
+        // Frame 3 is late; it is of a layer that the viewer does not get.
+        for (number, temporal) in [(1u8, 0), (2, 0), (4, 0), (3, 1), (5, 0)] {
+            world.number(publisher, mids[0], 1_000 + u64::from(number));
+            let payload = frame(number, temporal);
+            let time = 3_000 * u32::from(number);
+            let packet = Packet { codec: Codec::Vp8, time, marker: true, payload: &payload, audio_level: None };
+            world.send(publisher, mids[0], None, packet);
+            world.run(Duration::from_millis(10));
+            let key = world.sfu.key(viewer).expect("it is there");
+            let subscriber = world.sfu.peers.get_mut(key).and_then(Peer::subscriber).expect("it subscribes");
+            let selector = subscriber.slots.iter_mut().find_map(|slot| slot.selector.as_mut()).expect("a video slot");
+            selector.set_target(Some(Layer { rung: 0, temporal: 0 }));
+        }
+        world.run(Duration::from_millis(200));
+        let mut got: Vec<_> =
+            world.client(viewer).got.iter().map(|got| (got.sequence, got.payload.last().copied())).collect();
+        got.sort_unstable();
+        let numbers: Vec<u64> = got.iter().map(|(sequence, _)| sequence - got[0].0).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4], "nothing is missing: {got:?}");
+        let frames: Vec<_> = got.iter().map(|(_, frame)| *frame).collect();
+        assert_eq!(frames, [Some(1), Some(2), None, Some(4), Some(5)]);
     }
 }

@@ -98,7 +98,10 @@ impl Sfu {
                 rung.wanted = now;
             }
             let held = now.saturating_duration_since(rung.wanted) < DEMAND_HOLD;
-            changed |= std::mem::replace(&mut rung.told, held) != held;
+            if std::mem::replace(&mut rung.told, held) != held {
+                rung.turned = now;
+                changed = true;
+            }
         }
         if !changed {
             return;

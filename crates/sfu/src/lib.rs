@@ -25,6 +25,7 @@ mod tick;
 // The parts that know no WebRTC engine: values and state machines that the peers plug together.
 pub mod allocate;
 pub mod bitrate;
+pub mod credit;
 pub mod data;
 pub mod dependency;
 pub mod descriptor;

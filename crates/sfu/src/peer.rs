@@ -16,6 +16,7 @@ use crate::subscriber::Subscriber;
 pub(crate) const SILENCE: Duration = Duration::from_secs(9);
 
 /// What a peer is.
+#[expect(clippy::large_enum_variant, reason = "peers are boxed, and most of them are subscribers")]
 pub(crate) enum Side {
     Publisher(Publisher),
     Subscriber(Subscriber),

@@ -158,6 +158,11 @@ impl Rewriter {
         Ok(Outgoing { sequence, time, patches, frame_number })
     }
 
+    /// The highest time that went out: what a packet of padding carries.
+    pub fn newest_time(&self) -> u32 {
+        self.time.newest()
+    }
+
     /// Leaves a packet of the current source out and closes the gap. If its number had been kept free already, because
     /// later packets came before it, that number is returned, once: a packet of padding only may go out with it.
     pub fn skip(&mut self, packet: &Incoming<'_>) -> Option<u64> {

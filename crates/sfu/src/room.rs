@@ -52,6 +52,8 @@ pub(crate) struct Rung {
     pub(crate) wanted: Instant,
     /// What the publisher was told.
     pub(crate) told: bool,
+    /// When it was told so.
+    pub(crate) turned: Instant,
 }
 
 /// A published track.
@@ -80,6 +82,7 @@ impl Track {
             report: None,
             wanted: now,
             told: true,
+            turned: now,
         };
         Track {
             room,

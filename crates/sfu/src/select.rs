@@ -4,7 +4,7 @@
 //! which layer a keyframe is missing.
 //!
 //! Invariants: nothing is forwarded before a keyframe; another simulcast layer begins with its keyframe and the old one
-//! is forwarded until then; temporal layers are taken only where no frame refers to one that was left out. This is what
+//! is forwarded until then, a dearer one for [`FALL_WITHIN`] at most; temporal layers are taken only where no frame refers to one that was left out. This is what
 //! every SFU does; staying on the old layer while waiting is LiveKit's and mediasoup's rule as well.
 
 use std::time::{Duration, Instant};
@@ -17,6 +17,11 @@ pub const STOPPED_AFTER: Duration = Duration::from_millis(500);
 /// And when the others began so many frames since. A still screen sends a frame a second in each layer: time alone
 /// would take each of them for stopped in turn.
 const STOPPED_FRAMES: u8 = 8;
+
+/// How long a layer that is too dear goes on while the lower one's keyframe is missing. Longer shows a picture until
+/// then at the cost of a queue in the path, shorter freezes it when a keyframe comes late. Two requests and their
+/// answers fit into it.
+pub const FALL_WITHIN: Duration = Duration::from_secs(1);
 
 /// A layer of a track: what a subscriber's choice consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +78,8 @@ pub struct Selector {
     earlier: Layer,
     /// The highest sequence number of the current stream.
     highest: u64,
+    /// Since when a lower layer than the current one is awaited.
+    falling: Option<Instant>,
     rungs: [Rung; LAYERS_MAX],
 }
 
@@ -101,6 +108,7 @@ impl Selector {
             since: 0,
             earlier: Layer { rung: 0, temporal: 0 },
             highest: 0,
+            falling: None,
             rungs: Default::default(),
         }
     }
@@ -153,6 +161,7 @@ impl Selector {
     }
 
     fn handle_simulcast(&mut self, now: Instant, rung: u8, sequence: u64, read: &Descriptor, target: Layer) -> Verdict {
+        self.give_up(now, target);
         if self.current.is_none_or(|current| current.rung != rung) {
             let goal = self.goal(now, target.rung);
             // Who has no picture yet takes a lower one that can be had before the one that was meant.
@@ -171,6 +180,15 @@ impl Selector {
             Verdict::Skip
         } else {
             Verdict::Forward { switched: false, set_marker: false }
+        }
+    }
+
+    /// Stops a layer that the path does not carry when the lower one does not begin.
+    fn give_up(&mut self, now: Instant, target: Layer) {
+        if self.current.is_none_or(|current| current.rung <= target.rung) {
+            self.falling = None;
+        } else if now.saturating_duration_since(*self.falling.get_or_insert(now)) >= FALL_WITHIN {
+            (self.current, self.falling) = (None, None);
         }
     }
 

@@ -204,6 +204,13 @@ impl Sfu {
         self.counters
     }
 
+    /// What a subscriber's path is believed to carry (0 before the first report) and what of it is allocated, in bits
+    /// per second. The estimate is the newest; what is allocated follows it at the next turn of the clock.
+    pub fn allocated(&self, peer: PeerId) -> Option<(u64, u64)> {
+        let subscriber = self.peers.get(self.key(peer)?)?.as_subscriber()?;
+        Some((subscriber.estimate_bps, subscriber.allocated_bps))
+    }
+
     /// How many peers there are.
     pub fn peers(&self) -> usize {
         self.peers.len()

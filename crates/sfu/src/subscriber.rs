@@ -8,6 +8,7 @@ use telstar_units::TrackId;
 
 use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
+use crate::credit::Credit;
 use crate::engine::{Format, PendingOffer};
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
@@ -60,10 +61,13 @@ pub(crate) struct Subscriber {
     pub(crate) allocated_bps: u64,
     /// What the estimator was told to look for.
     pub(crate) probed: (u64, u64),
+    /// Seconds in which it did not.
+    pub(crate) stuck: u8,
     pub(crate) report: bool,
     /// When bandwidth is allocated again.
     pub(crate) allocate_at: Instant,
     pub(crate) allocator: Allocator,
+    pub(crate) credit: Credit,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
 }
@@ -83,9 +87,11 @@ impl Subscriber {
             estimate_bps: 0,
             allocated_bps: 0,
             probed: (0, 0),
+            stuck: 0,
             report: false,
             allocate_at: now,
             allocator: Allocator::new(),
+            credit: Credit::new(),
             requests: ViewerRequests::new(now),
         }
     }

@@ -15,6 +15,9 @@ const GOOD: (f32, f32) = (2.0, 300.0);
 const POOR: (f32, f32) = (8.0, 700.0);
 /// So many reports in a row have to agree before a better quality is told. A worse one needs one less.
 const AGREE: u8 = 3;
+/// Seconds in a row in which less than half of the padding left that was asked for, before the estimator is made anew.
+/// A queue in the path is gone after so long.
+const STUCK_SECONDS: u8 = 2;
 
 impl Sfu {
     pub(crate) fn tick(&mut self) {
@@ -119,9 +122,28 @@ impl Sfu {
             };
             self.events.push_back(Event::Bandwidth { peer: id, bandwidth });
         }
+        self.wake_estimator(peer, figures.bytes_sent.saturating_sub(before.bytes_sent) * 8);
         if peer.link == Link::Up {
             let quality = quality(peer, &figures);
             self.events.extend(rate(peer, quality));
+        }
+    }
+}
+
+impl Sfu {
+    /// The engine sends no padding while its estimator sees a queue, and the estimator sees it until something is
+    /// acknowledged. Over a path on which everything was paused meanwhile both would wait for ever: the estimator is
+    /// made anew, where it was.
+    fn wake_estimator(&mut self, peer: &mut Peer, sent_bps: u64) {
+        let Some(subscriber) = peer.subscriber() else { return };
+        let is_stuck = subscriber.estimate_bps > 0 && sent_bps * 2 < subscriber.probed.0;
+        subscriber.stuck = if is_stuck { subscriber.stuck + 1 } else { 0 };
+        if subscriber.stuck >= STUCK_SECONDS {
+            subscriber.stuck = 0;
+            let (estimate, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
+            peer.engine.restart_estimator(estimate);
+            peer.engine.set_bitrate(least, desired);
+            peer.engine.advance(self.now);
         }
     }
 }

@@ -127,6 +127,27 @@ fn lost_packets_are_sent_again() {
 }
 
 #[test]
+fn who_asks_for_everything_again_is_sent_a_third_of_it_at_most() {
+    let (mut world, mut camera, viewers) = call(&[], 1);
+    camera.film(&mut world, seconds(2));
+    let media = world.client(viewers[0]).got[0].ssrc;
+    let sent = |world: &mut World| {
+        let streams = &world.client(viewers[0]).sent_to;
+        let (media, all) = (streams[&media], streams.values().sum::<u64>());
+        (media, all - media)
+    };
+    let before = sent(&mut world);
+    world.client(viewers[0]).loss_permille = 600;
+    // Shorter than what makes the estimate pause the picture.
+    camera.film(&mut world, seconds(2));
+    let after = sent(&mut world);
+    let (media, resent) = (after.0 - before.0, after.1 - before.1);
+    assert!(resent > media / 50, "something is resent: {resent} of {media}");
+    // The engine's 15 % of what it sent in a second, and padding on the same stream.
+    assert!(resent * 3 < media, "{resent} bytes resent of {media}");
+}
+
+#[test]
 fn a_late_subscriber_begins_with_a_keyframe_within_a_second() {
     let (mut world, mut camera, _) = call(&THREE, 1);
     camera.film(&mut world, seconds(3));
@@ -441,7 +462,7 @@ fn a_subscriber_is_told_its_bandwidth_each_second_and_everybody_the_quality() {
         })
         .collect();
     assert_eq!(qualities.first(), Some(&Quality::Excellent));
-    assert_eq!(qualities.last(), Some(&Quality::Poor));
+    assert!(qualities.contains(&Quality::Poor), "while the path loses: {qualities:?}");
 }
 
 #[test]

@@ -135,6 +135,11 @@ impl Call {
         self.members.is_empty()
     }
 
+    /// How many take part.
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
     /// Everybody, in the order in which they came.
     pub fn participants(&self) -> Vec<Participant> {
         self.members.values().map(Member::participant).collect()

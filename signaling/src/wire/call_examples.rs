@@ -59,7 +59,7 @@ fn camera() -> Track {
 fn replies() -> Vec<String> {
     let id = RequestId::Number(2.into());
     let secret = |text: &str| Secret::parse(text.into()).expect("short");
-    let session = |word| Session { id: secret("cs_1"), secret: secret(word), resume_secs: 30 };
+    let session = |word| Session { id: secret("cs_1"), secret: secret(word), resume_secs: 40 };
     let state =
         CallState { name: "demo".into(), title: "Demo".into(), mode: Mode::Sfu, participants: vec![alice(), bob()] };
     let state = to_raw_value(&state).expect("JSON");

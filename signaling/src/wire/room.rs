@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::call::Mode;
+
 /// What a room's main picture is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +154,8 @@ pub struct Room {
     pub owner: String,
     /// Origins that may frame its pages.
     pub embed_origins: Vec<String>,
+    /// How the media of its calls travels. It stays as it is.
+    pub mode: Mode,
     /// RFC 3339.
     pub created_at: String,
     /// The live half.

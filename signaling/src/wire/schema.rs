@@ -141,6 +141,7 @@ fn server_messages() -> Vec<Value> {
         open: true,
         owner: "account:1".into(),
         embed_origins: vec!["https://example.org".into()],
+        mode: Mode::Sfu,
         created_at: "2026-01-31T11:00:00Z".into(),
         live: live().public(),
     };

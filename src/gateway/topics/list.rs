@@ -25,20 +25,6 @@ pub(super) struct RoomsTopic {
     subscribers: HashMap<u64, Subscriber>,
 }
 
-/// A room as its owner sees it.
-pub(super) fn wire_room(entry: &RoomEntry) -> Room {
-    let facts = entry.facts();
-    Room {
-        name: facts.name.to_string(),
-        title: facts.title.clone(),
-        open: facts.open,
-        owner: format!("account:{}", facts.owner),
-        embed_origins: facts.embed_origins.clone(),
-        created_at: facts.created_at.to_rfc3339_millis(),
-        live: (*entry.state()).clone(),
-    }
-}
-
 impl RoomsTopic {
     /// A list that is being read from the store.
     pub(super) fn new(epoch: u64) -> RoomsTopic {
@@ -96,7 +82,7 @@ impl RoomsTopic {
         let missed = self.missed.take().unwrap_or_default();
         match &mut self.core {
             None => {
-                let rooms: Vec<Room> = rooms.iter().map(|entry| wire_room(entry)).collect();
+                let rooms: Vec<Room> = rooms.iter().map(|entry| entry.to_wire()).collect();
                 let named = rooms.iter().map(|room| (room.name.as_str(), room));
                 self.core = Some(ListTopic::new(TopicLimits::default(), now, self.epoch, named));
             }
@@ -106,7 +92,7 @@ impl RoomsTopic {
                     core.names().filter(|name| !present.contains(*name)).map(str::to_owned).collect();
                 gone.iter().for_each(|name| core.handle_deleted(name));
                 for entry in rooms {
-                    core.handle_room(entry.facts().name.as_str(), &wire_room(entry));
+                    core.handle_room(entry.facts().name.as_str(), &entry.to_wire());
                 }
             }
         }
@@ -139,7 +125,7 @@ impl RoomsTopic {
     fn apply(&mut self, change: &RoomChanged) {
         let Some(core) = &mut self.core else { return };
         match change {
-            RoomChanged::Changed(entry) => core.handle_room(entry.facts().name.as_str(), &wire_room(entry)),
+            RoomChanged::Changed(entry) => core.handle_room(entry.facts().name.as_str(), &entry.to_wire()),
             RoomChanged::Deleted(entry) => core.handle_deleted(entry.facts().name.as_str()),
         }
     }

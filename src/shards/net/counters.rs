@@ -37,6 +37,14 @@ net_counters! {
     unknown_packets = "call_unknown_packets",
     /// Datagrams that are not of WebRTC, empty, or longer than a call's.
     alien_packets = "call_alien_packets",
+    /// Datagrams for connections of calls that were dropped because of a limit of their connection.
+    limited_packets = "call_limited_packets",
+    /// Media packets of publishers that no codec rule could read.
+    malformed_packets = "call_malformed_packets",
+    /// Keyframes that publishers were asked for.
+    asked_keyframes = "call_asked_keyframes",
+    /// Connections of calls that were ended by a panic of their own.
+    panicked_peers = "call_panicked_peers",
     /// Datagrams that a media thread did not take over from another in time.
     crossing_dropped_packets = "call_crossing_dropped_packets",
     /// Datagrams that waited too long for the kernel to send them.
@@ -58,7 +66,7 @@ net_counters! {
 }
 
 impl NetCounters {
-    pub(super) fn add(&self, counter: &AtomicU64, amount: u64) {
+    pub(in crate::shards) fn add(&self, counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 }

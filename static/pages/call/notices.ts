@@ -11,7 +11,7 @@ const RECONNECTING_AFTER_MS = 1_500;
 
 export interface Notices {
   root: HTMLElement;
-  update(facts: { isReconnecting: boolean; fault: Fault | null; isSoundBlocked: boolean }): void;
+  update(facts: { isReconnecting: boolean; fault: Fault | null; tried: readonly string[]; isSoundBlocked: boolean }): void;
   dispose(): void;
 }
 
@@ -43,7 +43,7 @@ export function buildNotices(unblock: () => void): Notices {
       }
       if (facts.fault !== shown) {
         shown = facts.fault;
-        if (shown !== null) text.replaceChildren(String(t(`fault.${shown}` as MessageKey)));
+        if (shown !== null) text.replaceChildren(String(t(`fault.${shown}` as MessageKey, { tried: facts.tried.join(', ') })));
         fault.dataset['fault'] = shown ?? '';
       }
       fault.hidden = shown === null || shown === dismissed;

@@ -209,7 +209,7 @@ class Room implements RoomView {
     // Until the first answer nobody knows one's rights; refused tracks take the buttons back.
     const canPublish = call.self.id === '' || call.self.grants.includes('publish');
     this.toolbar.update({ canPublish, isAudioOn: own.isAudioOn, isVideoOn: own.isVideoOn, isSharing: own.isSharing, layout: this.layout, open: this.open });
-    this.notices.update({ isReconnecting: call.state === 'reconnecting', fault: this.fault, isSoundBlocked: this.sound.isBlocked });
+    this.notices.update({ isReconnecting: call.state === 'reconnecting', fault: this.fault, tried: this.fault === null ? [] : call.serverAddresses, isSoundBlocked: this.sound.isBlocked });
     this.root.dataset['state'] = call.state;
     this.root.dataset['participants'] = String(people.length + (call.self.id === '' ? 0 : 1));
   }

@@ -26,6 +26,14 @@ export class Caller {
     await until(`${this.name} to be in the call`, 20_000, async () => (await this.facts())?.state === 'connected');
   }
 
+  /** The fault that the page shows, as a word and in its own words; null when it shows none in time. */
+  async fault(timeoutMs) {
+    return until(`${this.name} to be told of a fault`, timeoutMs, () => this.page.evaluate(() => {
+      const notice = document.querySelector('[data-name="fault"]');
+      return notice !== null && !notice.hidden && { fault: notice.dataset.fault, text: notice.innerText };
+    })).catch(() => null);
+  }
+
   press(name) {
     return this.page.evaluate((which) => document.querySelector(`[data-name="${which}"]`).click(), name);
   }

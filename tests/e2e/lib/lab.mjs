@@ -216,6 +216,9 @@ class Host {
     return { down, up: upwards };
   }
 
+  /** Lets in only answers to what this host has sent, as home routers and most firewalls do. */
+  refuseUnasked() { this.rule('unasked', ['-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP'], null); }
+
   /**
    * Swallows without an answer, as firewalls do. With a port only what is sent to, or comes from, that port elsewhere.
    * `reset` ends TCP connections at both ends instead, and refuses new ones.

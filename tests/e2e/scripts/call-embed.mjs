@@ -11,7 +11,8 @@ import { Telstar } from '../lib/server.mjs';
 const EXAMPLE = path.join(REPO, 'examples/embed-call');
 const ROOM = 'embedded';
 const LINES_MAX = 60;
-const WATCH_MS = 4000;
+/** Long enough for changes of layer. */
+const WATCH_MS = 10_000;
 
 const results = new Results('call-embed', 'The example backend and its page on another origin hold a call in Chromium.');
 await results.during(async () => {
@@ -49,6 +50,7 @@ await results.during(async () => {
     await sleep(WATCH_MS);
     const after = await tile(page, other);
     results.check(`the page of ${['Anna', 'Ben'][i]}, on another origin, shows ${other}`, seen && after.frames - before.frames > WATCH_MS / 100, { before, after, said: page.said.filter((line) => /error/.test(line)).slice(0, 5) });
+    results.check('without beginning anew', after?.starts === 0, { starts: after?.starts });
     await page.screenshot(`embed-call-${i + 1}`);
   }
   const { participants } = await server.api('GET', `/api/v1/rooms/${ROOM}/participants`);
@@ -73,10 +75,17 @@ await results.during(async () => {
 });
 process.exit();
 
-/** The picture over a name: its size and how many frames were shown. */
+/** The picture over a name: its size, how many frames were shown since the first question, and how often it began anew. */
 function tile(page, name) {
   return page.evaluate((text) => {
-    const video = [...document.querySelectorAll('figure')].find((figure) => figure.innerText.trim() === text)?.querySelector('video');
-    return video ? { width: video.videoWidth, height: video.videoHeight, frames: video.getVideoPlaybackQuality().totalVideoFrames } : null;
+    const video = [...document.querySelectorAll('figure')].find((figure) => figure.innerText.trim() === text && figure.querySelector('video'))?.querySelector('video');
+    if (!video) return null;
+    if (!video.counted) {
+      video.counted = { frames: 0, starts: 0 };
+      const frame = () => { video.counted.frames += 1; video.requestVideoFrameCallback(frame); };
+      video.requestVideoFrameCallback(frame);
+      video.addEventListener('loadstart', () => { video.counted.starts += 1; });
+    }
+    return { width: video.videoWidth, height: video.videoHeight, ...video.counted };
   }, name);
 }

@@ -2,7 +2,7 @@
 // power goes, and the pictures of everybody else go on.
 
 import { openChromium } from '../lib/browsers.mjs';
-import { Caller, stillness } from '../lib/callers.mjs';
+import { MeasuredCaller, stillness } from '../lib/measured.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep, until } from '../lib/process.mjs';
 import { Results } from '../lib/results.mjs';
@@ -34,7 +34,7 @@ await results.during(async () => {
     hosts[name] = lab.host(name);
     const browser = await openChromium({ host: hosts[name], camera: true });
     const options = name === 'viewer' ? { grants: ['join', 'subscribe'] } : { camera: SMALL, microphone: true };
-    callers[name] = await Caller.join(browser, server, { room: ROOM, identity: name, ...options });
+    callers[name] = await MeasuredCaller.join(browser, server, { room: ROOM, identity: name, ...options });
   }
   const stay = [callers.anna, callers.ben];
   await Promise.all(stay.flatMap((caller) => ['anna', 'ben', 'gone'].filter((name) => name !== caller.identity).map((name) => caller.untilSeen(name, 'a picture', ({ frames }) => frames > 20, 20_000))));
@@ -61,13 +61,17 @@ await results.during(async () => {
   const burst = Date.now();
   await undisturbed(stay, 'a socket breaks five times', async () => {
     for (let i = 0; i < 5; i += 1) {
+      const from = Date.now();
       hosts.ben.block('tcp', { port: HTTPS_PORT, reset: true });
-      await sleep(300);
+      // Each end learns of it when it sends something.
+      await lately(callers.ben, from, ({ state }) => state === 'lost');
       hosts.ben.unblock('tcp', { port: HTTPS_PORT });
-      await sleep(1200);
+      await lately(callers.ben, from, ({ state }) => state === 'open');
     }
   });
   await resumedOnly(callers, burst, 'after five breaks');
+  const breaks = (await callers.ben.events()).filter(({ at, type, state }) => at > burst && type === 'socket' && state === 'lost');
+  results.check('it broke five times at least', breaks.length >= 5, { breaks: breaks.length });
 
   const left = await until('those who were killed to be gone', GONE_MAX_MS, async () => {
     const { participants } = await server.api('GET', `/api/v1/rooms/${ROOM}/participants`);
@@ -80,6 +84,11 @@ await results.during(async () => {
   await server.stop();
 });
 process.exit();
+
+/** Something that happened to a caller's socket since then. */
+function lately(caller, since, what) {
+  return until('the socket', 20_000, async () => (await caller.events()).find((event) => event.at >= since && event.type === 'socket' && what(event)), 50);
+}
 
 /** Ben's session went on: he never joined anew, and nobody saw him leave. */
 async function resumedOnly({ anna, ben }, since, when) {

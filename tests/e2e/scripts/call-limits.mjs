@@ -2,7 +2,7 @@
 // without and with loss, and over a long and unsteady line. What is right is what the publisher says of its layers.
 
 import { openChromium } from '../lib/browsers.mjs';
-import { Caller, rateOf, reached, sizesOf, stillness } from '../lib/callers.mjs';
+import { MeasuredCaller, rateOf, reached, sizesOf, stillness } from '../lib/measured.mjs';
 import { cameraClip } from '../lib/clips.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep, until } from '../lib/process.mjs';
@@ -37,9 +37,9 @@ await results.during(async () => {
   const browsers = {};
   for (const [name, host] of Object.entries(hosts)) browsers[name] = await openChromium({ host, camera: name === 'anna' ? camera : true });
 
-  const anna = await Caller.join(browsers.anna, server, { room: ROOM, identity: 'anna', camera: true });
+  const anna = await MeasuredCaller.join(browsers.anna, server, { room: ROOM, identity: 'anna', camera: true });
   const viewers = { thin: null, wide: null };
-  for (const name of Object.keys(viewers)) viewers[name] = await Caller.join(browsers[name], server, { room: ROOM, identity: name, grants: ['join', 'subscribe'] });
+  for (const name of Object.keys(viewers)) viewers[name] = await MeasuredCaller.join(browsers[name], server, { room: ROOM, identity: name, grants: ['join', 'subscribe'] });
   await until('the first picture', 10_000, async () => (await viewers.wide.seen('anna')).some(({ frames }) => frames > 0));
   const stage = { results, anna, viewers, host: hosts.thin };
 
@@ -57,7 +57,7 @@ await results.during(async () => {
   // A viewer who joins on the thin line begins there.
   hosts.thin.limit(THIN);
   await viewers.thin.close();
-  viewers.thin = await Caller.join(browsers.thin, server, { room: ROOM, identity: 'thin', grants: ['join', 'subscribe'] });
+  viewers.thin = await MeasuredCaller.join(browsers.thin, server, { room: ROOM, identity: 'thin', grants: ['join', 'subscribe'] });
   await sleep(WATCH_MS / 2);
   await judgeLayer(stage, 'joining on the thin line', 'thin', viewers.thin.joinedAt, 'low', DOWN_MAX_MS);
   hosts.thin.limit();
@@ -65,7 +65,7 @@ await results.during(async () => {
   const relay = await UdpRelay.open({ address: SERVER_PUBLIC, port: MEDIA_PORT }, UNSTEADY, { seed: 4 });
   hosts.thin.redirect(SERVER_PUBLIC, MEDIA_PORT, relay.port);
   await viewers.thin.close();
-  viewers.thin = await Caller.join(browsers.thin, server, { room: ROOM, identity: 'thin', grants: ['join', 'subscribe'] });
+  viewers.thin = await MeasuredCaller.join(browsers.thin, server, { room: ROOM, identity: 'thin', grants: ['join', 'subscribe'] });
   await sleep(WATCH_MS);
   const unsteady = await judgeLayer(stage, 'a long and unsteady line', 'thin', viewers.thin.joinedAt, 'top', UP_MAX_MS);
   const still = stillness(unsteady, viewers.thin.joinedAt + DOWN_MAX_MS);

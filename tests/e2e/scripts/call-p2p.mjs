@@ -1,7 +1,7 @@
 // Acceptance line 4, a room of the mode p2p: two browsers see and hear each other, and nothing reaches the server's media port.
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { Caller, stillness } from '../lib/callers.mjs';
+import { MeasuredCaller, stillness } from '../lib/measured.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep } from '../lib/process.mjs';
 import { Results } from '../lib/results.mjs';
@@ -36,7 +36,7 @@ process.exit();
 
 async function pair(server, what, people, hosts) {
   const callers = [];
-  for (const [identity, browser] of people) callers.push(await Caller.join(browser, server, { room: ROOM, identity, camera: true, microphone: true }));
+  for (const [identity, browser] of people) callers.push(await MeasuredCaller.join(browser, server, { room: ROOM, identity, camera: true, microphone: true }));
   const both = callers.at(-1).joinedAt;
   for (const caller of callers) {
     const other = callers.find((each) => each !== caller).identity;

@@ -1,8 +1,8 @@
 // Acceptance line 3, behind nginx: pages, API and WebSocket go through it as docs/deploy.md configures it, and the media past it.
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { Caller, stillness } from '../lib/callers.mjs';
-import { callPage } from '../lib/call-page.mjs';
+import { MeasuredCaller, stillness } from '../lib/measured.mjs';
+import { Caller } from '../lib/calling.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { nginxInFront } from '../lib/peers.mjs';
 import { sleep } from '../lib/process.mjs';
@@ -30,7 +30,7 @@ await results.during(async () => {
   const browsers = [await openChromium({ host: lab.host('anna'), camera: true }), await openFirefox({ host: lab.host('fred'), camera: true })];
 
   const callers = [];
-  for (const [i, browser] of browsers.entries()) callers.push(await Caller.join(browser, server, { url, room: ROOM, identity: names[i], camera: true, microphone: true }));
+  for (const [i, browser] of browsers.entries()) callers.push(await MeasuredCaller.join(browser, server, { url, room: ROOM, identity: names[i], camera: true, microphone: true }));
   const both = callers.at(-1).joinedAt;
   for (const caller of callers) {
     const other = names.find((name) => name !== caller.identity);
@@ -48,10 +48,9 @@ await results.during(async () => {
     await caller.close();
   }
 
-  const page = await callPage(browsers[0], server, { url, room: ROOM, identity: 'page' });
-  const found = await page.check();
-  results.check('the check of the call page finds nothing wrong', found.length === 0, { found });
-  await page.close();
+  const person = new Caller(await browsers[0].page(), 'Anna');
+  await person.open(`${url}/call/${ROOM}#token=${await server.callToken(ROOM, 'page')}`);
+  results.check('the check before the call finds no fault', person.faults === '', { faults: person.faults });
   for (const browser of browsers) await browser.close();
   await proxy.stop();
   await server.stop();

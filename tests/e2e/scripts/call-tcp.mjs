@@ -2,8 +2,8 @@
 // as well, the call page says so. UDP that vanishes in the middle of a call is taken over by TCP after an ICE restart.
 
 import { openChromium, openFirefox } from '../lib/browsers.mjs';
-import { Caller, stillness } from '../lib/callers.mjs';
-import { callPage } from '../lib/call-page.mjs';
+import { MeasuredCaller, stillness } from '../lib/measured.mjs';
+import { Caller } from '../lib/calling.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep, until } from '../lib/process.mjs';
 import { Results } from '../lib/results.mjs';
@@ -31,7 +31,7 @@ await results.during(async () => {
   const browsers = { closed: await openChromium({ host: closed, camera: true }), open: await openChromium({ host: open, camera: true }), fox: await openFirefox({ host: fox, camera: true }) };
 
   const callers = {};
-  for (const [name, browser] of Object.entries(browsers)) callers[name] = await Caller.join(browser, server, { room: ROOM, identity: name, camera: true, microphone: true });
+  for (const [name, browser] of Object.entries(browsers)) callers[name] = await MeasuredCaller.join(browser, server, { room: ROOM, identity: name, camera: true, microphone: true });
   for (const caller of Object.values(callers)) {
     for (const other of Object.keys(callers).filter((name) => name !== caller.identity)) {
       const from = Math.max(caller.joinedAt, callers[other].joinedAt);
@@ -49,6 +49,9 @@ await results.during(async () => {
     results.check(`${name} is connected over ${protocol}`, peers.length > 0 && peers.every(({ local, remote }) => local?.protocol === protocol && remote?.port === MEDIA_PORT), { peers });
   }
 
+  const lite = await callers.open.iceLite();
+  results.check('on an address of its own the server does ICE-lite', lite.length > 0 && lite.every(Boolean), { ice_lite: lite });
+
   // The path breaks in the middle.
   open.block('udp');
   const broken = Date.now();
@@ -62,18 +65,19 @@ await results.during(async () => {
   for (const caller of Object.values(callers)) await caller.close();
 
   closed.block('tcp', { port: MEDIA_PORT });
-  const page = await callPage(browsers.closed, server, { room: ROOM, identity: 'closed' });
-  await page.join();
-  const said = await page.fault(25_000);
-  results.check('both blocked: the page names it', said.faults.includes('unreachable'), said);
-  await page.screenshot('both-blocked');
-  await page.close();
+  await pageSays('both blocked', 'unreachable');
   closed.unblock('tcp', { port: MEDIA_PORT });
-  const slow = await callPage(browsers.closed, server, { room: ROOM, identity: 'closed' });
-  await slow.join();
-  const tcp = await slow.fault(25_000);
-  results.check('UDP blocked: the page names it', tcp.faults.includes('tcp-only'), tcp);
-  await slow.screenshot('udp-blocked');
+  await pageSays('UDP blocked', 'tcp-only');
+
+  async function pageSays(what, fault) {
+    const person = new Caller(await browsers.closed.page(), 'Anna');
+    await person.open(`${server.https}/call/${ROOM}#token=${await server.callToken(ROOM, 'anna')}`);
+    await person.join();
+    const said = await person.fault(25_000);
+    results.check(`${what}: the page says so`, said?.fault === fault, { said });
+    await person.page.screenshot(fault);
+    await person.page.close();
+  }
   for (const browser of Object.values(browsers)) await browser.close();
   await server.stop();
 });

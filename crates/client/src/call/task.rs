@@ -57,6 +57,7 @@ impl Engine {
             Event::Slots { slots, .. } => self.inner.routes.assign(slots),
             Event::Demand { tracks } => self.apply_demand(tracks),
             Event::MediaFailed { connection, .. } => self.media_failed(*connection).await,
+            Event::Grants { grants } => self.grants_changed(grants).await,
             _ => self.note(event),
         }
     }
@@ -120,12 +121,13 @@ impl Engine {
         let mut subscriber = inner.subscriber.lock().await;
         if subscriber.is_none() {
             let events = inner.peer_events.clone();
-            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.addresses, events).await?);
+            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.paths, events).await?);
         }
         let peer = subscriber.clone().expect("it was just made");
         drop(subscriber);
         peer.close_gate();
         peer.connection.set_remote_description(RTCSessionDescription::offer(sdp.to_owned())?).await?;
+        peer.connect_tcp(sdp).await;
         let answer = peer.connection.create_answer(None).await?;
         peer.connection.set_local_description(answer.clone()).await?;
         inner.signal.send(Request::Answer { version, sdp: answer.sdp })?;
@@ -170,6 +172,22 @@ impl Engine {
 
     /// The server gave a connection up. The next track or offer makes a new one; what was published on it is gone.
     async fn media_failed(&self, direction: Direction) {
+        if direction == Direction::Subscribe {
+            let _ = self.inner.signal.send(Request::RestartIce {}); // the socket is gone: so is the call
+        }
+        self.close(direction).await;
+    }
+
+    /// A connection that the grants no longer allow has ended at the server; with the grant comes a new one.
+    async fn grants_changed(&self, grants: &[String]) {
+        for (grant, direction) in [("publish", Direction::Publish), ("subscribe", Direction::Subscribe)] {
+            if !grants.iter().any(|given| given == grant) {
+                self.close(direction).await;
+            }
+        }
+    }
+
+    async fn close(&self, direction: Direction) {
         let peer = match direction {
             Direction::Publish => {
                 self.inner.own_layers().clear();
@@ -177,7 +195,6 @@ impl Engine {
             }
             Direction::Subscribe => {
                 self.inner.routes.forget_sections();
-                let _ = self.inner.signal.send(Request::RestartIce {}); // the socket is gone: so is the call
                 self.inner.subscriber.lock().await.take()
             }
         };

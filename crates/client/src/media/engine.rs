@@ -1,6 +1,7 @@
 //! How a peer connection is made: codecs, header extensions, feedback, addresses. In: a configuration. Out: a [`Peer`]
 //! and its [`PeerEvent`]s.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use rtc::peer_connection::configuration::interceptor_registry::register_default_
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer};
+use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -136,6 +138,8 @@ pub(crate) enum PeerEvent {
 pub(crate) struct Peer {
     pub connection: Arc<dyn PeerConnection>,
     gate: Arc<Mutex<Gate>>,
+    /// The server's TCP candidates that were connected to; `None` where media goes over UDP.
+    tcp: Option<Arc<Mutex<HashSet<String>>>>,
 }
 
 /// Candidates may only follow the description that they belong to, so they wait here until it was sent.
@@ -149,7 +153,7 @@ impl Peer {
     pub async fn new(
         direction: Direction,
         servers: &[IceServer],
-        addresses: &[SocketAddr],
+        paths: &Paths,
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Peer, Error> {
         let (engine, registry) = media_engine()?;
@@ -163,13 +167,26 @@ impl Peer {
         let connection = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers.collect()).build())
             .with_media_engine(engine)
-            .with_setting_engine(settings(addresses))
+            .with_setting_engine(settings(&paths.addresses))
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(addresses.to_vec())
+            .with_udp_addrs(if paths.tcp_only { Vec::new() } else { paths.addresses.clone() })
+            .with_tcp_addrs(if paths.tcp_only { paths.addresses.clone() } else { Vec::new() })
             .build()
             .await?;
-        Ok(Peer { connection: Arc::new(connection), gate })
+        Ok(Peer { connection: Arc::new(connection), gate, tcp: paths.tcp_only.then(Arc::default) })
+    }
+
+    /// Connects to the TCP candidates of a description: the engine does so only for those that are trickled.
+    pub async fn connect_tcp(&self, sdp: &str) {
+        let Some(tcp) = &self.tcp else { return };
+        let candidates = sdp.lines().filter_map(|line| line.strip_prefix("a="));
+        for candidate in candidates.filter(|line| line.starts_with("candidate:") && line.contains("tcptype passive")) {
+            if tcp.lock().expect("no one panics with it").insert(candidate.to_owned()) {
+                let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
+                let _ = self.connection.add_ice_candidate(init).await; // one that cannot be read is no path
+            }
+        }
     }
 
     /// Keeps candidates back until [`Peer::open_gate`].
@@ -195,11 +212,20 @@ fn settings(addresses: &[SocketAddr]) -> rtc::peer_connection::configuration::se
         .build()
 }
 
-/// The addresses to bind: every interface, and loopback when the server is there.
-pub(crate) fn default_addresses(server: Option<IpAddr>) -> Vec<SocketAddr> {
-    match server {
-        Some(ip) if ip.is_loopback() => vec![SocketAddr::new(ip, 0), SocketAddr::from(([0, 0, 0, 0], 0))],
-        _ => vec![SocketAddr::from(([0, 0, 0, 0], 0))],
+/// Where a connection's media may leave this machine.
+pub(crate) struct Paths {
+    addresses: Vec<SocketAddr>,
+    tcp_only: bool,
+}
+
+impl Paths {
+    /// Without addresses: every interface, and loopback when the server is there.
+    pub fn new(mut addresses: Vec<SocketAddr>, tcp_only: bool, server: Option<IpAddr>) -> Paths {
+        if addresses.is_empty() {
+            let loopback = server.filter(IpAddr::is_loopback).map(|ip| SocketAddr::new(ip, 0));
+            addresses = loopback.into_iter().chain([SocketAddr::from(([0, 0, 0, 0], 0))]).collect();
+        }
+        Paths { addresses, tcp_only }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The publishing connection: this client offers. In: tracks. Out: offers, and what the server answered applied.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use webrtc::data_channel::DataChannel;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
-use super::engine::{Peer, PeerEvent};
+use super::engine::{Paths, Peer, PeerEvent};
 use super::local::{Draft, LocalTrack, LocalTrackOptions};
 use crate::signal::Signal;
 use crate::wire::{Direction, IceServer, NewTrack, Published, Request};
@@ -34,10 +33,10 @@ impl Publisher {
     pub async fn new(
         signal: Signal,
         servers: &[IceServer],
-        addresses: &[SocketAddr],
+        paths: &Paths,
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Publisher, Error> {
-        let peer = Peer::new(Direction::Publish, servers, addresses, events.clone()).await?;
+        let peer = Peer::new(Direction::Publish, servers, paths, events.clone()).await?;
         // In the first offer already, so that a lossy message later needs no negotiation.
         let init = RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..Default::default() };
         let lossy = peer.connection.create_data_channel(LOSSY_LABEL, Some(init)).await?;
@@ -140,6 +139,7 @@ impl Publisher {
             serde_json::from_value(reply).map_err(|error| Error::Protocol(format!("reply to publish: {error}")))?;
         let answer = RTCSessionDescription::answer(published.sdp.clone())?;
         self.peer.connection.set_remote_description(answer).await?;
+        self.peer.connect_tcp(&published.sdp).await;
         self.negotiated = true;
         Ok(published)
     }

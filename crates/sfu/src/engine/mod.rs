@@ -322,6 +322,11 @@ impl Engine {
         self.rtc.bwe().set_bitrate(Bitrate::from(least), Bitrate::from(desired));
     }
 
+    /// The estimator forgets everything but an estimate.
+    pub(crate) fn restart_estimator(&mut self, estimate: u64) {
+        self.rtc.bwe().reset(Bitrate::from(estimate));
+    }
+
     /// Sends a message, if there is room for it.
     pub(crate) fn send_message(&mut self, channel: ChannelId, message: &[u8]) -> bool {
         match self.rtc.channel(channel) {

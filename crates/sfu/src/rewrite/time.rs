@@ -83,6 +83,10 @@ impl TimeLine {
         }
     }
 
+    pub(super) fn newest(&self) -> u32 {
+        self.highest_out.unwrap_or(self.first_out) as u32
+    }
+
     /// The outgoing time of a packet; `begins`: it is the first of another source.
     pub(super) fn forward(&mut self, now: Instant, packet: &Incoming<'_>, begins: bool) -> u32 {
         if begins {

@@ -254,6 +254,31 @@ fn a_layer_that_its_publisher_paused_is_left_for_the_best_one_below() {
 }
 
 #[test]
+fn a_dearer_layer_goes_on_for_a_second_at_most_when_the_lower_one_does_not_begin() {
+    let (mut selector, start) = (Selector::new(Shape::Simulcast), Instant::now());
+    selector.set_target(Some(Layer::whole(2)));
+    for rung in 0..3 {
+        selector.handle_packet(start, rung, 1, &key(0, 0));
+    }
+    let at = |selector: &mut Selector, millis| {
+        selector.handle_packet(start + Duration::from_millis(millis), 0, millis, &delta(0));
+        selector.handle_packet(start + Duration::from_millis(millis), 2, millis, &delta(0))
+    };
+    assert_eq!(at(&mut selector, 33), FORWARD);
+    selector.set_target(Some(Layer::whole(0)));
+    assert_eq!(at(&mut selector, 100), FORWARD);
+    selector.set_target(Some(Layer::whole(2)));
+    assert_eq!(at(&mut selector, 900), FORWARD);
+    selector.set_target(Some(Layer::whole(0)));
+    assert_eq!(at(&mut selector, 1_000), FORWARD);
+    assert_eq!(at(&mut selector, 1_990), FORWARD, "it is a fall of its own");
+    assert_eq!(at(&mut selector, 2_000), Verdict::Ignore);
+    let now = start + Duration::from_millis(2_033);
+    assert_eq!((selector.current(), selector.keyframe_wanted(now)), (None, Some(0)));
+    assert_eq!(selector.handle_packet(now, 0, 3_000, &key(0, 0)), SWITCHED);
+}
+
+#[test]
 fn a_still_screen_does_not_look_like_a_stopped_layer() {
     let (mut selector, start) = (Selector::new(Shape::Simulcast), Instant::now());
     selector.set_target(Some(Layer::whole(1)));

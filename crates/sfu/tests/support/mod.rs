@@ -71,6 +71,8 @@ pub struct Client {
     pub limit_bps: Option<u64>,
     /// Of a thousand datagrams to it so many are lost.
     pub loss_permille: u32,
+    /// Bytes of each stream that the server sent to it, lost ones included (RFC 3550 §5.1: the header is in the clear).
+    pub sent_to: HashMap<u32, u64>,
     free_at: Instant,
     /// Where the server sees it, when a NAT has given it another address.
     pub seen_as: Option<SocketAddr>,
@@ -360,6 +362,12 @@ impl World {
         let Some(client) = self.clients.values_mut().find(|client| client.path() == transmit.path) else {
             return Some(now + delay);
         };
+        if let [128..192, kind, _, _, _, _, _, _, a, b, c, d, ..] = *transmit.payload
+            && !(192..=223).contains(&kind)
+        {
+            let ssrc = u32::from_be_bytes([a, b, c, d]);
+            *client.sent_to.entry(ssrc).or_default() += transmit.payload.len() as u64;
+        }
         if random < client.loss_permille {
             return None;
         }
@@ -378,6 +386,11 @@ impl World {
         let now = self.now;
         self.client(peer).write(now, mid, rid, packet);
         self.drive(peer);
+    }
+
+    /// What [`World::send`] numbers the next packet of a section with.
+    pub fn number(&mut self, peer: PeerId, mid: Mid, sequence: u64) {
+        self.client(peer).sequences.insert((mid, None), sequence - 1);
     }
 
     /// The last list of slots that a subscriber was told.
@@ -460,6 +473,7 @@ impl Client {
             cut: false,
             limit_bps: None,
             loss_permille: 0,
+            sent_to: HashMap::new(),
             free_at: now,
             seen_as: None,
             checks: VecDeque::new(),

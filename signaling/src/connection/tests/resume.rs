@@ -45,7 +45,7 @@ impl Rig {
         let ticket = self.ticket();
         self.connection.handle_session(secret("id"), secret("s0"), Vec::new());
         self.connection.handle_call_reply(self.now, ticket, Ok(joined()));
-        assert_eq!(self.texts()[0]["session"], json!({ "id": "id", "secret": "s0", "resume_secs": 30 }));
+        assert_eq!(self.texts()[0]["session"], json!({ "id": "id", "secret": "s0", "resume_secs": RESUME_WINDOW.as_secs() }));
     }
 
     fn lose(&mut self) {
@@ -125,7 +125,7 @@ fn a_lost_socket_costs_nothing_that_was_said() {
     assert_eq!(rig.resume("s0", 1, &[json!(1), json!(2), json!(3)]), Ok(()));
     assert!(matches!(rig.effects()[..], [Effect::CallPresence { away: false }]));
     rig.connection.handle_call_reply(rig.now, second, Ok(CallReply::Done));
-    let session = json!({ "id": "id", "secret": "s1", "resume_secs": 30 });
+    let session = json!({ "id": "id", "secret": "s1", "resume_secs": RESUME_WINDOW.as_secs() });
     let event = |seq: u64| json!({ "seq": seq, "type": "data", "data": seq });
     assert_eq!(
         rig.texts(),
