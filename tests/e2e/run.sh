@@ -8,6 +8,7 @@
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
 #   run.sh calls            the network lab and every script of calls
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
+#   run.sh bench-calls      calls beside the floor, Janus (JANUS_BIN) and LiveKit (LIVEKIT_BIN), into the same page
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
 #
 # TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.

@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -28,7 +29,7 @@ struct Session {
     requests: u64,
 }
 
-pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
+pub async fn join(context: &Context, who: &Participant, tasks: &mut JoinSet<()>) -> Fallible<()> {
     let mut session = Session::open(&context.url).await?;
     let handle = session.attach().await?;
     let room: u64 = who.room.parse()?;
@@ -37,7 +38,7 @@ pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
     } else {
         session.subscribe(context, who, handle, room).await?;
     }
-    tokio::spawn(session.keep(who.id));
+    tasks.spawn(session.keep(who.id));
     Ok(())
 }
 

@@ -7,10 +7,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -42,77 +44,95 @@ mod response {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
+pub async fn join(context: &Context, who: &Participant, tasks: &mut JoinSet<()>) -> Fallible<()> {
     let subscribes = u8::from(who.subscribes);
     let url =
         format!("{}/rtc?access_token={}&auto_subscribe={subscribes}&protocol=16&sdk=load", context.url, who.token);
     let (mut socket, _) = connect_async(url).await?;
-    wait(&mut socket, response::JOIN).await?;
+    // What comes in between, for whoever reads after that.
+    let mut before = Vec::new();
+    wait(&mut socket, response::JOIN, &mut before).await?;
     if who.publishes {
         for (index, plans) in context.tracks.iter().enumerate() {
             send(&mut socket, request::ADD_TRACK, add_track(index, plans)).await?;
-            wait(&mut socket, response::TRACK_PUBLISHED).await?;
+            wait(&mut socket, response::TRACK_PUBLISHED, &mut before).await?;
         }
         let (reply, offer) = oneshot::channel();
         let publish = Command::Publish(who.publishing(), context.ip, context.tracks.clone(), reply);
         context.threads.send(who.publishing(), publish);
         send(&mut socket, request::OFFER, description("offer", &offer.await??.0, 1)).await?;
-        let answer = wait(&mut socket, response::ANSWER).await?;
+        let answer = wait(&mut socket, response::ANSWER, &mut before).await?;
         context.threads.send(who.publishing(), Command::Accept(who.publishing(), sdp_of(&answer)));
     }
     let (threads, ip, who) = (context.threads.clone(), context.ip, who.clone());
-    tokio::spawn(async move {
-        if let Err(error) = follow(socket, &who, ip, threads).await {
+    tasks.spawn(async move {
+        if let Err(error) = follow(socket, before, &who, ip, threads).await {
             eprintln!("{}: {error}", who.id);
         }
     });
     Ok(())
 }
 
-async fn follow(mut socket: Socket, who: &Participant, ip: IpAddr, threads: Threads) -> Fallible<()> {
+async fn follow(
+    mut socket: Socket,
+    before: Vec<Bytes>,
+    who: &Participant,
+    ip: IpAddr,
+    threads: Threads,
+) -> Fallible<()> {
+    for bytes in before {
+        take(&mut socket, &bytes, who, ip, &threads).await?;
+    }
     let mut ping = tokio::time::interval(PING);
     loop {
-        let message = tokio::select! {
+        tokio::select! {
             _ = ping.tick() => {
                 let mut bytes = Vec::new();
                 number(&mut bytes, request::PING, 1);
                 socket.send(Message::binary(bytes)).await?;
-                continue;
             }
-            message = socket.next() => message.ok_or("the socket was closed")??,
-        };
-        let Message::Binary(bytes) = message else { continue };
-        for (field, value) in fields(&bytes) {
-            match field {
-                response::OFFER => {
-                    let (reply, answer) = oneshot::channel();
-                    let offer = Command::Subscribe(who.subscribing(), ip, who.begin, sdp_of(value), reply);
-                    threads.send(who.subscribing(), offer);
-                    let answer = description("answer", &answer.await??, number_of(value, 3));
-                    send(&mut socket, request::ANSWER, answer).await?;
+            message = socket.next() => {
+                if let Message::Binary(bytes) = message.ok_or("the socket was closed")?? {
+                    take(&mut socket, &bytes, who, ip, &threads).await?;
                 }
-                response::TRICKLE => {
-                    let candidate: Value = serde_json::from_str(&text_of(value, 1))?;
-                    let candidate = candidate["candidate"].as_str().unwrap_or_default().to_owned();
-                    let peer = if number_of(value, 2) == 1 { who.subscribing() } else { who.publishing() };
-                    if !candidate.is_empty() {
-                        threads.send(peer, Command::Candidate(peer, candidate));
-                    }
-                }
-                response::LEAVE => return Err("sent away".into()),
-                _ => {}
             }
         }
     }
 }
 
-/// The next message of a kind; candidates that come before belong to a connection that gets them again in its description.
-async fn wait(socket: &mut Socket, wanted: u64) -> Fallible<Vec<u8>> {
+async fn take(socket: &mut Socket, bytes: &[u8], who: &Participant, ip: IpAddr, threads: &Threads) -> Fallible<()> {
+    for (field, value) in fields(bytes) {
+        match field {
+            response::OFFER => {
+                let (reply, answer) = oneshot::channel();
+                let offer = Command::Subscribe(who.subscribing(), ip, who.begin, sdp_of(value), reply);
+                threads.send(who.subscribing(), offer);
+                let answer = description("answer", &answer.await??, number_of(value, 3));
+                send(socket, request::ANSWER, answer).await?;
+            }
+            response::TRICKLE => {
+                let candidate: Value = serde_json::from_str(&text_of(value, 1))?;
+                let candidate = candidate["candidate"].as_str().unwrap_or_default().to_owned();
+                let peer = if number_of(value, 2) == 1 { who.subscribing() } else { who.publishing() };
+                if !candidate.is_empty() {
+                    threads.send(peer, Command::Candidate(peer, candidate));
+                }
+            }
+            response::LEAVE => return Err("sent away".into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The next message of a kind. What comes before it is kept.
+async fn wait(socket: &mut Socket, wanted: u64, before: &mut Vec<Bytes>) -> Fallible<Vec<u8>> {
     while let Some(message) = socket.next().await {
         let Message::Binary(bytes) = message? else { continue };
         if let Some((_, value)) = fields(&bytes).into_iter().find(|(field, _)| *field == wanted) {
             return Ok(value.to_vec());
         }
+        before.push(bytes);
     }
     Err("the socket was closed".into())
 }

@@ -19,6 +19,7 @@ mod feedback;
 mod janus;
 mod livekit;
 mod peer;
+mod receiver;
 mod socket;
 mod stream;
 mod telstar;
@@ -29,6 +30,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use peer::Fallible;
 use stream::Plan;
@@ -100,7 +102,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let threads = Threads::start(options.threads).map_err(|error| error.to_string())?;
     let tracks = options.tracks();
     let context = Context { url: options.url.clone(), ip: options.ip, threads: threads.clone(), tracks };
-    let mut joins = Vec::new();
+    let (mut joins, mut tasks) = (Vec::new(), JoinSet::new());
     let everybody = options.everybody()?;
     let mut led = false;
     for mut who in everybody.iter().cloned() {
@@ -111,9 +113,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         who.begin = Instant::now();
         let joined = match options.server {
-            Server::Telstar => telstar::join(&context, &who).await,
-            Server::Janus => janus::join(&context, &who).await,
-            Server::LiveKit => livekit::join(&context, &who).await,
+            Server::Telstar => telstar::join(&context, &who, &mut tasks).await,
+            Server::Janus => janus::join(&context, &who, &mut tasks).await,
+            Server::LiveKit => livekit::join(&context, &who, &mut tasks).await,
         };
         joined.map_err(|error| format!("{}: {error}", who.id))?;
         joins.push(who.begin.elapsed());

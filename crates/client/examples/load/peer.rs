@@ -4,7 +4,6 @@
 //! It does not decrypt media, except what comes before the first picture is whole and a sample for the delay: counts and
 //! feedback come from the RTP headers.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -25,22 +24,15 @@ use rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCI
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
-use rtc::rtp_transceiver::{RTCRtpReceiverId, RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use rtc::rtp_transceiver::{RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use telstar_client::RtpPacket;
 
-use crate::feedback::Feedback;
+use crate::receiver::Receiver;
 use crate::socket::{self, Batch};
-use crate::stream::{Counter, Header, Plan, Source, begins_keyframe, sent_at, stamp};
+use crate::stream::{Plan, Source, stamp};
 
-/// One packet in so many of each stream is decrypted to learn its delay. More often costs this process CPU.
-const SAMPLE: u64 = 16;
-/// The first packets of a stream are all decrypted: the engine learns from them which section it is.
-const LEARNED_FROM: u64 = 32;
-/// Delays that are kept for each receiver. Beyond it no more are taken.
-const DELAYS_MAX: usize = 100_000;
-const TRANSPORT_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
@@ -77,22 +69,6 @@ struct Encoding {
     ssrc: u32,
     sequence: u16,
     source: Option<Source>,
-}
-
-/// What a receiver has seen.
-pub struct Receiver {
-    feedback: Feedback,
-    transport_id: u8,
-    retransmissions: Vec<u8>,
-    sound: Vec<u8>,
-    reporter: Option<RTCRtpReceiverId>,
-    pub joined: Instant,
-    /// From joining to the last packet of the first keyframe.
-    pub first: Option<Duration>,
-    /// The stream and the time stamp of the first keyframe.
-    keyframe: Option<(u32, u32)>,
-    pub streams: HashMap<u32, Counter>,
-    pub delays_us: Vec<u32>,
 }
 
 impl Peer {
@@ -178,20 +154,8 @@ impl Peer {
 
     /// A subscriber.
     pub fn receiver(ip: IpAddr, joined: Instant) -> Fallible<Peer> {
-        let receiver = Receiver {
-            feedback: Feedback::new(random(), Instant::now()),
-            transport_id: 0,
-            retransmissions: vec![],
-            sound: vec![],
-            reporter: None,
-            joined,
-            first: None,
-            keyframe: None,
-            streams: HashMap::new(),
-            delays_us: Vec::new(),
-        };
         // No chain in the engine itself: it sees a sample of the packets only, and would take the rest for lost.
-        Peer::new(ip, Registry::new(), Role::Receiver(Box::new(receiver)))
+        Peer::new(ip, Registry::new(), Role::Receiver(Box::new(Receiver::new(joined))))
     }
 
     /// Takes the server's offer; gives the answer.
@@ -206,8 +170,7 @@ impl Peer {
         let sdp = self.pc.local_description().ok_or("it was just set")?.sdp;
         let reporter = self.pc.get_receivers().next();
         if let Role::Receiver(receiver) = &mut self.role {
-            receiver.reporter = reporter;
-            receiver.learn(&sdp);
+            receiver.learn(&sdp, reporter);
         }
         self.add_early();
         Ok(sdp)
@@ -315,7 +278,7 @@ impl Peer {
         let idle = now + Duration::from_millis(500);
         let mut deadline = self.pc.poll_timeout().unwrap_or(idle).min(idle);
         match &mut self.role {
-            Role::Receiver(receiver) => deadline = receiver.feedback.due().min(deadline),
+            Role::Receiver(receiver) => deadline = receiver.due().min(deadline),
             Role::Sender(tracks) => {
                 for source in tracks.iter().flat_map(|track| &track.encodings).filter_map(|one| one.source.as_ref()) {
                     deadline = deadline.min(source.next());
@@ -379,11 +342,6 @@ impl Peer {
         match (&mut self.role, message) {
             (Role::Receiver(receiver), RTCMessage::RtpPacket(_, packet)) => {
                 receiver.look(now, &packet);
-                if let Some(sent) = sent_at(&packet.payload)
-                    && receiver.delays_us.len() < DELAYS_MAX
-                {
-                    receiver.delays_us.push(now.saturating_duration_since(sent).as_micros() as u32);
-                }
             }
             (Role::Sender(tracks), RTCMessage::RtcpPacket(id, packets)) => {
                 let Some(track) = tracks.iter_mut().find(|track| track.id == id) else { return };
@@ -399,68 +357,6 @@ impl Peer {
                 }
             }
             _ => {}
-        }
-    }
-}
-
-impl Receiver {
-    /// Which extension carries the transport-wide number, and which payload types are retransmissions and sound.
-    fn learn(&mut self, sdp: &str) {
-        for line in sdp.lines() {
-            if let Some(extension) = line.strip_prefix("a=extmap:").filter(|line| line.contains(TRANSPORT_URI)) {
-                let id: String = extension.chars().take_while(char::is_ascii_digit).collect();
-                self.transport_id = id.parse().unwrap_or(0);
-            }
-            match line.strip_prefix("a=rtpmap:").and_then(|line| line.trim().split_once(' ')) {
-                Some((payload_type, "rtx/90000")) => self.retransmissions.extend(payload_type.parse::<u8>()),
-                Some((payload_type, "opus/48000/2")) => self.sound.extend(payload_type.parse::<u8>()),
-                _ => {}
-            }
-        }
-    }
-
-    /// Counts a packet. True if the engine is to see it.
-    fn take(&mut self, now: Instant, packet: &[u8]) -> bool {
-        let Some(header) = Header::parse(packet, self.transport_id) else { return true };
-        self.note(now, &header);
-        if self.retransmissions.contains(&header.payload_type) {
-            return false; // probes and repairs: fed back, not counted
-        }
-        let counter = self.streams.entry(header.ssrc).or_default();
-        counter.add(header.sequence, packet.len());
-        self.first.is_none() || counter.received < LEARNED_FROM || counter.received.is_multiple_of(SAMPLE)
-    }
-
-    /// Notes when the first keyframe is whole.
-    fn look(&mut self, now: Instant, packet: &RtpPacket) {
-        if self.first.is_some() || self.sound.contains(&packet.header.payload_type) {
-            return;
-        }
-        let id = (packet.header.ssrc, packet.header.timestamp);
-        if self.keyframe.is_none() && begins_keyframe(&packet.payload) {
-            self.keyframe = Some(id);
-        }
-        if packet.header.marker && self.keyframe == Some(id) {
-            self.first = Some(now.saturating_duration_since(self.joined));
-        }
-    }
-
-    fn note(&mut self, now: Instant, header: &Header) {
-        if let Some(number) = header.transport {
-            self.feedback.add(header.ssrc, u16::from_be_bytes(number), now);
-        }
-    }
-
-    /// Sends the feedback that is due.
-    fn report(&mut self, now: Instant, pc: &mut RTCPeerConnection) {
-        if self.feedback.due() > now {
-            return;
-        }
-        let packets = self.feedback.take(now, &self.streams);
-        if let Some(mut receiver) = self.reporter.and_then(|id| pc.rtp_receiver(id))
-            && !packets.is_empty()
-        {
-            let _ = receiver.write_rtcp(now, packets); // not connected yet
         }
     }
 }

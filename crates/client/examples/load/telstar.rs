@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use telstar_client::wire::{NewTrack, Published, Request};
 use telstar_client::{Client, Credential, Direction, Event, JoinOptions, Kind, Layer, Signal, Source};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::peer::Fallible;
 use crate::stream::Plan;
 use crate::threads::{Command, Threads};
 use crate::{Context, Participant, local_ip};
 
-pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
+pub async fn join(context: &Context, who: &Participant, tasks: &mut JoinSet<()>) -> Fallible<()> {
     let client = Client::connect(&context.url, Credential::Token(who.token.clone())).await?;
     let join = JoinOptions { auto_subscribe: who.subscribes, ..JoinOptions::default() };
     let (signal, events, _) = client.join_signalling(&who.room, join).await?;
@@ -26,7 +27,7 @@ pub async fn join(context: &Context, who: &Participant) -> Fallible<()> {
         let published: Published = serde_json::from_value(reply)?;
         context.threads.send(who.publishing(), Command::Accept(who.publishing(), published.sdp));
     }
-    tokio::spawn(follow(signal, events, who.clone(), ip, context.threads.clone()));
+    tasks.spawn(follow(signal, events, who.clone(), ip, context.threads.clone()));
     Ok(())
 }
 
