@@ -18,12 +18,7 @@ run:   ; @scripts/run $(ARGS)
 test:  ; @scripts/test
 check: ; @scripts/check
 e2e:   ; @scripts/e2e $(ARGS)
-<<<<<<< HEAD
 soak:  ; @scripts/simulate && scripts/e2e soak
-bench: ; @scripts/e2e $(or $(ARGS),bench peers)
-=======
-soak:  ; @scripts/e2e soak
 bench: ; @scripts/e2e $(or $(ARGS:calls=bench-calls),bench peers bench-calls)
->>>>>>> bench-calls
 fuzz:  ; @scripts/fuzz
 dist:  ; @scripts/dist
