@@ -133,7 +133,10 @@ impl CallTask {
                 drop(answer.send(done.map_err(nobody)));
             }
             Message::Remove { participant, answer } => {
-                let _ = answer.send(self.core.admin_remove(participant).map_err(nobody));
+                let removed = self.core.admin_remove(participant).map_err(nobody);
+                // Told before it is answered: the asker then denies the token, which ends the socket.
+                self.apply();
+                let _ = answer.send(removed);
             }
             Message::Mute { participant, track, answer } => {
                 let muted = self.core.admin_mute(participant, track);

@@ -252,6 +252,10 @@ impl Session {
 
     /// The credential that this connection relies on may be among those that were taken back.
     fn handle_revocation(&mut self, revocation: Result<Revocation, RecvError>) {
+        // What its call has told it comes first: somebody who was removed hears so before the denied token ends the socket.
+        while let Ok(delivery) = self.call_deliveries.try_recv() {
+            self.handle_call(delivery);
+        }
         let now = Instant::now();
         match revocation {
             Ok(revocation) if relies_on(&self.caller, &revocation) => self.core.handle_revoked(now),

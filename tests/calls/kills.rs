@@ -64,6 +64,7 @@ async fn a_viewer_a_publisher_and_a_socket_die_and_the_others_do_not_notice() {
         watch.more(10).await;
     }
 
+    let window = Duration::from_secs(joined["session"]["resume_secs"].as_u64().expect("a number"));
     let killed = Instant::now();
     let seq = socket.seq();
     drop(socket);
@@ -77,7 +78,7 @@ async fn a_viewer_a_publisher_and_a_socket_die_and_the_others_do_not_notice() {
             Event::ParticipantLeft { participant, reason } => {
                 assert_eq!(reason, "timeout");
                 assert!(away.contains(participant), "it was away before it was gone");
-                assert!(killed.elapsed() > Duration::from_secs(29), "it had its 30 s");
+                assert!(killed.elapsed() + Duration::from_secs(1) > window, "it had its time to come back");
                 left.push(participant.clone());
             }
             _ => {}
@@ -85,7 +86,7 @@ async fn a_viewer_a_publisher_and_a_socket_die_and_the_others_do_not_notice() {
         (left.len() == dead.len()).then_some(())
     };
     carol.until(told).await;
-    assert!(killed.elapsed() < Duration::from_secs(40), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() < window + Duration::from_secs(10), "{:?}", killed.elapsed());
     let sorted = |mut ids: Vec<String>| {
         ids.sort();
         ids

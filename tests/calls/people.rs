@@ -24,8 +24,8 @@ const PICTURE: Duration = Duration::from_millis(40);
 const SOUND: Duration = Duration::from_millis(20);
 /// A keyframe at every so manieth picture, and whenever one is asked for.
 const GOP: u32 = 25;
-/// For what only a time-out of 30 s brings.
-const LONG: Duration = Duration::from_secs(45);
+/// For what only the end of the time to resume brings.
+const LONG: Duration = Duration::from_secs(60);
 /// How loud everybody speaks (RFC 6464 §3). It moves, because a constant sound is not taken for speech.
 const LEVELS: [u8; 4] = [20, 26, 23, 29];
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use telstar_client::{Event, JoinOptions, Kind};
+use telstar_signaling::limits::RESUME_WINDOW;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -152,7 +153,7 @@ async fn only_the_newest_secret_takes_a_session_over_and_the_old_socket_is_told(
     let stage = Stage::start().await;
     let (first, joined) = stage.guest("alice", &EVERYTHING).await;
     let session = &joined["session"];
-    assert_eq!(session["resume_secs"], 30);
+    assert_eq!(session["resume_secs"], RESUME_WINDOW.as_secs());
     let mut thief = stage.rig.connect().await;
     let wrong = json!({ "id": session["id"], "secret": "guessed" });
     assert_eq!(code(&thief.resume(&wrong, 0, &[]).await), "gone");
