@@ -50,7 +50,7 @@ async fn the_load_generator_counts_every_packet() {
     assert!(report["packets_received"].as_u64().expect("a number") > 200, "{report}");
     assert_eq!(report["packets_lost"], 0, "{report}");
     assert!(report["delay_us"]["samples"].as_u64().expect("a number") > 5, "{report}");
-    assert!(report["first_packet_ms"]["max"].is_number(), "{report}");
+    assert!(report["first_picture_ms"]["max"].is_number(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
