@@ -212,22 +212,19 @@ async fn a_viewer_that_claims_any_bandwidth_is_sent_no_more_than_the_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_about_packets_before_the_first_ends_its_own_connection_at_most() {
+async fn a_report_about_packets_before_the_first_harms_nobody() {
     let stage = Stage::set().await;
     let mut pair = Pair::connect(&stage).await;
     pair.forwards().await;
-    // In a build with overflow checks the engine's arithmetic gives up on it: within that connection.
     for base in [u16::MAX, u16::MAX - 2, 0x8000, 0x8001, 40_000] {
         let body =
             [&base.to_be_bytes()[..], &64u16.to_be_bytes(), &[0, 0, 1, 1], &[0x20, 64], &[1; 64], &[0; 2]].concat();
         pair.viewer.rtcp(&feedback(15, 205, pair.viewer.stream, &body)).await;
     }
     pair.publisher.check().await;
-    stage.call_beside_goes_on().await;
-    assert!(stage.metric("call_panicked_peers_total") <= 1);
-    assert_eq!(stage.metric("call_panics_total"), 0);
+    stage.others_are_undisturbed().await;
     pair.recovers(&stage).await;
-    stage.call_beside_goes_on().await;
+    stage.others_are_undisturbed().await;
     stage.memory_stays_below(SMALL_MIB);
 }
 
