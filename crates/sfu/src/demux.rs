@@ -143,7 +143,12 @@ impl Demux {
 
     /// Whether a request may be handed to the engine: a new path of a peer that has enough of them is not.
     pub(crate) fn admits(&self, path: &Path, peer: Key, paths: &[Path]) -> bool {
-        paths.len() < PATHS_MAX || self.paths.get(path).is_some_and(|bound| bound.peer == peer)
+        paths.len() < PATHS_MAX || self.is_bound(path, peer)
+    }
+
+    /// Whether the peer has shown that this path is its own.
+    pub(crate) fn is_bound(&self, path: &Path, peer: Key) -> bool {
+        self.paths.get(path).is_some_and(|bound| bound.peer == peer)
     }
 
     /// Makes a name fragment known.
