@@ -17,6 +17,7 @@ mod peer;
 mod peers;
 mod publisher;
 mod room;
+mod route;
 mod sdp;
 mod sfu;
 mod subscriber;

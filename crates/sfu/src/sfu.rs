@@ -8,7 +8,7 @@ use telstar_units::TrackId;
 
 use crate::api::{Command, Event, Fault, Path, PeerId, RoomId, Transmit};
 use crate::config::SfuConfig;
-use crate::demux::{Demux, Key, Sort, Told, sort, told};
+use crate::demux::{Demux, Key, Sort, Told, nominates, sort, told};
 use crate::engine::{Engine, Happened, Output};
 use crate::peer::{Link, Peer, Side};
 use crate::peers::Peers;
@@ -121,10 +121,16 @@ impl Sfu {
             return true;
         }
         self.touch(key, |sfu, peer| {
-            let used = peer.engine.receive(sfu.now, &path, bytes);
-            if used && matches!(sort, Sort::Response(_)) {
-                peer.heard = sfu.now;
+            peer.route.hear(sfu.now, &path);
+            match sort {
+                Sort::Request(_) => peer.nominates = nominates(bytes),
+                Sort::Response(_) if peer.engine.takes(sfu.now, &path, bytes) => {
+                    peer.heard = sfu.now;
+                    peer.route.proved(sfu.now, path);
+                }
+                _ => {}
             }
+            peer.engine.receive(sfu.now, &path, bytes);
         });
         true
     }
@@ -137,7 +143,7 @@ impl Sfu {
             return false;
         }
         match sort {
-            Sort::Request(_) => self.demux.admits(path, key, &peer.paths),
+            Sort::Request(_) => self.demux.admits(now, path, key, &peer.paths),
             Sort::Media if !is_rtcp(bytes) => {
                 let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
                     return false;
@@ -158,6 +164,7 @@ impl Sfu {
             && let Some(peer) = self.peers.get_mut(key)
         {
             peer.paths.retain(|other| *other != path);
+            peer.route.closed(&path);
         }
     }
 
@@ -279,14 +286,17 @@ impl Sfu {
         }
     }
 
-    fn transmit(&mut self, key: Key, peer: &mut Peer, transmit: Transmit) {
+    fn transmit(&mut self, key: Key, peer: &mut Peer, mut transmit: Transmit) {
         match told(&transmit.payload) {
             Told::Answered => {
                 peer.heard = self.now;
-                self.demux.bind(self.now, transmit.path, key, &mut peer.paths);
+                if self.demux.bind(self.now, transmit.path, key, &mut peer.paths) {
+                    peer.route.checked(self.now, transmit.path, peer.nominates);
+                }
             }
             Told::Asked(transaction) => self.demux.expect_answer(transaction, key),
-            Told::Nothing => {}
+            Told::Refused => {}
+            Told::Nothing => transmit.path = peer.route.path(self.now, transmit.path),
         }
         if self.transmits.len() < TRANSMITS_MAX {
             self.transmits.push_back(transmit);
