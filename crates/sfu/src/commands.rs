@@ -102,7 +102,7 @@ impl Sfu {
             deadline: now + Duration::from_secs(1),
             armed: None,
             dirty: false,
-            #[cfg(test)]
+            #[cfg(feature = "probes")]
             trip: false,
         });
         let fragment = peer.engine.fragment();

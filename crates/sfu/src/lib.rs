@@ -15,6 +15,8 @@ mod keyframes;
 mod messages;
 mod peer;
 mod peers;
+#[cfg(feature = "probes")]
+mod probes;
 mod publisher;
 mod room;
 mod route;
@@ -62,10 +64,3 @@ pub mod fuzz {
         let _ = sheet.in_offered_order(&written);
     }
 }
-
-// The tests within this crate use the same clients as those outside.
-#[cfg(test)]
-extern crate self as telstar_sfu;
-#[cfg(test)]
-#[path = "../tests/support/mod.rs"]
-mod support;

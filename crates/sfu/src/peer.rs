@@ -71,7 +71,7 @@ pub(crate) struct Peer {
     /// Whether packets wait in the engine for [`Engine::advance`].
     pub(crate) dirty: bool,
     /// Makes the next call panic, for the test of what then happens to the others.
-    #[cfg(test)]
+    #[cfg(feature = "probes")]
     pub(crate) trip: bool,
 }
 

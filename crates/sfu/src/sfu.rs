@@ -242,7 +242,7 @@ impl Sfu {
     pub(crate) fn touch<R>(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer) -> R) -> Option<R> {
         let mut peer = self.peers.take(key)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(test)]
+            #[cfg(feature = "probes")]
             assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
             let result = act(self, &mut peer);
             self.drain(key, &mut peer).map(|()| result)
@@ -428,52 +428,4 @@ impl Sfu {
 /// RFC 5761 §4: payload types 64 to 95 are RTCP's.
 fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use telstar_units::TrackId;
-
-    use crate::api::{Event, Fault, Kind, PeerId};
-    use crate::support::{Camera, World, assert_decodable, config};
-
-    fn trip(world: &mut World, peer: PeerId) {
-        let key = world.sfu.key(peer).expect("the peer is there");
-        world.sfu.peers.get_mut(key).expect("the peer is there").trip = true;
-    }
-
-    fn failed(world: &World) -> Vec<(PeerId, Fault)> {
-        let failed = |event: &Event| match event {
-            Event::Failed { peer, fault } => Some((*peer, *fault)),
-            _ => None,
-        };
-        world.events.iter().filter_map(|(_, event)| failed(event)).collect()
-    }
-
-    #[test]
-    fn a_panic_in_one_peer_ends_that_peer_only() {
-        let mut world = World::new(config());
-        let publisher = world.publisher(1);
-        let viewers = [world.subscriber(2), world.subscriber(3)];
-        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
-        let all = [publisher, viewers[0], viewers[1]];
-        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&all)));
-        let mut camera = Camera::new(publisher, mids[0], &[(None, 300_000)]);
-        camera.film(&mut world, Duration::from_secs(1));
-        trip(&mut world, viewers[0]);
-        camera.film(&mut world, Duration::from_secs(1));
-        assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
-        let got = &world.client(viewers[1]).got;
-        assert!(got.len() > 50);
-        assert_decodable(got);
-        trip(&mut world, publisher);
-        world.run(Duration::from_secs(1));
-        camera.film(&mut world, Duration::from_millis(100));
-        assert_eq!(failed(&world).last(), Some(&(publisher, Fault::Internal)));
-        assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
-        assert_eq!(world.sfu.counters().panics, 2);
-        assert_eq!(world.sfu.peers(), 1);
-    }
 }
