@@ -12,6 +12,7 @@ use crate::peer::{Link, Peer, Side};
 use crate::police::{Ingress, IngressLimits, TokenBucket};
 use crate::publisher::Publisher;
 use crate::room::{Room, Track};
+use crate::route::Route;
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::Subscriber;
@@ -91,6 +92,8 @@ impl Sfu {
             link: Link::New,
             heard: now,
             paths: Vec::new(),
+            route: Route::new(self.config.ice_lite),
+            nominates: false,
             fragments: Vec::new(),
             candidates: 0,
             channel: None,
@@ -103,7 +106,7 @@ impl Sfu {
             deadline: now + Duration::from_secs(1),
             armed: None,
             dirty: false,
-            #[cfg(test)]
+            #[cfg(feature = "probes")]
             trip: false,
         });
         let fragment = peer.engine.fragment();

@@ -1,15 +1,16 @@
 //! How peers are reached: full ICE, ICE-TCP, an address that is not this machine's, and a peer that moves.
 
-mod support;
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
-
-use support::{Camera, World, assert_decodable, config};
 use telstar_sfu::{Command, Event, Kind, Path, PeerId, SfuConfig, Transport};
+use telstar_sim::{Camera, World, assert_decodable, config};
 use telstar_units::TrackId;
 
+/// The longest time between two checks of a client's engine; nothing shows before the next of them that it has moved.
+const CHECKS: Duration = Duration::from_secs(3);
+
 fn film(config: SfuConfig) -> (World, Camera, PeerId) {
-    let mut world = World::new(config);
+    let mut world = World::new(config, 1, Instant::now());
     let publisher = world.publisher(1);
     let viewer = world.subscriber(2);
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
@@ -104,4 +105,26 @@ fn a_call_works_over_tcp_and_a_closed_connection_is_forgotten() {
     world.sfu.handle_closed(path);
     let used = world.sfu.handle_datagram(world.now, path, &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert!(!used, "the path is nobody's");
+}
+
+/// How long pictures stood still at most since then.
+fn stillness(world: &mut World, viewer: PeerId, since: Instant) -> Duration {
+    let end = world.now;
+    let got = world.client(viewer).got.iter().map(|got| got.at).filter(|at| *at >= since);
+    let moments: Vec<Instant> = std::iter::once(since).chain(got).chain(std::iter::once(end)).collect();
+    moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
+#[test]
+fn whoever_a_nat_moves_again_and_again_is_followed_with_its_next_check() {
+    for ice_lite in [true, false] {
+        let (mut world, mut camera, viewer) = film(SfuConfig { ice_lite, ..config() });
+        for port in (1..=20).chain([19]) {
+            let moved = world.now;
+            world.rebind(viewer, format!("198.51.100.77:{port}").parse().expect("a literal address"));
+            camera.film(&mut world, Duration::from_millis(7_300));
+            let still = stillness(&mut world, viewer, moved);
+            assert!(still < CHECKS + Duration::from_secs(2), "port {port}, lite {ice_lite}: still for {still:?}");
+        }
+    }
 }
