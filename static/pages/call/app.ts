@@ -13,6 +13,9 @@ import { parseCallAddress, type CallAddress } from './logic.js';
 import { buildNoAccess, buildPreJoin } from './prejoin.js';
 import { buildRoom } from './room.js';
 
+/** Where asking again gets the same answer. */
+const NO_RETURN = new Set(['room-deleted', 'not_found', 'forbidden', 'unauthorised', 'credential-ended']);
+
 interface Choice {
   name: string;
   isAudioOn: boolean;
@@ -119,10 +122,15 @@ class CallPage {
     }, t('call.rejoin'));
     const key = `left.${reason}`;
     const text = isMessageKey(key) ? t(key) : inWords(new TelstarError(reason, reason));
+    const canReturn = !NO_RETURN.has(reason);
+    const heading = h('h1', { tabindex: -1 }, t('call.left-title'));
     this.show(h('main', { class: 'narrow' }, h('section', { class: 'card sign-in', role: 'status', 'data-reason': reason },
       h('span', { class: 'card-icon' }, icon(reason === 'left' ? 'check' : 'warning')),
-      h('h1', {}, t('call.left-title')), h('p', { class: 'soft' }, text), again)), () => {});
-    again.focus();
+      heading, h('p', { class: 'soft' }, text),
+      h('div', { class: 'left-actions' },
+        canReturn ? again : null,
+        this.isEmbed || this.accountName === '' ? null : h('a', { class: 'button button-quiet', href: '/' }, t('call.to-home'))))), () => {});
+    (canReturn ? again : heading).focus();
   }
 
   private async rejoin(choice: Choice): Promise<void> {

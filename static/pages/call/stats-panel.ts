@@ -5,6 +5,7 @@ import { h, replace, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { formatBitrate } from '../shared/format.js';
 import type { MessageKey } from '../shared/messages.js';
+import { buildPanel } from './panels.js';
 import { plotMax, polyline, type PlotPoint } from './logic.js';
 
 const SAMPLE_EVERY_MS = 1_000;
@@ -16,7 +17,8 @@ export interface StatsPanel {
   root: HTMLElement;
   /** What was last measured. */
   latest(): ConnectionStats[];
-  setShown(isShown: boolean): void;
+  /** Only while it is shown does the server report its estimate. */
+  shown(isShown: boolean): void;
   dispose(): void;
 }
 
@@ -25,9 +27,8 @@ export function buildStatsPanel(call: Call): StatsPanel {
   const path = h('p', { class: 'stats-path' });
   const rows = h('tbody', {});
   const heads: MessageKey[] = ['stats.stream', 'stats.bitrate', 'stats.layer', 'stats.picture', 'stats.loss', 'stats.jitter', 'stats.freezes'];
-  const root = h('section', { class: 'stats-panel', hidden: true, tabindex: -1, 'aria-label': t('stats.heading') },
-    h('h2', {}, t('stats.heading')), path, plot.root,
-    h('div', { class: 'stats-scroll' }, h('table', { class: 'stats-table' },
+  const { root } = buildPanel('section', 'stats', 'stats-panel', t('stats.heading'), path, plot.root,
+    h('div', { class: 'stats-scroll', tabindex: 0, role: 'group', 'aria-label': t('stats.streams') }, h('table', { class: 'stats-table' },
       h('thead', {}, h('tr', {}, ...heads.map((key) => h('th', { scope: 'col' }, t(key))))), rows)));
   let latest: ConnectionStats[] = [];
   let bandwidth: Bandwidth | null = null;
@@ -48,8 +49,7 @@ export function buildStatsPanel(call: Call): StatsPanel {
   return {
     root,
     latest: () => latest,
-    setShown(isShown) {
-      root.hidden = !isShown;
+    shown(isShown) {
       call.report(isShown).catch(() => {});
       if (isShown) void sample();
     },
