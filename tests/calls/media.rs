@@ -130,12 +130,8 @@ async fn people_hear_who_speaks_and_how_good_their_connection_is() {
 async fn a_bot_that_plays_a_clip_becomes_a_speaker() {
     let stage = Stage::with_media().await;
     let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
-    let options = LocalTrackOptions {
-        codec: Codec::Opus,
-        source: Source::Microphone,
-        name: String::new(),
-        layers: Vec::new(),
-    };
+    let options =
+        LocalTrackOptions { codec: Codec::Opus, source: Source::Microphone, name: String::new(), layers: Vec::new() };
     let mut track = alice.call.publish(options).await.expect("the server takes it");
     // Packets of 20 ms (RFC 6716 §3.1) that are not silence; what they would sound like nobody asks.
     let audio = Audio { packets: vec![([&[0xfc][..], &[0x55; 80]].concat().into(), Duration::from_millis(20))] };

@@ -156,9 +156,18 @@ impl Demux {
 
     /// Whether a request may be handed to the engine: a new path of a peer that uses enough of them is not.
     pub(crate) fn admits(&self, now: Instant, path: &Path, peer: Key, paths: &[Path]) -> bool {
-        let of = |path: &Path| self.paths.get(path).filter(|bound| bound.peer == peer);
         let is_stale = |bound: &Bound| now.saturating_duration_since(bound.seen) >= PATH_KEPT;
-        paths.len() < PATHS_MAX || of(path).is_some() || paths.iter().any(|path| of(path).is_none_or(is_stale))
+        let is_free = |path: &Path| self.bound(path, peer).is_none_or(is_stale);
+        paths.len() < PATHS_MAX || self.is_bound(path, peer) || paths.iter().any(is_free)
+    }
+
+    /// Whether the peer has shown that this path is its own.
+    pub(crate) fn is_bound(&self, path: &Path, peer: Key) -> bool {
+        self.bound(path, peer).is_some()
+    }
+
+    fn bound(&self, path: &Path, peer: Key) -> Option<&Bound> {
+        self.paths.get(path).filter(|bound| bound.peer == peer)
     }
 
     /// Makes a name fragment known.
@@ -194,9 +203,8 @@ impl Demux {
 
     /// One that is another peer's by now counts as the oldest, and stays the other's.
     fn forget_oldest(&mut self, peer: Key, paths: &mut Vec<Path>) {
-        let of = |path: &Path| self.paths.get(path).filter(|bound| bound.peer == peer);
-        let oldest = paths.iter().enumerate().min_by_key(|(_, path)| of(path).map(|bound| bound.seen));
-        let Some((index, is_ours)) = oldest.map(|(index, path)| (index, of(path).is_some())) else { return };
+        let oldest = paths.iter().enumerate().min_by_key(|(_, path)| self.bound(path, peer).map(|bound| bound.seen));
+        let Some((index, is_ours)) = oldest.map(|(index, path)| (index, self.is_bound(path, peer))) else { return };
         let path = paths.swap_remove(index);
         if is_ours {
             self.paths.remove(&path);

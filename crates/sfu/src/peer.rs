@@ -64,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) ingress: Ingress,
     /// Streams that were not seen before.
     pub(crate) new_streams: TokenBucket,
+    /// Checks on paths that it has not shown to be its own.
+    pub(crate) new_paths: TokenBucket,
     /// When the engine wants to be called.
     pub(crate) deadline: Instant,
     /// When it will be, at the latest.

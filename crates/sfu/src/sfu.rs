@@ -12,6 +12,7 @@ use crate::demux::{Demux, Key, Sort, Told, nominates, sort, told};
 use crate::engine::{Engine, Happened, Output};
 use crate::peer::{Link, Peer, Side};
 use crate::peers::Peers;
+use crate::police::Sources;
 use crate::room::{Room, Track};
 
 /// The largest datagram that is looked at: more than any path carries at once, and what TCP framing could bring is
@@ -95,6 +96,7 @@ pub struct Sfu {
     /// Peers with packets that wait for [`Engine::advance`].
     pub(crate) dirty: Vec<Key>,
     next_tick: Option<Instant>,
+    sources: Sources,
     pub(crate) counters: Counters,
 }
 
@@ -113,6 +115,7 @@ impl Sfu {
             chores: VecDeque::new(),
             dirty: Vec::new(),
             next_tick: None,
+            sources: Sources::new(now),
             counters: Counters::default(),
         }
     }
@@ -155,11 +158,16 @@ impl Sfu {
     fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, bytes: &[u8]) -> bool {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return false };
+        if matches!(sort, Sort::Request(_)) && !self.demux.is_bound(path, key) {
+            // Not charged to the peer's own traffic: whoever has seen its name could use that up.
+            return self.demux.admits(now, path, key, &peer.paths)
+                && self.sources.admit(now, path.remote.ip(), key)
+                && peer.new_paths.take(now, 1);
+        }
         if !peer.ingress.admit(now, bytes.len()) {
             return false;
         }
         match sort {
-            Sort::Request(_) => self.demux.admits(now, path, key, &peer.paths),
             Sort::Media if !is_rtcp(bytes) => {
                 let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
                     return false;

@@ -74,6 +74,28 @@ fn a_forged_check_from_elsewhere_does_not_take_a_path_over() {
 }
 
 #[test]
+fn checks_in_somebodys_name_from_elsewhere_cost_the_owner_nothing() {
+    let (mut world, mut camera, viewer) = film(config());
+    let mut check = world.checks(camera.publisher).pop().expect("it has asked");
+    // The name is right and the rest is not: 20,000 in a second from one address, five times what its owner may send.
+    let last = check.len() - 10;
+    check[last] ^= 1;
+
+    let path = Path { remote: ([192, 0, 2, 66], 6_666).into(), ..world.path(camera.publisher) };
+    let refused = world.sfu.counters().refused;
+    for _ in 0..100 {
+        for _ in 0..200 {
+            world.sfu.handle_datagram(world.now, path, &check);
+        }
+        camera.film(&mut world, Duration::from_millis(10));
+    }
+    assert!(world.sfu.counters().refused - refused > 19_800, "the engine saw a few only");
+    let since = world.now - Duration::from_secs(1);
+    let arrived = world.client(viewer).got.iter().filter(|got| got.at > since).count();
+    assert!(arrived > 30, "{arrived} packets in the second of the flood");
+}
+
+#[test]
 fn a_call_works_over_tcp_and_a_closed_connection_is_forgotten() {
     let mut config = config();
     config.candidates[0].transport = Transport::Tcp;
