@@ -43,7 +43,7 @@ pub use api::*;
 pub use config::{Limits, SfuConfig};
 pub use demux::{Sort, sort};
 pub use engine::Certificate;
-pub use sfu::{Counters, Sfu};
+pub use sfu::{Allocated, Counters, Sfu};
 
 /// Doors for the fuzz targets to what reads bytes of strangers.
 #[doc(hidden)]

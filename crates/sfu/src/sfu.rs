@@ -62,6 +62,22 @@ pub struct Counters {
     pub keyframes_asked: u64,
 }
 
+/// A subscriber's share of its path, in bits per second.
+///
+/// What is allocated is at most the estimate. The one exception: the lowest layers of what is wanted may take what is lent as well
+/// (`credit.rs`), and sound is never held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// What the path is believed to carry.
+    pub estimate_bps: u64,
+    /// How far the lowest layers may go beyond it.
+    pub lent_bps: u64,
+    /// What of the allocated are lowest layers and sound.
+    pub lowest_bps: u64,
+    /// All that is allocated.
+    pub allocated_bps: u64,
+}
+
 /// All rooms of one media thread.
 ///
 /// Verbs: `handle_*` take what came, with the time; then `poll_*` until each has nothing more. Nothing happens
@@ -219,18 +235,19 @@ impl Sfu {
         self.counters
     }
 
-    /// What a subscriber's path is believed to carry (0 before the first report), with what is lent beyond it
-    /// (`credit.rs`), and what of it is allocated, in bits per second. The estimate is the newest; what is allocated
-    /// follows it at the next turn of the clock.
-    pub fn allocated(&self, peer: PeerId) -> Option<(u64, u64)> {
+    /// What a subscriber's path is believed to carry, and what of it is allocated. The estimate is the newest; what is
+    /// allocated follows it at the next turn of the clock.
+    pub fn allocated(&self, peer: PeerId) -> Option<Allocated> {
         let subscriber = self.peers.get(self.key(peer)?)?.as_subscriber()?;
-        let lent_bps = subscriber.lent_bps;
-        let trusted_bps = match subscriber.estimate_bps {
-            0 if lent_bps == 0 => 0,
-            0 => crate::engine::ESTIMATE_START_BPS + lent_bps,
-            estimate_bps => estimate_bps.saturating_add(lent_bps),
-        };
-        Some((trusted_bps, subscriber.allocated_bps))
+        Some(Allocated {
+            estimate_bps: match subscriber.estimate_bps {
+                0 => crate::engine::ESTIMATE_START_BPS,
+                bps => bps,
+            },
+            lent_bps: subscriber.lent_bps,
+            lowest_bps: subscriber.allocator.lowest_bps(),
+            allocated_bps: subscriber.allocated_bps,
+        })
     }
 
     /// How many peers there are.

@@ -133,7 +133,7 @@ fn measure(line: &Line, seed: u64) -> Result<Figures, String> {
         seconds.push((call.world.now - begin, bytes));
         if call.world.now > begin + PART - TAIL {
             tail_bytes += bytes;
-            estimates.extend(call.world.sfu.allocated(viewer).map(|(estimate, _)| estimate as f64));
+            estimates.extend(call.world.sfu.allocated(viewer).map(|share| share.estimate_bps as f64));
         }
     }
     let mut waits = call.world.client(viewer).down.waits.take().unwrap_or_default();

@@ -50,6 +50,8 @@ pub struct Decoder {
     /// `None` until a keyframe was decoded, and after a picture was lost.
     reference: Option<Reference>,
     stuck: Option<Instant>,
+    /// Whether every packet comes that the server sends: then there is no excuse for what is missing.
+    pub has_all: bool,
     asked: Option<Instant>,
     /// What was shown, in order.
     pub shown: Vec<Shown>,
@@ -66,6 +68,7 @@ impl Decoder {
             next: None,
             reference: None,
             stuck: None,
+            has_all: false,
             asked: None,
             shown: Vec::new(),
             broken: None,
@@ -92,6 +95,10 @@ impl Decoder {
         if !(late || first && self.next.is_some()) {
             return false;
         }
+        if late && self.has_all && !self.waiting.is_empty() {
+            let next = self.next.unwrap_or_default();
+            self.break_rule(format!("packet {next} or its frame's rest was never sent, and nothing was lost"));
+        }
         // What is missing will not come: only a keyframe helps.
         self.reference = None;
         let due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= ASK_EVERY);
@@ -107,6 +114,12 @@ impl Decoder {
         // The first packet of all may be overtaken; nothing is decoded before its keyframe, so any begin will do.
         let Some(next) = self.next.or_else(|| self.waiting.keys().next().copied()) else { return false };
         self.next = Some(next);
+        if self.waiting.get(&next).is_some_and(|got| got.payload.is_empty()) {
+            // Padding in the place of a packet that was left out.
+            self.waiting.remove(&next);
+            self.next = Some(next + 1);
+            return true;
+        }
         let Some(end) = self.end_of_frame(next) else { return false };
         let first = &self.waiting[&next];
         let key = begins_keyframe(self.codec, &first.payload);
@@ -116,6 +129,9 @@ impl Decoder {
         let one = self.waiting.range(next..=end).all(|(_, got)| (frame_of(got), layer_of(got)) == (frame, layer));
         if !one {
             self.break_rule(format!("packets {next} to {end} have one time and are not of one frame"));
+        }
+        if self.reference.is_none() && !key && self.has_all {
+            self.break_rule(format!("frame {frame} of layer {layer} is the first and no keyframe"));
         }
         if let Some(reference) = self.reference {
             self.judge(&reference, (frame, layer, time, picture_id), key, is_start);
@@ -155,6 +171,12 @@ impl Decoder {
         let begins = self.waiting.iter().filter(|(_, got)| begins_keyframe(self.codec, &got.payload));
         let found = begins.map(|(number, _)| *number).find(|number| self.end_of_frame(*number).is_some());
         let Some(found) = found.filter(|found| self.next != Some(*found)) else { return false };
+        if self.has_all {
+            self.break_rule(format!(
+                "between {:?} and {found} something was never sent, and nothing was lost",
+                self.next
+            ));
+        }
         self.waiting = self.waiting.split_off(&found);
         self.next = Some(found);
         self.reference = None;
@@ -178,12 +200,19 @@ impl Decoder {
         self.broken.get_or_insert(rule);
     }
 
+    /// The longest time without a picture that was not begun anew by one of these moments.
+    pub fn longest_still(&self, from: Instant, to: Instant, excuses: &[Instant]) -> Duration {
+        let shown = self.shown.iter().map(|shown| shown.at);
+        let mut ends: Vec<Instant> =
+            shown.chain(excuses.iter().copied()).filter(|at| (from..=to).contains(at)).collect();
+        ends.extend([from, to]);
+        ends.sort_unstable();
+        ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
     /// The longest time without a picture between two moments.
     pub fn longest_freeze(&self, from: Instant, to: Instant) -> Duration {
-        let within = self.shown.iter().map(|shown| shown.at).filter(|at| (from..=to).contains(at));
-        let ends = std::iter::once(from).chain(within).chain(std::iter::once(to));
-        let ends: Vec<Instant> = ends.collect();
-        ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        self.longest_still(from, to, &[])
     }
 }
 
@@ -266,6 +295,32 @@ mod tests {
     fn picture_ids_with_a_hole_break_a_rule() {
         let (decoder, _) = check(&[(1, true, (5, 0, 9)), (2, false, (6, 0, 11))]);
         assert!(decoder.broken.is_some_and(|rule| rule.contains("picture 11 follows picture 9")));
+    }
+
+    #[test]
+    fn what_has_all_begins_with_a_keyframe_and_has_no_gap() {
+        for (frames, rule) in [
+            ([(1, false, (5, 0, 9)), (2, true, (6, 0, 10))], "is the first and no keyframe"),
+            ([(1, true, (5, 0, 9)), (3, true, (6, 0, 10))], "was never sent"),
+        ] {
+            let now = Instant::now();
+            let mut decoder = Decoder::new(Codec::Vp8);
+            decoder.has_all = true;
+            frames.iter().for_each(|(sequence, key, what)| decoder.take(packet(now, *sequence, *key, *what)));
+            decoder.advance(now);
+            decoder.advance(now + PATIENCE);
+            assert!(decoder.broken.as_ref().is_some_and(|found| found.contains(rule)), "{:?}", decoder.broken);
+        }
+    }
+
+    #[test]
+    fn padding_in_the_place_of_a_packet_is_no_gap() {
+        let (now, mut decoder) = (Instant::now(), Decoder::new(Codec::Vp8));
+        decoder.take(packet(now, 1, true, (5, 0, 9)));
+        decoder.take(Got { payload: Vec::new(), ..packet(now, 2, false, (6, 0, 10)) });
+        decoder.take(packet(now, 3, false, (6, 0, 10)));
+        decoder.advance(now);
+        assert_eq!((decoder.shown.len(), decoder.broken), (2, None));
     }
 
     #[test]

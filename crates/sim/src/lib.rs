@@ -15,6 +15,7 @@ pub mod caller;
 pub mod camera;
 pub mod client;
 pub mod decoder;
+mod faults;
 pub mod hub;
 pub mod link;
 pub mod random;

@@ -43,6 +43,8 @@ pub struct Link {
     /// So many come twice.
     pub duplicate_permille: u32,
     is_bad: bool,
+    /// Whether it ever did more to a datagram than to take time: nothing was lost, doubled, overtaken or made to wait before.
+    pub is_spoilt: bool,
     free_at: Option<Instant>,
     last: Option<Instant>,
     /// How long each datagram waited for its turn, while this is some.
@@ -63,6 +65,7 @@ impl Link {
             reorder_by: Duration::from_millis(20),
             duplicate_permille: 0,
             is_bad: false,
+            is_spoilt: false,
             free_at: None,
             last: None,
             waits: None,
@@ -83,11 +86,13 @@ impl Link {
         if is_handshake(bytes) {
             return [Some(now + self.delay), None];
         }
+        self.is_spoilt |= self.limit_bps.is_some();
         let turn = if self.is_bad { self.bursts.end_permille } else { self.bursts.begin_permille };
         if random.permille(turn) {
             self.is_bad = !self.is_bad;
         }
         if random.permille(self.loss_permille) || (self.is_bad && random.permille(self.bursts.loss_permille)) {
+            self.is_spoilt = true;
             return [None; 2];
         }
         let Some(leaves) = self.leaves(now, bytes.len()) else { return [None; 2] };
@@ -98,8 +103,10 @@ impl Link {
         self.last = Some(arrives);
         if random.permille(self.reorder_permille) {
             arrives += self.reorder_by;
+            self.is_spoilt = true;
         }
         let again = random.permille(self.duplicate_permille).then(|| arrives + random.millis(0, 10));
+        self.is_spoilt |= again.is_some();
         [Some(arrives), again]
     }
 

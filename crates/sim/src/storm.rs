@@ -2,6 +2,7 @@
 //!
 //! In: a seed. Out: how long it took until everybody knew the same again, or the rule that was broken.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ struct Storm {
     callers: Vec<Caller>,
     random: Random,
     turns: u32,
+    faults: BTreeMap<&'static str, u32>,
 }
 
 /// Runs a seed.
@@ -47,12 +49,12 @@ pub fn run(seed: u64, now: Instant) -> Result<Report, Failure> {
     world.negotiates = false;
     let hub = Hub::new(random.fork(), random.millis(2, 80));
     let callers = (0..random.range(2, 4)).map(|index| Caller::new(format!("caller{index}"))).collect();
-    let mut storm = Storm { world, hub, callers, random, turns: 0 };
+    let mut storm = Storm { world, hub, callers, random, turns: 0, faults: BTreeMap::new() };
     let outcome = storm.whole();
     let at = storm.world.now - now;
     // Signalling has no excuse: whoever does not know the same again is a broken rule.
     let settled = outcome.map_err(|rule| Failure::Broken(rule).within(Scenario::Storm, at))?;
-    Ok(Report { scenario: Scenario::Storm, settled, digest: storm.world.wire.digest })
+    Ok(Report { scenario: Scenario::Storm, settled, digest: storm.world.wire.digest, faults: storm.faults })
 }
 
 impl Storm {
@@ -67,6 +69,7 @@ impl Storm {
         if leaves_one {
             let is_noticed = self.random.permille(500);
             self.callers[0].lose(self.world.now, &mut self.hub, is_noticed, LONG_AWAY);
+            self.faults.insert("away too long", 1);
         }
         while self.world.now < end {
             self.act();
@@ -93,6 +96,8 @@ impl Storm {
                 let after = *self.random.pick(&[0, 50, 300, 2_000, 6_000]);
                 let is_noticed = self.random.permille(600);
                 caller.lose(now, hub, is_noticed, Duration::from_millis(after));
+                let what = if is_noticed { "socket breaks" } else { "socket dies unnoticed" };
+                *self.faults.entry(what).or_default() += 1;
             }
         }
     }

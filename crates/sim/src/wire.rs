@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use telstar_sfu::{PeerId, Role, Sfu};
+use telstar_sfu::{Allocated, PeerId, Role, Sfu};
 
 use crate::client::Client;
 
@@ -41,7 +41,7 @@ impl Stream {
 #[derive(Default)]
 pub struct Wire {
     streams: HashMap<(PeerId, u32), Stream>,
-    estimates: BTreeMap<PeerId, VecDeque<(Instant, u64)>>,
+    estimates: BTreeMap<PeerId, VecDeque<(Instant, Allocated)>>,
     /// Bytes of RTP to each client.
     pub sent: BTreeMap<PeerId, u64>,
     /// The first rule that was broken.
@@ -86,23 +86,26 @@ impl Wire {
         streams.map(|((_, ssrc), stream)| (*ssrc, stream.bytes)).collect()
     }
 
-    /// What is allocated never exceeds what the path was believed to carry when it was, but for lowest layers, which may be on
-    /// credit.
+    /// What is allocated never exceeds what the path was believed to carry when it was. The exceptions are those of [`Allocated`]:
+    /// lowest layers may be on credit, so long as nothing else is allocated, and sound is never held back.
     pub(crate) fn note_estimates(&mut self, now: Instant, sfu: &Sfu, clients: &BTreeMap<PeerId, Client>) {
         for client in clients.values().filter(|client| client.role == Role::Subscriber) {
-            let Some((estimate, allocated)) = sfu.allocated(client.id) else { continue };
+            let Some(share) = sfu.allocated(client.id) else { continue };
             let recent = self.estimates.entry(client.id).or_default();
-            if recent.back().is_none_or(|(_, last)| *last != estimate) {
-                recent.push_back((now, estimate));
+            if recent.back().is_none_or(|(_, last)| *last != share) {
+                recent.push_back((now, share));
             }
             // The last one before the period still held when it began.
             while recent.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= ALLOCATION_LAGS) {
                 recent.pop_front();
             }
-            let most = recent.iter().map(|(_, estimate)| *estimate).max().unwrap_or(estimate);
+            let of_recent = |of: fn(&Allocated) -> u64| recent.iter().map(|(_, share)| of(share)).max().unwrap_or(0);
+            let estimate = of_recent(|share| share.estimate_bps);
             let sound = client.sections.len().max(4) as u64 * SOUND_BPS;
-            if allocated > most.max(sound) {
-                self.break_rule(format!("{allocated} bit/s allocated to {:?}, {most} estimated", client.id));
+            let on_credit = of_recent(|share| share.estimate_bps + share.lent_bps).max(sound);
+            let is_lowest = share.allocated_bps <= share.lowest_bps;
+            if share.allocated_bps > estimate && !(is_lowest && share.allocated_bps <= on_credit) {
+                self.break_rule(format!("more is allocated to {:?} than its path carries: {share:?}", client.id));
                 return;
             }
         }

@@ -355,7 +355,15 @@ impl World {
     /// A NAT gives a client another address; what is on its way to the old one is lost.
     pub fn rebind(&mut self, peer: PeerId, address: SocketAddr) {
         self.addresses.insert(address, peer);
-        self.client(peer).seen_as = Some(address);
+        let client = self.client(peer);
+        client.seen_as = Some(address);
+        (client.up.is_spoilt, client.down.is_spoilt) = (true, true);
+    }
+
+    /// Whether no path ever did more to a datagram than to take time.
+    pub fn is_unspoilt(&self) -> bool {
+        let is_spoilt = |client: &Client| client.cut || client.up.is_spoilt || client.down.is_spoilt;
+        !self.clients.values().any(is_spoilt)
     }
 
     /// STUN requests that a client sent lately.
