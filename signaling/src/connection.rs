@@ -9,6 +9,7 @@ mod sending;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bucket::Bucket;
@@ -47,6 +48,8 @@ pub struct Connection {
     outbox: Outbox,
     ping_due: bool,
     call: CallLink,
+    /// `call:{room}` of the call that was joined last.
+    call_topic: Arc<str>,
     /// Requests that the call has not answered.
     call_requests: BTreeMap<Ticket, RequestId>,
     /// How to come back. Given with a join, kept until a `leave`.
@@ -110,6 +113,7 @@ impl Connection {
             outbox: Outbox::new(&limits),
             ping_due: false,
             call: CallLink::None,
+            call_topic: Arc::default(),
             call_requests: BTreeMap::new(),
             session: None,
             ice_servers: Vec::new(),

@@ -205,12 +205,18 @@ impl Calls {
         Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, authority, webhooks }) }
     }
 
-    /// Takes a newcomer into the room's call, which begins with the first. The call answers it; `None` when its mailbox is full.
-    pub fn join(&self, room: &Arc<RoomEntry>, newcomer: Newcomer) -> Option<CallHandle> {
-        // Under the lock, so that the call cannot end between finding it and telling it.
+    /// Takes a newcomer into the room's call, which begins with the first. The call answers it, unless its mailbox is full or
+    /// the room was deleted while the newcomer was on its way.
+    pub fn join(&self, room: &Arc<RoomEntry>, newcomer: Newcomer) -> Result<CallHandle, ErrorCode> {
+        // Under the lock, so that the call cannot end between finding it and telling it, and so that a deletion, which marks
+        // the room before it looks for its call, finds every call that began before it.
         let mut calls = self.calls();
+        if room.is_deleted() {
+            return Err(ErrorCode::NotFound);
+        }
         let handle = calls.entry(room.key()).or_insert_with(|| self.begin(room)).clone();
-        handle.mailbox.try_send(Message::Join(Box::new(newcomer))).is_ok().then_some(handle)
+        handle.mailbox.try_send(Message::Join(Box::new(newcomer))).map_err(|_| ErrorCode::Busy)?;
+        Ok(handle)
     }
 
     fn begin(&self, room: &Arc<RoomEntry>) -> CallHandle {

@@ -333,7 +333,7 @@ impl Session {
             mailbox: self.call_mailbox.clone(),
             token: self.caller.token(),
         };
-        self.call = Some(self.gateway.state.calls.join(&entry, newcomer).ok_or(ErrorCode::Busy)?);
+        self.call = Some(self.gateway.state.calls.join(&entry, newcomer)?);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! One room as the rest of the shell sees it: its durable facts, its live state, its playlists, its viewers.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ pub struct RoomEntry {
     state: watch::Sender<Arc<RoomState>>,
     output: RoomOutput,
     viewers: Mutex<Viewers>,
+    deleted: AtomicBool,
 }
 
 impl RoomEntry {
@@ -33,7 +35,14 @@ impl RoomEntry {
             status_changed,
         };
         let state = watch::Sender::new(Arc::new(RoomState::default()));
-        RoomEntry { key, facts: ArcSwap::from_pointee(room), state, output, viewers: Mutex::new(Viewers::default()) }
+        RoomEntry {
+            key,
+            facts: ArcSwap::from_pointee(room),
+            state,
+            output,
+            viewers: Mutex::new(Viewers::default()),
+            deleted: AtomicBool::new(false),
+        }
     }
 
     /// Its number within this process.
@@ -89,6 +98,11 @@ impl RoomEntry {
         matches!(self.state.borrow().state, LiveState::Live | LiveState::Reconnecting)
     }
 
+    /// The room is not in the store any more; whoever still holds this entry found it before.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::SeqCst)
+    }
+
     /// Counts a connected viewer until the guard is dropped.
     pub fn viewer(self: &Arc<Self>, key: ViewerKey) -> ViewerGuard {
         self.viewers().connect(key);
@@ -125,6 +139,7 @@ impl RoomEntry {
 
     /// Watchers see the room go offline; the name is free for another room.
     pub(super) fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::SeqCst);
         self.set_state(RoomState::default());
         self.output.live.send_replace(None);
     }

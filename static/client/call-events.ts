@@ -26,12 +26,16 @@ export interface CallEvents {
   trackPublished: RemoteTrack;
   trackUpdated: RemoteTrack;
   trackUnpublished: RemoteTrack;
-  /** What plays for a track, or how it flows, has changed. */
+  /** A track has another `mediaTrack` to play, or none any more. Not told of a track that has ended. */
   trackMedia: RemoteTrack;
+  /** A track's `flow` or `layer` has changed; what plays stays the same. */
+  trackFlow: RemoteTrack;
   /** A track of one's own was muted, unmuted, taken or refused. */
   localTrack: LocalTrack;
   /** One's own name, metadata or grants have changed. */
   selfUpdated: RemoteParticipant;
+  /** One's own grants have changed, and the connections with them. */
+  grants: { grants: readonly string[]; gained: readonly string[]; lost: readonly string[] };
   speakers: Speaker[];
   quality: { participant: string; quality: Quality }[];
   data: { from: string | null; label: string | null; data: unknown };

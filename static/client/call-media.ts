@@ -16,8 +16,10 @@ export interface MediaHost {
   request(type: string, fields: Record<string, unknown>): Promise<Reply>;
   /** A peer connection has changed its state. */
   peersChanged(): void;
-  /** What plays for a track, or how it flows, has changed. */
-  trackChanged(track: RemoteTrack): void;
+  /** A track has another `mediaTrack`. */
+  mediaChanged(track: RemoteTrack): void;
+  /** A track comes, or does not, in another way: its `flow` or `layer`. */
+  flowChanged(track: RemoteTrack): void;
   /** The server has a new subscribing connection, which knows no wishes yet. */
   subscribeAgain(): void;
   lossyReceived(from: string, payload: Uint8Array): void;
@@ -31,6 +33,8 @@ export interface CallMedia {
   setIceServers(iceServers: IceServer[]): void;
   /** True when the event was one of the media's. */
   handle(event: CallEvent): boolean;
+  /** What one may do has changed: what is no longer allowed ends, what is allowed again begins anew. */
+  grantsChanged(gained: readonly string[], lost: readonly string[]): void;
   /** Somebody or something came or went. */
   rosterChanged(): void;
   networkChanged(): void;

@@ -19,6 +19,7 @@ import { RemoteParticipant, Roster, type RemoteTrack, type RosterChange } from '
 import type { MediaTrack, Rtc } from './rtc.js';
 import { SfuMedia } from './sfu-media.js';
 import type { ConnectionStats } from './stats.js';
+import { Wishes } from './wishes.js';
 import type { Reply, TopicEvent } from './wire.js';
 
 interface Early {
@@ -40,8 +41,9 @@ export class Call extends Emitter<CallEvents> {
   private media: CallMedia;
   /** Requests of the media that follow `join`; null once it is on its way. */
   private early: Early[] | null = [];
-  /** Tracks whose wishes have changed while the socket was away: only the last wish counts, so it is said once. */
-  private readonly unsaid = new Set<RemoteTrack>();
+  private readonly wishes: Wishes;
+  /** One's own grants as the connections know them. */
+  private grants: readonly string[] = [];
   private attempt = 0;
   private isJoined = false;
   private wasJoined = false;
@@ -61,7 +63,15 @@ export class Call extends Emitter<CallEvents> {
   ) {
     super();
     this.backoff = new Backoff(RECONNECT_BACKOFF, () => platform.random());
-    this.roster = new Roster(this, options.autoSubscribe ?? true, (change) => this.rosterChanged(change));
+    const autoSubscribe = options.autoSubscribe ?? true;
+    this.wishes = new Wishes({
+      connection,
+      autoSubscribe,
+      roster: () => this.roster,
+      isListening: () => this.isJoined && this.mode === 'sfu',
+      request: (type, fields) => this.request(type, fields),
+    });
+    this.roster = new Roster({ updateSubscription: (track) => this.wishes.say(track) }, autoSubscribe, (change) => this.rosterChanged(change));
     this.media = new SfuMedia(this.mediaHost());
     this.locals = new LocalTracks({
       media: () => this.media,
@@ -100,8 +110,9 @@ export class Call extends Emitter<CallEvents> {
     return this.roster.track(id);
   }
 
-  /** Sends a track. It may be called right after `join`, without waiting for anything. */
+  /** Sends a track. It may be called right after `join`, without waiting for anything; throws `closed` once the call is over. */
   publish(mediaTrack: MediaTrack, options: PublishOptions = {}): LocalTrack {
+    if (this.isLeft) throw new TelstarError('closed', 'the call is over');
     return this.locals.publish(mediaTrack, options);
   }
 
@@ -117,7 +128,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Unordered and never repeated. False when nothing could take it now; the channel opens with the first call. */
   sendLossy(payload: Uint8Array, options: { to?: string[] } = {}): boolean {
-    return this.media.sendLossy(payload, options.to ?? []);
+    return !this.isLeft && this.media.sendLossy(payload, options.to ?? []);
   }
 
   async updateSelf(change: { name?: string; metadata?: string }): Promise<void> {
@@ -152,7 +163,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Makes the sending connection although nothing is sent, so that a blocked path is known early. */
   probe(): void {
-    if (this.media instanceof SfuMedia) this.media.openLossy();
+    if (!this.isLeft && this.media instanceof SfuMedia) this.media.openLossy();
   }
 
   leave(): void {
@@ -196,10 +207,7 @@ export class Call extends Emitter<CallEvents> {
       return;
     }
     this.stateChanged();
-    if (state !== 'open') return;
-    const unsaid = [...this.unsaid];
-    this.unsaid.clear();
-    for (const track of unsaid) if (this.roster.track(track.id) === track) this.updateSubscription(track);
+    if (state === 'open') this.wishes.sayLate();
   }
 
   /** For `Client`. */
@@ -215,18 +223,6 @@ export class Call extends Emitter<CallEvents> {
     this.pass(event);
   }
 
-  /** For `RemoteTrack`. */
-  updateSubscription(track: RemoteTrack): void {
-    if (!this.isJoined || this.mode === 'p2p') return;
-    if (this.connection.state !== 'open') {
-      this.unsaid.add(track);
-      return;
-    }
-    const { enabled, paused, width, height, frameRate, priority } = track.settings;
-    // A track that has ended meanwhile needs no settings.
-    this.request('update-subscription', { track: track.id, enabled, paused, width, height, frame_rate: frameRate, priority }).catch(() => {});
-  }
-
   private joined(reply: JoinReply): void {
     this.backoff.reset();
     this.isJoined = this.wasJoined = true;
@@ -237,23 +233,16 @@ export class Call extends Emitter<CallEvents> {
     const own = state.participants.find(({ id }) => id === reply.participant);
     this.self = new RemoteParticipant(reply.participant);
     if (own !== undefined) this.self.update(own);
+    this.grants = this.self.grants;
     if (state.mode === 'p2p') this.renewMedia(new MeshMedia(this.mediaHost(), reply.participant));
     this.media.setIceServers(iceServersOf(reply.ice_servers));
     this.roster.replace(state.participants, reply.participant);
     this.media.rosterChanged();
-    this.subscribeAgain();
+    this.wishes.sayAgain();
     if (this.isReporting) this.report(true).catch(() => {});
     this.settle.resolve(this);
     this.emit('joined', { mode: state.mode, title: state.title });
     this.stateChanged();
-  }
-
-  private subscribeAgain(): void {
-    for (const participant of this.participants.values()) {
-      for (const track of participant.tracks.values()) {
-        if (track.differsFrom(this.options.autoSubscribe ?? true)) this.updateSubscription(track);
-      }
-    }
   }
 
   private refused(error: TelstarError): void {
@@ -291,8 +280,8 @@ export class Call extends Emitter<CallEvents> {
         this.dismissed(event.reason);
         return true;
       case 'grants':
-        this.self.grants = event.grants;
-        this.emit('selfUpdated', this.self);
+        this.locals.handle(event, this.self.id);
+        this.grantsChanged(event.grants);
         return true;
       case 'participant-updated':
         return event.participant.id === this.self.id && this.selfChanged(event.participant);
@@ -313,6 +302,16 @@ export class Call extends Emitter<CallEvents> {
     else if (event.type === 'quality') this.emit('quality', event.participants);
     else if (event.type === 'data') this.emit('data', { from: event.from, label: event.label ?? null, data: event.data });
     else if (event.type === 'bandwidth') this.emit('bandwidth', event);
+  }
+
+  private grantsChanged(grants: string[]): void {
+    const gained = grants.filter((grant) => !this.grants.includes(grant));
+    const lost = this.grants.filter((grant) => !grants.includes(grant));
+    this.grants = this.self.grants = grants;
+    this.media.grantsChanged(gained, lost);
+    this.emit('grants', { grants, gained, lost });
+    this.emit('selfUpdated', this.self);
+    this.stateChanged();
   }
 
   private selfChanged(participant: ParticipantInfo): boolean {
@@ -340,6 +339,7 @@ export class Call extends Emitter<CallEvents> {
     this.locals.forgetEnded();
     this.connection.forgetSession();
     this.media.close();
+    this.wishes.forget();
     this.settle.reject(new TelstarError(reason, `the call is over: ${reason}`));
     for (const { reject } of this.early ?? []) reject(new TelstarError('closed', 'the call is over'));
     this.early = null;
@@ -377,8 +377,10 @@ export class Call extends Emitter<CallEvents> {
         this.emit('peers', peers);
         this.stateChanged();
       },
-      trackChanged: (track) => this.emit('trackMedia', track),
-      subscribeAgain: () => this.subscribeAgain(),
+      // Who listens to a track that has ended would make it anew.
+      mediaChanged: (track) => this.roster.track(track.id) === track && this.emit('trackMedia', track),
+      flowChanged: (track) => this.roster.track(track.id) === track && this.emit('trackFlow', track),
+      subscribeAgain: () => this.wishes.sayAgain(),
       lossyReceived: (from, payload) => this.emit('lossy', { from, payload }),
     };
   }

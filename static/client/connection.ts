@@ -199,7 +199,8 @@ export class Connection {
     } catch (error) {
       if (this.socket !== socket) return;
       if (error instanceof TelstarError && error.isTransient) {
-        this.drop(socket);
+        // Somebody who has left meanwhile is not to be waited for: the server may have the session on this socket by now.
+        this.drop(socket, this.session === null ? CLOSE.normal : CLOSE.abandoned);
         return;
       }
       this.session = null;
@@ -265,12 +266,14 @@ export class Connection {
     this.retryLater(reason === '' ? `close ${code}` : reason);
   }
 
-  /** Gives a socket up without waiting for its close event, which a dead path may delay by minutes. */
-  private drop(socket: SocketLike): void {
+  /**
+   * Gives a socket up without waiting for its close event, which a dead path may delay by minutes.
+   * 1000 would end the call that is to be resumed, and so would a close without a code.
+   */
+  private drop(socket: SocketLike, code: number = CLOSE.abandoned): void {
     if (this.socket !== socket) return;
     this.detach();
-    // Not 1000 and not without a code: either would end the call that is to be resumed.
-    socket.close(CLOSE.abandoned);
+    socket.close(code);
     this.retryLater('timeout');
   }
 

@@ -10,6 +10,7 @@ const AGAIN_MS = 5_000;
 export class IceWatch {
   private timer: TimerHandle | null = null;
   private wasConnected = false;
+  private state = 'new';
 
   constructor(
     private readonly platform: Platform,
@@ -18,6 +19,7 @@ export class IceWatch {
 
   /** Takes each `connectionState` (W3C webrtc-pc §4.3.3). */
   update(state: string): void {
+    this.state = state;
     if (state === 'connected' || state === 'closed') {
       this.wasConnected ||= state === 'connected';
       this.stop();
@@ -42,8 +44,11 @@ export class IceWatch {
   }
 
   private fire(): void {
-    // Armed again at once: only `connected` ends the tries.
-    this.timer = this.platform.setTimer(() => this.fire(), AGAIN_MS);
+    this.timer = this.platform.setTimer(() => {
+      // A path that outlived the restart (the network had not changed after all) says nothing anew.
+      if (this.state === 'connected') this.stop();
+      else this.fire();
+    }, AGAIN_MS);
     this.restart();
   }
 }

@@ -23,6 +23,8 @@ export interface LocalTrackOwner {
   changeMuted(track: LocalTrack, muted: boolean): Promise<void>;
   changeMedia(track: LocalTrack): Promise<void>;
   unpublish(track: LocalTrack): Promise<void>;
+  taken(track: LocalTrack): void;
+  refused(track: LocalTrack): void;
 }
 
 export class LocalTrack {
@@ -78,10 +80,13 @@ export class LocalTrack {
   taken(id: string | null): void {
     if (id !== null) this.id = id;
     this.settle.resolve(this);
+    this.owner.taken(this);
   }
 
+  /** For the connection that was to carry it. It may have been taken before, on a connection that was lost. */
   refused(error: TelstarError): void {
     this.settle.reject(error);
+    this.owner.refused(this);
   }
 
   /** What a sender is given: nothing while muted. */

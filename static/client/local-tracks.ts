@@ -15,8 +15,8 @@ export interface LocalTracksHost {
 }
 
 /**
- * When a connection fails, the server ends its tracks first and says why after that. Lower: tracks that could be
- * published again are given up. Higher: a right that was taken away is noticed later. A guess.
+ * When a connection ends, the server ends its tracks first and says why after that. Lower: tracks that could be
+ * published again are given up. Higher: a track that the server has ended by itself is noticed later. A guess.
  */
 const ENDED_MS = 500;
 
@@ -31,12 +31,10 @@ export class LocalTracks {
       changeMuted: (track, muted) => this.changeMuted(track, muted),
       changeMedia: (track) => this.host.media().refresh(track),
       unpublish: async (track) => this.unpublish(track),
+      taken: (track) => this.host.changed(track),
+      refused: (track) => this.unpublish(track),
     });
     this.all.add(local);
-    local.ready.then(() => this.host.changed(local), () => {
-      this.all.delete(local);
-      this.host.changed(local);
-    });
     this.host.media().add(local);
     return local;
   }
@@ -57,7 +55,9 @@ export class LocalTracks {
 
   /** What the server says of our own tracks. True for every event of one. */
   handle(event: CallEvent, self: string): boolean {
+    // Their connection has ended, and they go on with the next.
     if (event.type === 'media-failed' && event.connection === 'publish') this.forgetEnded();
+    if (event.type === 'grants' && !event.grants.includes('publish')) this.forgetEnded();
     if (event.type !== 'track-published' && event.type !== 'track-updated' && event.type !== 'track-unpublished') return false;
     if (event.participant !== self) return false;
     const id = typeof event.track === 'string' ? event.track : event.track.id;
@@ -86,7 +86,8 @@ export class LocalTracks {
     if (!byModerator || local.mutedBy === 'moderator') return;
     local.isMuted = true;
     local.mutedBy = 'moderator';
-    void this.host.media().refresh(local);
+    // A sender that refuses has no connection any more, and sends nothing.
+    this.host.media().refresh(local).catch(() => {});
     this.host.changed(local);
   }
 
@@ -97,6 +98,7 @@ export class LocalTracks {
     this.host.changed(local);
     await this.host.media().refresh(local);
     // A track that is not taken yet says so once it is.
-    if (local.id !== null) await this.host.request('mute', { track: local.id, muted });
+    // What counts now is told: another call of this may have overtaken this one meanwhile.
+    if (local.id !== null) await this.host.request('mute', { track: local.id, muted: local.isMuted });
   }
 }

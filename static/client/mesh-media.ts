@@ -6,6 +6,7 @@
 import type { CallEvent, Track } from './call-wire.js';
 import type { CallMedia, MediaHost } from './call-media.js';
 import type { PeerState } from './call-state.js';
+import { TelstarError } from './errors.js';
 import { IceWatch } from './ice-watch.js';
 import type { LocalTrack } from './local-track.js';
 import { participantNumber } from './lossy.js';
@@ -26,10 +27,15 @@ export class MeshMedia implements CallMedia {
   private readonly links = new Map<string, Link>();
   private readonly locals = new Set<LocalTrack>();
   private iceServers: IceServer[] = [];
+  private mayPublish = true;
 
   constructor(private readonly host: MediaHost, private readonly self: string) {}
 
   add(local: LocalTrack): void {
+    if (!this.mayPublish) {
+      local.refused(new TelstarError('forbidden', 'the right to publish was taken away'));
+      return;
+    }
     this.locals.add(local);
     for (const { peer } of this.links.values()) peer.add(local);
     local.taken(null);
@@ -58,6 +64,19 @@ export class MeshMedia implements CallMedia {
       return true;
     }
     return false;
+  }
+
+  /** The server sees no track of a p2p call, so it is this side that stops sending. */
+  grantsChanged(gained: readonly string[], lost: readonly string[]): void {
+    const mayPublish = gained.includes('publish') || (this.mayPublish && !lost.includes('publish'));
+    if (mayPublish === this.mayPublish) return;
+    this.mayPublish = mayPublish;
+    for (const { peer } of this.links.values()) {
+      for (const local of this.locals) {
+        if (mayPublish) peer.add(local);
+        else peer.remove(local);
+      }
+    }
   }
 
   /** A connection to everybody who is there, and to nobody else. */
@@ -122,7 +141,7 @@ export class MeshMedia implements CallMedia {
     }, isLater, this.iceServers);
     const link = { peer, watch, reducer: new StatsReducer(id) };
     this.links.set(id, link);
-    for (const local of this.locals) peer.add(local);
+    if (this.mayPublish) for (const local of this.locals) peer.add(local);
     return link;
   }
 
@@ -160,7 +179,8 @@ export class MeshMedia implements CallMedia {
       const media = (section?.receiver.track ?? null) as MediaTrack | null;
       if (track.mediaTrack === media) continue;
       Object.assign(track, { mediaTrack: media, mid: section?.mid ?? null, flow: media === null ? 'paused' : 'active' });
-      this.host.trackChanged(track);
+      this.host.mediaChanged(track);
+      this.host.flowChanged(track);
     }
   }
 }

@@ -20,7 +20,6 @@ export class MeshPeer {
   readonly pc: PeerLike;
   private readonly sections = new Map<LocalTrack, TransceiverLike>();
   private isMakingOffer = false;
-  private isIgnoringOffer = false;
   private isClosed = false;
   /** Signals are worked off one after another. */
   private work: Promise<void> = Promise.resolve();
@@ -109,8 +108,7 @@ export class MeshPeer {
     if (this.isClosed) return;
     if (description) {
       const isCollision = description.type === 'offer' && (this.isMakingOffer || this.pc.signalingState !== 'stable');
-      this.isIgnoringOffer = !this.isPolite && isCollision;
-      if (this.isIgnoringOffer) return;
+      if (!this.isPolite && isCollision) return;
       await this.pc.setRemoteDescription(description);
       if (description.type === 'offer') {
         await this.pc.setLocalDescription();
@@ -119,12 +117,8 @@ export class MeshPeer {
       }
       this.host.mediaChanged();
     } else if (candidate) {
-      try {
-        await this.pc.addIceCandidate(candidate);
-      } catch (error) {
-        // Candidates of an offer that was ignored have no place to go.
-        if (!this.isIgnoringOffer) throw error;
-      }
+      // Of an offer that was ignored, of an earlier generation, or of a kind that this browser does not know: one way less.
+      await this.pc.addIceCandidate(candidate).catch(() => {});
     }
   }
 

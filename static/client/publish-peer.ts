@@ -24,6 +24,7 @@ interface Sending {
   readonly local: LocalTrack;
   readonly transceiver: TransceiverLike;
   readonly layers: Layer[];
+  isOffered: boolean;
   isAnnounced: boolean;
   /** What the server was told with the offer. */
   wasMuted: boolean;
@@ -54,7 +55,7 @@ export class PublishPeer {
 
   add(local: LocalTrack): void {
     const layers = local.kind === 'video' ? layersFor(sizeOf(local.mediaTrack), { ...local.options, source: local.source }) : [];
-    const sending: Sending = { local, transceiver: this.section(local, layers), layers, isAnnounced: false, wasMuted: false, isRemoved: false, changes: Promise.resolve() };
+    const sending: Sending = { local, transceiver: this.section(local, layers), layers, isOffered: false, isAnnounced: false, wasMuted: false, isRemoved: false, changes: Promise.resolve() };
     this.sendings.set(local, sending);
     this.negotiate();
   }
@@ -66,10 +67,11 @@ export class PublishPeer {
     this.sendings.delete(local);
     sending.isRemoved = true;
     const { transceiver } = sending;
-    void transceiver.sender.replaceTrack(null);
+    transceiver.sender.replaceTrack(null).catch(() => {});
     transceiver.direction = 'inactive';
-    // One that the server knows is taken back once it is named, see `announced`.
+    // One that was offered and is not named yet is taken back once it is, see `announced`.
     if (sending.isAnnounced && local.id !== null) this.unpublish(sending, local.id);
+    else if (!sending.isOffered) this.idle.push({ shape: shapeOf(local, sending.layers), transceiver });
     this.negotiate();
   }
 
@@ -132,14 +134,14 @@ export class PublishPeer {
   }
 
   private section(local: LocalTrack, layers: Layer[]): TransceiverLike {
-    const encodings = layers.length === 0 ? audioEncodings(local) : encodingsFor(layers, local.options.codec);
-    const shape = `${local.kind} ${local.options.codec ?? ''} ${encodings.map(({ rid }) => rid ?? '').join()}`;
+    const encodings = encodingsOf(local, layers);
+    const shape = shapeOf(local, layers);
     const at = this.idle.findIndex((idle) => idle.shape === shape);
     const reused = at < 0 ? undefined : this.idle.splice(at, 1)[0];
     if (reused !== undefined) {
       const { transceiver } = reused;
       transceiver.direction = 'sendonly';
-      void transceiver.sender.replaceTrack(local.sent);
+      transceiver.sender.replaceTrack(local.sent).catch(() => {});
       return transceiver;
     }
     const init: TransceiverInit = { direction: 'sendonly' };
@@ -160,24 +162,25 @@ export class PublishPeer {
   }
 
   private async work(): Promise<void> {
-    try {
-      // What is added in the same turn goes into the same offer.
-      await Promise.resolve();
-      while (this.isDirty && !this.isClosed) {
-        this.isDirty = false;
-        await this.exchange();
+    // What is added in the same turn goes into the same offer.
+    await Promise.resolve();
+    while (this.isDirty && !this.isClosed) {
+      this.isDirty = false;
+      const fresh = [...this.sendings.values()].filter(({ isAnnounced }) => !isAnnounced);
+      try {
+        await this.exchange(fresh);
+      } catch (error) {
+        if (this.isClosed) break;
+        // A description that the browser cannot make or read: the call hears of it as a failed connection.
+        this.host.peerChanged('failed');
+        this.refuse(fresh, new TelstarError('bad_sdp', `negotiation failed: ${String(error)}`));
       }
-    } catch (error) {
-      // A description that the browser cannot make or read: the call hears of it as a failed connection.
-      if (!this.isClosed) this.host.peerChanged('failed');
-      if (error instanceof TelstarError) this.refuse([...this.sendings.values()].filter(({ isAnnounced }) => !isAnnounced), error);
-    } finally {
-      this.isNegotiating = false;
     }
+    this.isNegotiating = false;
   }
 
-  private async exchange(): Promise<void> {
-    const fresh = [...this.sendings.values()].filter(({ isAnnounced }) => !isAnnounced);
+  private async exchange(fresh: Sending[]): Promise<void> {
+    for (const sending of fresh) sending.isOffered = true;
     await this.pc.setLocalDescription(await this.pc.createOffer());
     const tracks = fresh.map(announcement);
     for (const sending of fresh) sending.wasMuted = sending.local.isMuted;
@@ -215,10 +218,9 @@ export class PublishPeer {
 
   private unpublish(sending: Sending, track: string): void {
     const { local, transceiver, layers } = sending;
-    const rids = encodingsFor(layers, local.options.codec).map(({ rid }) => rid ?? '');
     // Where the call has ended meanwhile, the track has as well.
     this.host.request('unpublish', { track }).then(
-      () => this.idle.push({ shape: `${local.kind} ${local.options.codec ?? ''} ${rids.join()}`, transceiver }),
+      () => this.idle.push({ shape: shapeOf(local, layers), transceiver }),
       () => {},
     );
   }
@@ -270,6 +272,12 @@ function wireLayers(layers: Layer[]): Layer[] {
   return layers.length > 1 ? layers : [];
 }
 
-function audioEncodings(local: LocalTrack): EncodingLike[] {
+function encodingsOf(local: LocalTrack, layers: Layer[]): EncodingLike[] {
+  if (layers.length > 0) return encodingsFor(layers, local.options.codec);
   return local.options.maxBitrateBps === undefined ? [] : [{ maxBitrate: local.options.maxBitrateBps }];
+}
+
+/** A section can be taken over by a track of the same kind, codec and rids: they are fixed by its first offer. */
+function shapeOf(local: LocalTrack, layers: Layer[]): string {
+  return `${local.kind} ${local.options.codec ?? ''} ${encodingsOf(local, layers).map(({ rid }) => rid ?? '').join()}`;
 }

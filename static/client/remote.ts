@@ -136,9 +136,10 @@ export class Roster {
   /** A whole state, after joining and after joining anew: who and what has gone or come is told as if it happened now. */
   replace(participants: Participant[], self: string): void {
     const others = participants.filter(({ id }) => id !== self);
-    const known = new Set(others.map(({ id }) => id));
-    for (const id of [...this.participants.keys()]) {
-      if (!known.has(id)) this.leave(id, 'left');
+    // A server that was started anew counts from the beginning, so that a number may be somebody else's now.
+    const isStill = (known: RemoteParticipant): boolean => others.some(({ id, identity, joined_at }) => id === known.id && identity === known.identity && joined_at === known.joinedAt);
+    for (const known of [...this.participants.values()]) {
+      if (!isStill(known)) this.leave(known.id, 'left');
     }
     for (const participant of others) {
       this.join(participant);

@@ -4,6 +4,7 @@ import type { CallEvent, PeerName } from './call-wire.js';
 import type { CallMedia, MediaHost } from './call-media.js';
 import type { PeerState } from './call-state.js';
 import { IceWatch } from './ice-watch.js';
+import { TelstarError } from './errors.js';
 import { encodeLossy } from './lossy.js';
 import type { LocalTrack } from './local-track.js';
 import { PublishPeer, type PeerHost } from './publish-peer.js';
@@ -26,16 +27,22 @@ export class SfuMedia implements CallMedia {
   /** Connections that have worked: one that fails later is made anew, one that never did would fail again. */
   private readonly worked = new Set<PeerName>();
   private readonly failed = new Set<PeerName>();
+  /** Directions that this participant may not use at present. */
+  private readonly forbidden = new Set<PeerName>();
   private readonly slots: SlotMap;
   private readonly watches: Record<'publish' | 'subscribe', IceWatch>;
   private readonly reducers = { publish: new StatsReducer('publish'), subscribe: new StatsReducer('subscribe') };
 
   constructor(private readonly host: MediaHost) {
     this.watches = { publish: this.watch('publish'), subscribe: this.watch('subscribe') };
-    this.slots = new SlotMap((id) => host.roster.track(id), (track) => host.trackChanged(track));
+    this.slots = new SlotMap((id) => host.roster.track(id), (track) => host.mediaChanged(track), (track) => host.flowChanged(track));
   }
 
   add(local: LocalTrack): void {
+    if (this.forbidden.has('publish')) {
+      local.refused(new TelstarError('forbidden', 'the right to publish was taken away'));
+      return;
+    }
     this.locals.add(local);
     this.publishing().add(local);
   }
@@ -61,7 +68,7 @@ export class SfuMedia implements CallMedia {
         return true;
       case 'candidate':
         if (event.connection === 'publish') this.publisher?.handleCandidate(event.candidate);
-        else this.subscribing().handleCandidate(event.candidate);
+        else if (!this.forbidden.has('subscribe')) this.subscribing().handleCandidate(event.candidate);
         return true;
       case 'slots':
         this.slots.setSlots(event.version, event.slots);
@@ -76,6 +83,24 @@ export class SfuMedia implements CallMedia {
       default:
         return false;
     }
+  }
+
+  /** The server has ended what is not allowed any more; what is allowed again begins on another connection. */
+  grantsChanged(gained: readonly string[], lost: readonly string[]): void {
+    for (const name of ['publish', 'subscribe'] as const) {
+      if (lost.includes(name)) {
+        this.forbidden.add(name);
+        this.failed.delete(name);
+        this.worked.delete(name);
+        this.drop(name);
+      } else if (gained.includes(name)) {
+        const wasTaken = this.forbidden.delete(name);
+        // The server offers by itself, to a connection that knows no wishes yet.
+        if (name === 'subscribe') this.host.subscribeAgain();
+        else if (wasTaken) this.publishAgain();
+      }
+    }
+    this.host.peersChanged();
   }
 
   rosterChanged(): void {
@@ -99,6 +124,7 @@ export class SfuMedia implements CallMedia {
   }
 
   sendLossy(payload: Uint8Array, to: readonly string[]): boolean {
+    if (this.forbidden.has('publish')) return false;
     const channel = this.publishing().lossy();
     const frame = encodeLossy(payload, to);
     if (channel.readyState !== 'open' || channel.bufferedAmount > LOSSY_BUFFERED_MAX) return false;
@@ -116,7 +142,7 @@ export class SfuMedia implements CallMedia {
 
   /** Makes the sending connection without a track, so that what it finds out is known early. */
   openLossy(): void {
-    this.publishing().lossy();
+    if (!this.forbidden.has('publish')) this.publishing().lossy();
   }
 
   close(): void {
@@ -130,21 +156,30 @@ export class SfuMedia implements CallMedia {
   /** The server has forgotten the connection: everything on it begins again on another. */
   private renew(name: PeerName): void {
     this.failed.delete(name);
+    this.drop(name);
+    if (name === 'publish') {
+      this.publishAgain();
+      return;
+    }
+    this.host.request('restart-ice', {}).catch(() => {});
+    this.host.subscribeAgain();
+  }
+
+  private drop(name: PeerName): void {
     this.watches[name].stop();
     if (name === 'subscribe') {
       this.subscriber?.close();
       this.subscriber = null;
       this.slots.clear();
-      this.host.request('restart-ice', {}).catch(() => {});
-      this.host.subscribeAgain();
       return;
     }
     this.publisher?.close();
     this.publisher = null;
-    for (const local of this.locals) {
-      local.id = null;
-      this.publishing().add(local);
-    }
+    for (const local of this.locals) local.id = null;
+  }
+
+  private publishAgain(): void {
+    for (const local of this.locals) this.publishing().add(local);
   }
 
   private publishing(): PublishPeer {

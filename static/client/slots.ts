@@ -15,8 +15,8 @@ export class SlotMap {
 
   constructor(
     private readonly find: (id: string) => RemoteTrack | null,
-    /** What plays, or how it flows, has changed. */
-    private readonly changed: (track: RemoteTrack) => void,
+    private readonly mediaChanged: (track: RemoteTrack) => void,
+    private readonly flowChanged: (track: RemoteTrack) => void,
   ) {}
 
   /** The whole list; one that was overtaken by a newer one is skipped. */
@@ -61,8 +61,10 @@ export class SlotMap {
     const mid = slot?.mid ?? null;
     if (slot === null) this.holding.delete(track);
     else this.holding.add(track);
-    if (track.mediaTrack === media && track.flow === flow && track.layer === layer && track.mid === mid) return;
+    const isOtherMedia = track.mediaTrack !== media;
+    const isOtherFlow = track.flow !== flow || track.layer !== layer;
     Object.assign(track, { mediaTrack: media, flow, layer, mid });
-    this.changed(track);
+    if (isOtherMedia) this.mediaChanged(track);
+    if (isOtherFlow) this.flowChanged(track);
   }
 }

@@ -16,6 +16,7 @@ export class SubscribePeer {
   private offers: { version: number; sdp: string }[] = [];
   private isWorking = false;
   private isClosed = false;
+  private isRestartAsked = false;
 
   constructor(private readonly host: SubscribeHost, iceServers: IceServer[]) {
     this.pc = host.rtc.createPeer({ iceServers, bundlePolicy: 'max-bundle' });
@@ -45,8 +46,14 @@ export class SubscribePeer {
     this.candidates.add(candidate);
   }
 
+  /** One request at a time: while the socket is away they would pile up, and each would bring an offer. */
   restartIce(): void {
-    this.host.request('restart-ice', {}).catch(() => {});
+    if (this.isRestartAsked) return;
+    this.isRestartAsked = true;
+    const answered = (): void => {
+      this.isRestartAsked = false;
+    };
+    this.host.request('restart-ice', {}).then(answered, answered);
   }
 
   close(): void {
@@ -56,16 +63,15 @@ export class SubscribePeer {
   }
 
   private async work(): Promise<void> {
-    try {
-      for (let offer = this.offers.shift(); offer !== undefined && !this.isClosed; offer = this.offers.shift()) {
+    for (let offer = this.offers.shift(); offer !== undefined && !this.isClosed; offer = this.offers.shift()) {
+      try {
         await this.answer(offer.version, offer.sdp);
+      } catch {
+        // A description that this browser cannot read: the call hears of it as a failed connection.
+        if (!this.isClosed) this.host.peerChanged('failed');
       }
-    } catch {
-      // A description that this browser cannot read: the call hears of it as a failed connection.
-      if (!this.isClosed) this.host.peerChanged('failed');
-    } finally {
-      this.isWorking = false;
     }
+    this.isWorking = false;
   }
 
   private async answer(version: number, sdp: string): Promise<void> {

@@ -155,6 +155,7 @@ export interface SubscribeReply extends Reply {
 
 /** Close codes of our subprotocol (RFC 6455 §7.4.2 leaves 4000-4999 to applications). */
 export const CLOSE = {
+  normal: 1000,
   goingAway: 1001,
   badMessage: 4400,
   unauthorised: 4401,

@@ -248,3 +248,67 @@ test('a_track_that_the_server_ends_without_a_failure_is_over', async () => {
   assert.equal(setup.call.localTracks.has(local), false);
   assert.equal(setup.platform.socket.sent.some(({ type }) => type === 'unpublish'), false);
 });
+
+test('a_track_that_is_refused_on_another_connection_is_over_as_well', async () => {
+  const setup = await joined();
+  const local = setup.call.publish(hd());
+  await settle();
+  await setup.answerPublish();
+  setup.rtc.peers[0].become('connected');
+  await setup.say('media-failed', { connection: 'publish', reason: 'no_path' });
+  const seen = [];
+  setup.call.on('localTrack', (track) => seen.push(setup.call.localTracks.has(track)));
+  setup.platform.socket.deliver({ re: publishes(setup).at(-1).id, ok: false, error: { code: 'too_many_tracks' } });
+  await settle();
+  assert.deepEqual([setup.call.localTracks.has(local), seen], [false, [false]]);
+});
+
+test('an_answer_that_the_browser_cannot_read_refuses_its_tracks_and_not_the_next_ones', async () => {
+  const setup = await joined();
+  const local = setup.call.publish(hd());
+  await settle();
+  const [peer] = setup.rtc.peers;
+  const takes = peer.setRemoteDescription.bind(peer);
+  peer.setRemoteDescription = async () => {
+    peer.setRemoteDescription = takes;
+    throw new Error('InvalidAccessError');
+  };
+  const next = setup.call.publish(new FakeTrack('audio'));
+  await setup.answerPublish();
+  await assert.rejects(local.ready, ({ code }) => code === 'bad_sdp');
+  assert.deepEqual(publishes(setup).at(-1).tracks.map(({ kind }) => kind), ['audio']);
+  await setup.answerPublish();
+  assert.equal(await next.ready, next);
+});
+
+test('a_section_that_was_never_offered_is_there_for_the_next_track', async () => {
+  const setup = await joined();
+  const first = setup.call.publish(hd());
+  setup.call.unpublish(first);
+  setup.call.publish(hd());
+  await settle();
+  const [transceiver, ...more] = setup.rtc.peers[0].transceivers;
+  assert.deepEqual([transceiver.direction, more.length], ['sendonly', 0]);
+  assert.deepEqual(publishes(setup).map(({ tracks }) => tracks.length), [1]);
+});
+
+test('muting_and_unmuting_at_once_tells_what_counts_in_the_end', async () => {
+  const setup = await joined();
+  const local = setup.call.publish(hd());
+  await settle();
+  await setup.answerPublish();
+  local.mute().catch(() => {});
+  local.unmute().catch(() => {});
+  await settle();
+  assert.deepEqual(setup.platform.socket.sent.filter(({ type }) => type === 'mute').map(({ muted }) => muted), [false, false]);
+  assert.notEqual(setup.rtc.peers[0].transceivers[0].sender.track, null);
+});
+
+test('a_call_that_is_over_takes_no_track_and_makes_no_connection', async () => {
+  const setup = await joined();
+  setup.call.leave();
+  assert.throws(() => setup.call.publish(hd()), ({ code }) => code === 'closed');
+  assert.equal(setup.call.sendLossy(new Uint8Array([1])), false);
+  setup.call.probe();
+  assert.equal(setup.rtc.peers.length, 0);
+});

@@ -168,3 +168,31 @@ test('a_network_change_skips_the_delay_and_restarts_ice_where_it_had_worked', as
   assert.equal(rtc.peers[0].iceRestarts, 1);
   client.close();
 });
+
+test('leaving_while_the_session_is_being_resumed_keeps_nobody_waiting', async () => {
+  const { platform, client, call } = await joined();
+  await cut(platform);
+  const { socket } = platform;
+  call.leave();
+  await settle();
+  // The server may have resumed on it already: 1000 leaves the call, 4000 would keep its place for 40 s.
+  assert.equal(socket.closedWith, 1000);
+  const next = client.join('demo', { name: 'Me' });
+  await platform.advance(1_000);
+  platform.socket.accept();
+  await settle();
+  await answerJoin(platform.socket, { self: 'p5' });
+  assert.equal(next.self.id, 'p5');
+});
+
+test('a_number_that_means_somebody_else_after_a_restart_of_the_server_is_another_participant', async () => {
+  const { platform, call } = await joined({ participants: [person('p2'), person('p3')] });
+  const seen = [];
+  call.on('participantLeft', ({ participant }) => seen.push(`-${participant.name}`));
+  call.on('participantJoined', ({ name }) => seen.push(`+${name}`));
+  await cut(platform);
+  platform.socket.deliver({ re: platform.socket.sent[0].id, ok: false, error: { code: 'gone' } });
+  await settle();
+  await answerJoin(platform.socket, { participants: [person('p2', { identity: 'guest:new', name: 'NEW' }), person('p3')] });
+  assert.deepEqual(seen, ['-P2', '+NEW']);
+});

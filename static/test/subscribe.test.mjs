@@ -126,3 +126,59 @@ test('events_of_a_type_that_we_do_not_know_are_skipped', async () => {
   await settle();
   assert.equal(call.state, 'connected');
 });
+
+test('a_change_of_layer_is_told_apart_from_other_media_and_nothing_is_told_of_a_track_that_has_ended', async () => {
+  const { call, say } = await joined({ participants: two });
+  const seen = [];
+  for (const name of ['trackMedia', 'trackFlow', 'trackUnpublished']) call.on(name, ({ id, flow, layer }) => seen.push([name, id, flow, layer]));
+  await say('offer', { version: 1, sdp: offer('0') });
+  await say('slots', { version: 1, slots: [slot('0', 't2')] });
+  await say('slots', { version: 2, slots: [slot('0', 't2', { layer: 0 })] });
+  await say('slots', { version: 3, slots: [slot('0', 't2', { flow: 'bandwidth', layer: null })] });
+  await say('track-unpublished', { participant: 'p2', track: 't2' });
+  await say('slots', { version: 4, slots: [slot('0', null, { flow: 'paused', layer: null })] });
+  assert.deepEqual(seen, [
+    ['trackMedia', 't2', 'active', 2], ['trackFlow', 't2', 'active', 2], ['trackFlow', 't2', 'active', 0],
+    ['trackFlow', 't2', 'bandwidth', null], ['trackUnpublished', 't2', 'bandwidth', null],
+  ]);
+});
+
+test('while_the_socket_is_away_only_one_restart_of_ice_waits', async () => {
+  const { platform, say, rtc } = await joined({ participants: two });
+  await say('offer', { version: 1, sdp: offer('0') });
+  rtc.peers[0].become('connected');
+  platform.socket.fail();
+  rtc.peers[0].become('disconnected');
+  await platform.advance(20_000);
+  platform.socket.accept();
+  await settle();
+  platform.socket.reply('resume', { session: { id: 'c1', secret: 's2' }, unknown: [] });
+  await settle();
+  assert.deepEqual(platform.socket.sent.map(({ type }) => type).filter((type) => type !== 'resume'), ['restart-ice']);
+});
+
+test('a_path_that_outlived_a_change_of_network_is_not_restarted_again_and_again', async () => {
+  const { platform, say, rtc } = await joined({ participants: two });
+  await say('offer', { version: 1, sdp: offer('0') });
+  rtc.peers[0].become('connected');
+  platform.changeNetwork();
+  platform.socket.reply('restart-ice');
+  platform.socket.answersPings = true;
+  await platform.advance(30_000);
+  assert.equal(platform.socket.sent.filter(({ type }) => type === 'restart-ice').length, 1);
+});
+
+test('an_offer_that_cannot_be_read_keeps_no_later_one_from_being_answered', async () => {
+  const { platform, say, rtc } = await joined({ participants: two });
+  await say('offer', { version: 1, sdp: offer('0') });
+  const [peer] = rtc.peers;
+  const takes = peer.setRemoteDescription.bind(peer);
+  peer.setRemoteDescription = async (description) => {
+    if (description.sdp === 'nonsense') throw new Error('InvalidAccessError');
+    return takes(description);
+  };
+  // Both at once, so that the second waits behind the first.
+  for (const [seq, sdp] of [[2, 'nonsense'], [3, offer('0', '1')]]) platform.socket.deliver({ seq, topic: 'call:demo', type: 'offer', version: seq, sdp });
+  await settle();
+  assert.deepEqual(platform.socket.sent.filter(({ type }) => type === 'answer').map(({ version }) => version), [1, 3]);
+});

@@ -13,7 +13,7 @@ use telstar_client::Kind;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::people::{EVERYTHING, Person, Stage, enter, id_of};
+use crate::people::{EVERYTHING, Person, Stage, enter, id_of, last_words};
 use crate::support::{PATIENCE, code};
 
 /// An app's endpoint; what it was sent.
@@ -118,7 +118,7 @@ async fn a_token_that_an_app_signed_joins_from_a_page_of_the_app() {
 
     let path = format!("/api/v1/api-keys/{}", key["id"].as_str().expect("an id"));
     stage.rig.api(&stage.admin, "DELETE", &path, None).await;
-    assert_eq!(page.closed().await, 4401);
+    assert_eq!(last_words(page).await, ("credential-ended".to_owned(), 4401));
 }
 
 #[tokio::test]

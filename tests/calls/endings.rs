@@ -1,12 +1,21 @@
 //! How a participation ends, and what its owner and the others are told.
 
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::json;
+use telstar::auth::{Grant, Grants};
+use telstar::calls::{Mailbox, Newcomer, grants};
 use telstar::tasks::Drained;
 use telstar_client::{Event, Kind};
+use telstar_signaling::call::{ConnectionId, Joining};
+use telstar_signaling::wire::{CallRequest, ErrorCode, Metadata, Name};
+use telstar_signaling::{Connection, Effect, Limits};
+use telstar_units::{RoomName, WallTime};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::people::{EVERYTHING, Stage, enter, id_of};
+use crate::people::{EVERYTHING, Stage, enter, id_of, last_words};
 use crate::support::code;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,10 +68,39 @@ async fn a_token_that_expires_ends_the_participation() {
     let joined = enter(&mut alice, made["token"].as_str().expect("a token")).await;
     let id = id_of(&joined);
     // A second, and the half minute by which clocks may differ.
-    assert_eq!(alice.closed().await, 4401);
+    assert_eq!(last_words(alice).await, ("credential-ended".to_owned(), 4401));
     let left = bob.until(|message| message["type"] == "participant-left").await;
     assert_eq!((&left["participant"], &left["reason"]), (&json!(id), &json!("credential-ended")));
     assert_eq!(code(&stage.rig.connect().await.resume(&joined["session"], 0, &[]).await), "gone");
+}
+
+#[tokio::test]
+async fn who_found_the_room_before_it_was_deleted_begins_no_call_after_it() {
+    let stage = Stage::start().await;
+    let state = stage.rig.running.state();
+    let name = RoomName::parse("demo").expect("a name");
+    let found = state.rooms.get(&name).await.expect("the store answers").expect("it is there");
+    stage.room("DELETE", "", None).await;
+    let now = Instant::now();
+    let mut connection = Connection::new(Limits::default(), now);
+    connection.handle_text(now, r#"{"id":1,"type":"join","room":"demo"}"#);
+    let Some(Effect::Call { ticket, request: CallRequest::Join(join) }) = connection.poll_effect() else {
+        panic!("a join is the call's")
+    };
+    let joining = Joining {
+        identity: "late".to_owned(),
+        name: Name::default(),
+        metadata: Metadata::default(),
+        kind: join.kind.into(),
+        grants: grants(Grants::from_iter([Grant::Publish, Grant::Subscribe])),
+        auto_subscribe: join.auto_subscribe,
+        joined_at: WallTime(0),
+    };
+    let (deliveries, _inbox) = mpsc::channel(1);
+    let mailbox = Mailbox::new(deliveries, CancellationToken::new());
+    let newcomer = Newcomer { connection: ConnectionId(u64::MAX), ticket, joining, mailbox, token: None };
+    let refused = state.calls.join(&found, newcomer).err();
+    assert_eq!((refused, state.calls.count()), (Some(ErrorCode::NotFound), 0));
 }
 
 #[tokio::test]
@@ -111,6 +149,7 @@ async fn a_shutdown_says_goodbye_to_everybody() {
     let stage = Stage::start().await;
     let (alice, _) = stage.guest("alice", &EVERYTHING).await;
     let (bob, _) = stage.guest("bob", &EVERYTHING).await;
-    let (alices, bobs, drained) = tokio::join!(alice.closed(), bob.closed(), stage.rig.running.shutdown());
-    assert_eq!((alices, bobs, drained), (1001, 1001, Drained::Cleanly));
+    let (alices, bobs, drained) = tokio::join!(last_words(alice), last_words(bob), stage.rig.running.shutdown());
+    let goodbye = ("shutdown".to_owned(), 1001);
+    assert_eq!((alices, bobs, drained), (goodbye.clone(), goodbye, Drained::Cleanly));
 }

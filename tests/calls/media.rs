@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use telstar_client::clip::{Audio, play_audio};
 use telstar_client::wire::Request;
-use telstar_client::{Event, Kind, Subscription};
+use telstar_client::{Codec, Event, Kind, LocalTrackOptions, Source, Subscription};
 
 use crate::people::{Person, Stage};
 
@@ -123,6 +124,31 @@ async fn people_hear_who_speaks_and_how_good_their_connection_is() {
     };
     let quality = bob.until(rated).await;
     assert!(["excellent", "good", "poor", "lost"].contains(&quality.as_str()), "{quality}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_plays_a_clip_becomes_a_speaker() {
+    let stage = Stage::with_media().await;
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let options =
+        LocalTrackOptions { codec: Codec::Opus, source: Source::Microphone, name: String::new(), layers: Vec::new() };
+    let mut track = alice.call.publish(options).await.expect("the server takes it");
+    // Packets of 20 ms (RFC 6716 §3.1) that are not silence; what they would sound like nobody asks.
+    let audio = Audio { packets: vec![([&[0xfc][..], &[0x55; 80]].concat().into(), Duration::from_millis(20))] };
+    let playing = async {
+        let ended = play_audio(&mut track, &audio).await;
+        panic!("the clip is played in a loop: {ended:?}")
+    };
+    let speaks = bob.until(|event| match event {
+        Event::Speakers { speakers } => {
+            speakers.iter().any(|speaker| speaker.participant == alice.call.id()).then_some(())
+        }
+        _ => None,
+    });
+    tokio::select! {
+        () = speaks => {}
+        () = playing => {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use telstar_client::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Answer, Client, PATIENCE, Rig, code};
 
@@ -101,6 +102,25 @@ impl Stage {
 pub async fn enter(client: &mut Client, token: &str) -> Value {
     client.request(json!({ "type": "authenticate", "token": token })).await;
     client.ask(json!({ "type": "join", "room": "demo", "kind": "device", "auto_subscribe": false })).await
+}
+
+/// Reads to the end: the reason of the one `left`, and the code of the close frame behind it.
+pub async fn last_words(mut client: Client) -> (String, u16) {
+    let mut reason = None;
+    loop {
+        match client.frame().await {
+            Some(Ok(Message::Text(text))) => {
+                let message: Value = serde_json::from_str(&text).expect("the server speaks JSON");
+                if message["type"] == "left" {
+                    let before = reason.replace(message["reason"].as_str().expect("a reason").to_owned());
+                    assert_eq!(before, None, "it is said once");
+                }
+            }
+            Some(Ok(Message::Close(Some(frame)))) => return (reason.expect("`left` comes first"), frame.code.into()),
+            Some(Ok(_)) => {}
+            other => panic!("expected a close frame: {other:?}"),
+        }
+    }
 }
 
 /// Who a reply to `join` says one is.

@@ -18,9 +18,10 @@ use crate::{Codec, Error, LocalTrack, Sample};
 const CLIP_SECS_MAX: u32 = 60;
 /// Pictures a second of a converted clip, and of one whose file does not say.
 pub const FRAME_RATE: u8 = 30;
-/// The loudness that a clip's packets are marked with (RFC 6464): a normal voice. It is not measured, since that would
-/// need a decoder; without it a clip would never be the active speaker.
-const SPEECH_LEVEL: u8 = 30;
+/// The loudness that a clip's packets are marked with in turn (RFC 6464), in dB below full scale: a normal voice. It is not
+/// measured, since that would need a decoder; without it a clip would never be the active speaker. It moves by a few dB, as
+/// speech does: the server does not take a constant level for speech.
+const SPEECH_LEVELS: [u8; 5] = [30, 34, 28, 36, 31];
 
 /// Pictures, in order. The first is a keyframe.
 #[derive(Clone, Debug)]
@@ -177,9 +178,9 @@ pub async fn play_video(track: &mut LocalTrack, layers: &[Video]) -> Result<(), 
 /// Publishes sound in a loop, in real time.
 pub async fn play_audio(track: &mut LocalTrack, audio: &Audio) -> Result<(), Error> {
     let (start, mut at) = (Instant::now(), Duration::ZERO);
-    for (data, duration) in audio.packets.iter().cycle() {
+    for ((data, duration), level) in audio.packets.iter().cycle().zip(SPEECH_LEVELS.into_iter().cycle()) {
         sleep_until(start + at).await;
-        track.write_sample(0, &Sample { data: data.clone(), at, level: Some(SPEECH_LEVEL) }).await?;
+        track.write_sample(0, &Sample { data: data.clone(), at, level: Some(level) }).await?;
         at += *duration;
     }
     Ok(())

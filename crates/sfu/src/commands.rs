@@ -12,6 +12,7 @@ use crate::peer::{Link, Peer, Side};
 use crate::police::{Ingress, IngressLimits, TokenBucket};
 use crate::publisher::Publisher;
 use crate::room::{Room, Track};
+use crate::route::Route;
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::Subscriber;
@@ -29,6 +30,9 @@ const SUBSCRIBER_PACKETS_PER_SEC: u64 = 1_000;
 /// Packets of streams that were never authenticated. The engine keeps a few bytes for each stream it hears of before
 /// it can tell whether the packet is genuine; more lets a forger fill memory, fewer delays genuine new streams.
 const NEW_STREAMS_PER_SEC: u64 = 100;
+/// Checks on paths that a peer has not shown to be its own, from all addresses together: ten addresses at their own
+/// limit (`police.rs`). More lets forged addresses make the server compute more; fewer lets them keep a peer from moving.
+const NEW_PATHS_PER_SEC: u64 = 250;
 /// A publisher's sections: its tracks, those it ended, the data channel.
 const SPARE_SECTIONS: usize = 8;
 
@@ -88,6 +92,8 @@ impl Sfu {
             link: Link::New,
             heard: now,
             paths: Vec::new(),
+            route: Route::new(self.config.ice_lite),
+            nominates: false,
             fragments: Vec::new(),
             candidates: 0,
             channel: None,
@@ -96,10 +102,11 @@ impl Sfu {
             trend: (Quality::Excellent, 0),
             ingress: Ingress::new(self.ingress_limits(role), now),
             new_streams: TokenBucket::new(NEW_STREAMS_PER_SEC, NEW_STREAMS_PER_SEC * 2, now),
+            new_paths: TokenBucket::new(NEW_PATHS_PER_SEC, NEW_PATHS_PER_SEC * 2, now),
             deadline: now + Duration::from_secs(1),
             armed: None,
             dirty: false,
-            #[cfg(test)]
+            #[cfg(feature = "probes")]
             trip: false,
         });
         let fragment = peer.engine.fragment();

@@ -16,12 +16,13 @@ pub(crate) type Key = usize;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 const STUN_HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 const BINDING_FAILURE: [u8; 2] = [0x01, 0x11];
 
 /// Paths of one peer. Browsers check every pair of candidates, so a laptop with VPN and IPv6 has about ten; beyond
-/// this the longest silent one is forgotten.
+/// this the longest silent one is forgotten, once it has been silent for [`PATH_KEPT`].
 const PATHS_MAX: usize = 16;
 /// A path that answered for its owner within this time is not given to another peer: whoever can forge source
 /// addresses could otherwise cut off somebody else. Consent checks come every 5 s (RFC 7675 §5.1).
@@ -74,14 +75,23 @@ fn sort_stun(bytes: &[u8]) -> Sort<'_> {
 }
 
 /// Our half of USERNAME, which is in front of the colon in a request to us.
-fn username(mut attributes: &[u8]) -> Option<&str> {
+fn username(attributes: &[u8]) -> Option<&str> {
+    let ours = attribute(attributes, USERNAME)?.split(|byte| *byte == b':').next()?;
+    std::str::from_utf8(ours).ok()
+}
+
+/// Whether a request nominates the path that it comes on (RFC 8445 §7.1.2).
+pub(crate) fn nominates(request: &[u8]) -> bool {
+    request.get(STUN_HEADER..).is_some_and(|attributes| attribute(attributes, USE_CANDIDATE).is_some())
+}
+
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let (head, rest) = attributes.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = rest.get(..length)?;
-        if u16::from_be_bytes([head[0], head[1]]) == USERNAME {
-            let ours = value.split(|byte| *byte == b':').next()?;
-            return std::str::from_utf8(ours).ok();
+        if u16::from_be_bytes([head[0], head[1]]) == wanted {
+            return Some(value);
         }
         attributes = rest.get(length.next_multiple_of(4)..)?;
     }
@@ -94,14 +104,17 @@ pub(crate) enum Told {
     Answered,
     /// We asked.
     Asked([u8; 12]),
-    /// Nothing.
+    /// The peer's request was wrong, or not for us.
+    Refused,
+    /// Nothing: it is no STUN.
     Nothing,
 }
 
 /// Looks at an outgoing datagram.
 pub(crate) fn told(bytes: &[u8]) -> Told {
     let Some(header) = bytes.get(..STUN_HEADER) else { return Told::Nothing };
-    if header[0] > 1 || header[4..8] != MAGIC_COOKIE {
+    // RFC 7983 §7: 0 to 3 is STUN.
+    if header[0] > 3 || header[4..8] != MAGIC_COOKIE {
         return Told::Nothing;
     }
     match [header[0], header[1]] {
@@ -111,7 +124,7 @@ pub(crate) fn told(bytes: &[u8]) -> Told {
             transaction.copy_from_slice(&header[8..20]);
             Told::Asked(transaction)
         }
-        _ => Told::Nothing,
+        _ => Told::Refused,
     }
 }
 
@@ -141,9 +154,20 @@ impl Demux {
         }
     }
 
-    /// Whether a request may be handed to the engine: a new path of a peer that has enough of them is not.
-    pub(crate) fn admits(&self, path: &Path, peer: Key, paths: &[Path]) -> bool {
-        paths.len() < PATHS_MAX || self.paths.get(path).is_some_and(|bound| bound.peer == peer)
+    /// Whether a request may be handed to the engine: a new path of a peer that uses enough of them is not.
+    pub(crate) fn admits(&self, now: Instant, path: &Path, peer: Key, paths: &[Path]) -> bool {
+        let is_stale = |bound: &Bound| now.saturating_duration_since(bound.seen) >= PATH_KEPT;
+        let is_free = |path: &Path| self.bound(path, peer).is_none_or(is_stale);
+        paths.len() < PATHS_MAX || self.is_bound(path, peer) || paths.iter().any(is_free)
+    }
+
+    /// Whether the peer has shown that this path is its own.
+    pub(crate) fn is_bound(&self, path: &Path, peer: Key) -> bool {
+        self.bound(path, peer).is_some()
+    }
+
+    fn bound(&self, path: &Path, peer: Key) -> Option<&Bound> {
+        self.paths.get(path).filter(|bound| bound.peer == peer)
     }
 
     /// Makes a name fragment known.
@@ -156,28 +180,33 @@ impl Demux {
         self.fragments.remove(fragment);
     }
 
-    /// The engine answered a request that came on this path.
-    pub(crate) fn bind(&mut self, now: Instant, path: Path, peer: Key, paths: &mut Vec<Path>) {
+    /// The engine answered a request that came on this path. Returns whether the path is the peer's now.
+    pub(crate) fn bind(&mut self, now: Instant, path: Path, peer: Key, paths: &mut Vec<Path>) -> bool {
         if let Some(bound) = self.paths.get_mut(&path) {
             if bound.peer == peer {
                 bound.seen = now;
-                return;
+                return true;
             }
             if now.saturating_duration_since(bound.seen) < PATH_KEPT {
-                return;
+                return false;
             }
         }
         if paths.len() >= PATHS_MAX {
-            self.forget_oldest(paths);
+            self.forget_oldest(peer, paths);
         }
         self.paths.insert(path, Bound { peer, seen: now });
-        paths.push(path);
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+        true
     }
 
-    fn forget_oldest(&mut self, paths: &mut Vec<Path>) {
-        let oldest = paths.iter().enumerate().min_by_key(|(_, path)| self.paths.get(path).map(|bound| bound.seen));
-        if let Some((index, _)) = oldest {
-            let path = paths.swap_remove(index);
+    /// One that is another peer's by now counts as the oldest, and stays the other's.
+    fn forget_oldest(&mut self, peer: Key, paths: &mut Vec<Path>) {
+        let oldest = paths.iter().enumerate().min_by_key(|(_, path)| self.bound(path, peer).map(|bound| bound.seen));
+        let Some((index, is_ours)) = oldest.map(|(index, path)| (index, self.is_bound(path, peer))) else { return };
+        let path = paths.swap_remove(index);
+        if is_ours {
             self.paths.remove(&path);
         }
     }
@@ -281,7 +310,8 @@ mod tests {
         }
         assert_eq!((paths.len(), demux.paths.len()), (PATHS_MAX, PATHS_MAX));
         assert_eq!(demux.find(&path(999), Sort::Media), Some(1), "the newest is known");
-        assert!(!demux.admits(&path(5_000), 1, &paths));
+        assert!(!demux.admits(now, &path(5_000), 1, &paths));
+        assert!(demux.admits(now + Duration::from_secs(20), &path(5_000), 1, &paths), "who moved often may move again");
         for number in 0..10_000u32 {
             let mut transaction = [0; 12];
             transaction[..4].copy_from_slice(&number.to_be_bytes());

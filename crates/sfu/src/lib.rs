@@ -15,8 +15,11 @@ mod keyframes;
 mod messages;
 mod peer;
 mod peers;
+#[cfg(feature = "probes")]
+mod probes;
 mod publisher;
 mod room;
+mod route;
 mod sdp;
 mod sfu;
 mod subscriber;
@@ -61,10 +64,3 @@ pub mod fuzz {
         let _ = sheet.in_offered_order(&written);
     }
 }
-
-// The tests within this crate use the same clients as those outside.
-#[cfg(test)]
-extern crate self as telstar_sfu;
-#[cfg(test)]
-#[path = "../tests/support/mod.rs"]
-mod support;

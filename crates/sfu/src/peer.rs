@@ -9,6 +9,7 @@ use crate::api::{Path, PeerId, Quality, RoomId};
 use crate::engine::{Engine, Figures};
 use crate::police::{Ingress, TokenBucket};
 use crate::publisher::Publisher;
+use crate::route::Route;
 use crate::subscriber::Subscriber;
 
 /// Without an answered check for this long a connection counts as disconnected. Browsers check every 2.5 to 5 s;
@@ -47,6 +48,10 @@ pub(crate) struct Peer {
     pub(crate) heard: Instant,
     /// Paths it proved to own.
     pub(crate) paths: Vec<Path>,
+    /// The one of them that it is sent to.
+    pub(crate) route: Route,
+    /// Whether its last check nominates the path that it came on.
+    pub(crate) nominates: bool,
     /// Its ICE name fragments: one, or two during a restart.
     pub(crate) fragments: Vec<String>,
     pub(crate) candidates: usize,
@@ -59,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) ingress: Ingress,
     /// Streams that were not seen before.
     pub(crate) new_streams: TokenBucket,
+    /// Checks on paths that it has not shown to be its own.
+    pub(crate) new_paths: TokenBucket,
     /// When the engine wants to be called.
     pub(crate) deadline: Instant,
     /// When it will be, at the latest.
@@ -66,7 +73,7 @@ pub(crate) struct Peer {
     /// Whether packets wait in the engine for [`Engine::advance`].
     pub(crate) dirty: bool,
     /// Makes the next call panic, for the test of what then happens to the others.
-    #[cfg(test)]
+    #[cfg(feature = "probes")]
     pub(crate) trip: bool,
 }
 

@@ -1,25 +1,20 @@
-//! What a peer may make the server do: packets it may send, and resends it may ask for.
+//! What a peer may make the server do: packets that it may send, and checks that anybody may send in its name.
 //!
-//! In: each packet's length, each resend asked for by NACK (RFC 4585 §6.2.1), `now`. Out: yes or no, and counts. A NACK
-//! of four bytes can ask for seventeen full packets, so that resends have a budget of their own, and each packet a
-//! number of times: without them a subscriber could make the server send many times what it would be sent otherwise.
+//! In: each packet's length and where it came from, `now`. Out: yes or no, and counts. Resends have a limit of their own
+//! in the engine (`engine/mod.rs`): they are at most a share of what is sent, whatever is asked for.
 
-use std::time::{Duration, Instant};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::time::Instant;
 
-/// A second's worth of resends may come at once. Higher lets a burst of losses be repaired sooner, lower keeps a liar's
-/// flood shorter.
-const RESEND_BURST: Duration = Duration::from_millis(500);
-/// How often one packet is resent: after so many round trips the picture that needed it is late anyway. LiveKit resends
-/// no packet twice within 100 ms and mediasoup not within a round trip; a cap on the count is ours.
-pub const RESENDS_OF_A_PACKET_MAX: u8 = 5;
-/// A packet is not resent again within this time, however short the measured round trip (the first answer is on its
-/// way).
-const RESEND_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Nor must a measured round trip of minutes keep a packet from being resent.
-const RESEND_INTERVAL_MAX: Duration = Duration::from_millis(500);
-/// Packets whose resends are remembered per connection, 16 bytes each. When two packets fall on one place the older is
-/// forgotten, which costs at most a few resends within the budget.
-const RESENDS_REMEMBERED: usize = 1024;
+/// Checks (RFC 8445 §7.2.2) a second from one address in the name of one connection, on paths that it has not shown to
+/// be its own: each costs a MAC before it can be told whether it is genuine. A browser sends 20 until it is answered
+/// (§14.2); fewer would delay people behind one address, more lets whoever has seen a name cost more.
+const CHECKS_PER_SEC: u64 = 25;
+/// So many may come at once: every pair of candidates of a laptop with VPN and IPv6.
+const CHECKS_BURST: u64 = 100;
+/// Pairs of address and connection that are told apart; those that fall on one place share its limit. 64 bytes each.
+const SOURCES: usize = 1_024;
 
 /// Tokens that come at a steady rate up to a burst.
 #[derive(Clone, Debug)]
@@ -46,13 +41,6 @@ impl TokenBucket {
             self.micro_tokens -= wanted;
         }
         enough
-    }
-
-    /// Another rate and burst from now on.
-    pub fn set_rate(&mut self, now: Instant, rate_per_sec: u64, burst: u64) {
-        self.fill(now);
-        (self.rate_per_sec, self.burst) = (rate_per_sec, burst);
-        self.micro_tokens = self.micro_tokens.min(u128::from(burst) * 1_000_000);
     }
 
     fn fill(&mut self, now: Instant) {
@@ -106,71 +94,39 @@ impl Ingress {
     }
 }
 
-/// Polices the resends that one subscriber's connection asks for.
+/// Polices checks on paths that are nobody's yet. It is as large as it will ever be from the beginning, so that a flood
+/// from forged addresses costs no memory.
 #[derive(Debug)]
-pub struct Resends {
-    bits: TokenBucket,
-    remembered: Box<[Resent]>,
-    refused: u64,
+pub struct Sources {
+    buckets: Box<[TokenBucket]>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Resent {
-    /// Stream and sequence number, mixed.
-    packet: u64,
-    /// How often.
-    times: u8,
-    /// When last.
-    at: Option<Instant>,
-}
-
-impl Resends {
-    /// A budget of `bits_per_sec`: a share of what the path carries.
-    pub fn new(bits_per_sec: u64, now: Instant) -> Resends {
-        let bits = TokenBucket::new(bits_per_sec, resend_burst(bits_per_sec), now);
-        Resends { bits, remembered: vec![Resent::default(); RESENDS_REMEMBERED].into(), refused: 0 }
+impl Sources {
+    /// Nobody has asked.
+    pub fn new(now: Instant) -> Sources {
+        Sources { buckets: vec![TokenBucket::new(CHECKS_PER_SEC, CHECKS_BURST, now); SOURCES].into() }
     }
 
-    /// Another budget, when the estimate changed.
-    pub fn set_rate(&mut self, now: Instant, bits_per_sec: u64) {
-        self.bits.set_rate(now, bits_per_sec, resend_burst(bits_per_sec));
-    }
-
-    /// Whether packet `sequence` of `stream` (any number that names the outgoing stream) is sent again now.
-    pub fn admit(&mut self, now: Instant, stream: u32, sequence: u64, bytes: usize, round_trip: Duration) -> bool {
-        let packet = u64::from(stream) << 32 ^ sequence;
-        // Fibonacci hashing spreads neighbours; a subscriber that aims at collisions gains nothing beyond its budget.
-        let place = (packet.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % RESENDS_REMEMBERED;
-        let resent = &mut self.remembered[place];
-        let known = resent.packet == packet && resent.at.is_some();
-        let interval = round_trip.clamp(RESEND_INTERVAL_MIN, RESEND_INTERVAL_MAX);
-        let too_soon = known && resent.at.is_some_and(|at| now.saturating_duration_since(at) < interval);
-        let times = if known { resent.times } else { 0 };
-        let admitted =
-            !too_soon && times < RESENDS_OF_A_PACKET_MAX && self.bits.take(now, (bytes as u64).saturating_mul(8));
-        if admitted {
-            *resent = Resent { packet, times: times + 1, at: Some(now) };
+    /// Whether a check from this address in the name of connection `peer` is within the limits.
+    pub fn admit(&mut self, now: Instant, from: IpAddr, peer: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        match from {
+            IpAddr::V4(address) => address.hash(&mut hasher),
+            // One host has a whole /64 (RFC 4291 §2.5.4).
+            IpAddr::V6(address) => address.octets()[..8].hash(&mut hasher),
         }
-        self.refused += u64::from(!admitted);
-        admitted
+        peer.hash(&mut hasher);
+        self.buckets[hasher.finish() as usize % SOURCES].take(now, 1)
     }
-
-    /// Resends refused so far.
-    pub fn refused(&self) -> u64 {
-        self.refused
-    }
-}
-
-fn resend_burst(bits_per_sec: u64) -> u64 {
-    (u128::from(bits_per_sec) * RESEND_BURST.as_millis() / 1_000) as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    use super::*;
 
     #[test]
     fn a_publisher_of_100_000_packets_a_second_gets_through_what_its_limit_says() {
@@ -191,35 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_resent_once_per_round_trip_and_five_times_at_most() {
+    fn one_address_is_held_to_its_checks_and_takes_nothing_from_another() {
         let start = Instant::now();
-        let mut resends = Resends::new(100_000_000, start);
-        let ask = |resends: &mut Resends, millis: u64| {
-            resends.admit(start + Duration::from_millis(millis), 1, 77, 1_200, Duration::from_millis(100))
-        };
-        let admitted = (0..2_000).filter(|millis| ask(&mut resends, *millis)).count();
-        assert_eq!(admitted, usize::from(RESENDS_OF_A_PACKET_MAX));
-        assert_eq!(resends.refused(), 1_995);
-    }
-
-    #[test]
-    fn a_nack_of_65_536_packets_costs_no_more_than_the_budget() {
-        let start = Instant::now();
-        let mut resends = Resends::new(1_000_000, start);
-        let admitted = (0..65_536).filter(|n| resends.admit(start, 9, *n, 1_250, SECOND)).count();
-        assert_eq!(admitted, 50, "500,000 bits at once, 10,000 a packet");
-        let later = start + SECOND;
-        let admitted = (0..65_536).filter(|n| resends.admit(later, 9, *n, 1_250, SECOND)).count();
-        assert_eq!(admitted, 50, "the burst again, not what silence saved up");
-    }
-
-    #[test]
-    fn the_budget_follows_the_estimate_down_at_once() {
-        let start = Instant::now();
-        let mut resends = Resends::new(10_000_000, start);
-        resends.set_rate(start, 100_000);
-        let admitted = (0..100).filter(|n| resends.admit(start, 9, *n, 1_250, SECOND)).count();
-        assert_eq!(admitted, 5);
+        let mut sources = Sources::new(start);
+        let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let admitted =
+            (0..100_000u64).filter(|n| sources.admit(start + Duration::from_micros(n * 100), one, 7)).count();
+        // The burst, and ten seconds of the rate.
+        assert!((345..=350).contains(&admitted), "{admitted}");
+        let later = start + Duration::from_secs(10);
+        assert!(sources.admit(later, other, 7) && sources.admit(later, one, 8));
+        let in_a_network = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, host, 2, 3, host]);
+        let admitted = (0..1_000).filter(|host| sources.admit(start, in_a_network(*host), 7)).count();
+        assert_eq!(admitted as u64, CHECKS_BURST, "a network of one host is one address");
     }
 
     proptest! {
@@ -247,7 +187,6 @@ mod tests {
             let later = start.checked_add(Duration::from_secs(secs)).unwrap_or(start);
             bucket.take(later, amount);
             bucket.take(start, amount);
-            Resends::new(rate, start).admit(later, u32::MAX, amount, usize::MAX, Duration::MAX);
         }
     }
 }

@@ -8,10 +8,11 @@ use telstar_units::TrackId;
 
 use crate::api::{Command, Event, Fault, Path, PeerId, RoomId, Transmit};
 use crate::config::SfuConfig;
-use crate::demux::{Demux, Key, Sort, Told, sort, told};
+use crate::demux::{Demux, Key, Sort, Told, nominates, sort, told};
 use crate::engine::{Engine, Happened, Output};
 use crate::peer::{Link, Peer, Side};
 use crate::peers::Peers;
+use crate::police::Sources;
 use crate::room::{Room, Track};
 
 /// The largest datagram that is looked at: more than any path carries at once, and what TCP framing could bring is
@@ -79,6 +80,7 @@ pub struct Sfu {
     /// Peers with packets that wait for [`Engine::advance`].
     pub(crate) dirty: VecDeque<Key>,
     next_tick: Option<Instant>,
+    sources: Sources,
     pub(crate) counters: Counters,
 }
 
@@ -97,6 +99,7 @@ impl Sfu {
             chores: VecDeque::new(),
             dirty: VecDeque::new(),
             next_tick: None,
+            sources: Sources::new(now),
             counters: Counters::default(),
         }
     }
@@ -121,10 +124,16 @@ impl Sfu {
             return true;
         }
         self.touch(key, |sfu, peer| {
-            let used = peer.engine.receive(sfu.now, &path, bytes);
-            if used && matches!(sort, Sort::Response(_)) {
-                peer.heard = sfu.now;
+            peer.route.hear(sfu.now, &path);
+            match sort {
+                Sort::Request(_) => peer.nominates = nominates(bytes),
+                Sort::Response(_) if peer.engine.takes(sfu.now, &path, bytes) => {
+                    peer.heard = sfu.now;
+                    peer.route.proved(sfu.now, path);
+                }
+                _ => {}
             }
+            peer.engine.receive(sfu.now, &path, bytes);
         });
         true
     }
@@ -133,11 +142,16 @@ impl Sfu {
     fn admit(&mut self, key: Key, path: &Path, sort: Sort<'_>, bytes: &[u8]) -> bool {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return false };
+        if matches!(sort, Sort::Request(_)) && !self.demux.is_bound(path, key) {
+            // Not charged to the peer's own traffic: whoever has seen its name could use that up.
+            return self.demux.admits(now, path, key, &peer.paths)
+                && self.sources.admit(now, path.remote.ip(), key)
+                && peer.new_paths.take(now, 1);
+        }
         if !peer.ingress.admit(now, bytes.len()) {
             return false;
         }
         match sort {
-            Sort::Request(_) => self.demux.admits(path, key, &peer.paths),
             Sort::Media if !is_rtcp(bytes) => {
                 let Some(ssrc) = bytes.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes) else {
                     return false;
@@ -158,6 +172,7 @@ impl Sfu {
             && let Some(peer) = self.peers.get_mut(key)
         {
             peer.paths.retain(|other| *other != path);
+            peer.route.closed(&path);
         }
     }
 
@@ -234,7 +249,7 @@ impl Sfu {
     pub(crate) fn touch<R>(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer) -> R) -> Option<R> {
         let mut peer = self.peers.take(key)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(test)]
+            #[cfg(feature = "probes")]
             assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
             let result = act(self, &mut peer);
             self.drain(key, &mut peer).map(|()| result)
@@ -278,14 +293,17 @@ impl Sfu {
         }
     }
 
-    fn transmit(&mut self, key: Key, peer: &mut Peer, transmit: Transmit) {
+    fn transmit(&mut self, key: Key, peer: &mut Peer, mut transmit: Transmit) {
         match told(&transmit.payload) {
             Told::Answered => {
                 peer.heard = self.now;
-                self.demux.bind(self.now, transmit.path, key, &mut peer.paths);
+                if self.demux.bind(self.now, transmit.path, key, &mut peer.paths) {
+                    peer.route.checked(self.now, transmit.path, peer.nominates);
+                }
             }
             Told::Asked(transaction) => self.demux.expect_answer(transaction, key),
-            Told::Nothing => {}
+            Told::Refused => {}
+            Told::Nothing => transmit.path = peer.route.path(self.now, transmit.path),
         }
         if self.transmits.len() < TRANSMITS_MAX {
             self.transmits.push_back(transmit);
@@ -414,52 +432,4 @@ impl Sfu {
 /// RFC 5761 §4: payload types 64 to 95 are RTCP's.
 fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use telstar_units::TrackId;
-
-    use crate::api::{Event, Fault, Kind, PeerId};
-    use crate::support::{Camera, World, assert_decodable, config};
-
-    fn trip(world: &mut World, peer: PeerId) {
-        let key = world.sfu.key(peer).expect("the peer is there");
-        world.sfu.peers.get_mut(key).expect("the peer is there").trip = true;
-    }
-
-    fn failed(world: &World) -> Vec<(PeerId, Fault)> {
-        let failed = |event: &Event| match event {
-            Event::Failed { peer, fault } => Some((*peer, *fault)),
-            _ => None,
-        };
-        world.events.iter().filter_map(|(_, event)| failed(event)).collect()
-    }
-
-    #[test]
-    fn a_panic_in_one_peer_ends_that_peer_only() {
-        let mut world = World::new(config());
-        let publisher = world.publisher(1);
-        let viewers = [world.subscriber(2), world.subscriber(3)];
-        let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
-        let all = [publisher, viewers[0], viewers[1]];
-        assert!(world.run_until(Duration::from_secs(3), |world| world.is_connected(&all)));
-        let mut camera = Camera::new(publisher, mids[0], &[(None, 300_000)]);
-        camera.film(&mut world, Duration::from_secs(1));
-        trip(&mut world, viewers[0]);
-        camera.film(&mut world, Duration::from_secs(1));
-        assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
-        let got = &world.client(viewers[1]).got;
-        assert!(got.len() > 50);
-        assert_decodable(got);
-        trip(&mut world, publisher);
-        world.run(Duration::from_secs(1));
-        camera.film(&mut world, Duration::from_millis(100));
-        assert_eq!(failed(&world).last(), Some(&(publisher, Fault::Internal)));
-        assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
-        assert_eq!(world.sfu.counters().panics, 2);
-        assert_eq!(world.sfu.peers(), 1);
-    }
 }

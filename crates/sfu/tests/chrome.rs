@@ -8,7 +8,7 @@ use telstar_sfu::{
 };
 use telstar_units::{ParticipantId, TrackId};
 
-const OFFER: &str = include_str!("support/chrome-offer.sdp");
+const OFFER: &str = include_str!("chrome-offer.sdp");
 
 #[test]
 fn the_answer_to_chrome_has_its_layers_its_order_of_codecs_and_feedback() {

@@ -1,19 +1,17 @@
 //! Publishers, subscribers and the server between them, under a clock of their own.
 
-mod support;
-
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use str0m::format::Codec;
-use support::{Packet, World, config, vp8};
 use telstar_sfu::{Event, Kind, Limits, PeerId, SfuConfig};
+use telstar_sim::{Packet, World, config, vp8};
 use telstar_units::TrackId;
 
 const CONNECT: Duration = Duration::from_secs(3);
 
 #[test]
 fn every_packet_reaches_both_subscribers_in_order() {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     let publisher = world.publisher(1);
     let viewers = [world.subscriber(2), world.subscriber(3)];
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[]), (TrackId(2), Kind::Audio, &[])]);
@@ -64,7 +62,7 @@ fn every_codec_is_forwarded_from_its_first_keyframe_on() {
         (Codec::Av1, telstar_media::Codec::Av1, &[0x18, 0x08, 0x00, 0x00, 0x00], &[0x10, 0x30, 0x10, 0x00]),
     ];
     for (codec, named, key, delta) in cases {
-        let mut world = World::new(config());
+        let mut world = World::new(config(), 1, Instant::now());
         let publisher = world.publisher(1);
         let viewer = world.subscriber(2);
         let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
@@ -88,7 +86,7 @@ fn every_codec_is_forwarded_from_its_first_keyframe_on() {
 #[test]
 fn in_a_large_room_who_speaks_is_heard() {
     let limits = Limits { audio_slots: 3, ..Limits::default() };
-    let mut world = World::new(SfuConfig { limits, ..config() });
+    let mut world = World::new(SfuConfig { limits, ..config() }, 1, Instant::now());
     let publishers: Vec<PeerId> = (1..=6).map(|id| world.publisher(id)).collect();
     let viewer = world.subscriber(50);
     let mut mids = Vec::new();
@@ -120,4 +118,36 @@ fn in_a_large_room_who_speaks_is_heard() {
         let got = world.client(viewer).got.iter().rev().take(300).filter(|got| got.payload.len() == 80).count();
         assert!(got > 90, "speaker {speaker} is heard: {got}");
     }
+}
+
+/// A frame of VP8 in one packet with picture id, TL0PICIDX and temporal layer (RFC 7741 §4.2).
+fn layered(number: u8, temporal: u8) -> Vec<u8> {
+    let kind: &[u8] = if number == 1 { &[0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0] } else { &[0x11, 0, 0] };
+    [&[0x90, 0xe0, 0x80, number, 1, temporal << 6][..], kind, &[number; 50]].concat()
+}
+
+#[test]
+fn a_late_packet_that_is_left_out_leaves_padding_in_its_place() {
+    let mut world = World::new(config(), 1, Instant::now());
+    let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
+    let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    // Frame 3 is late; it is of a layer that the viewer does not get.
+    for (number, temporal) in [(1u8, 0), (2, 0), (4, 0), (3, 1), (5, 0)] {
+        world.number(publisher, mids[0], 1_000 + u64::from(number));
+        let payload = layered(number, temporal);
+        let time = 3_000 * u32::from(number);
+        let packet = Packet { codec: Codec::Vp8, time, marker: true, payload: &payload, audio_level: None };
+        world.send(publisher, mids[0], None, packet);
+        world.run(Duration::from_millis(10));
+        assert!(world.sfu.aim(viewer, 0, 0));
+    }
+    world.run(Duration::from_millis(200));
+    let mut got: Vec<_> =
+        world.client(viewer).got.iter().map(|got| (got.sequence, got.payload.last().copied())).collect();
+    got.sort_unstable();
+    let numbers: Vec<u64> = got.iter().map(|(sequence, _)| sequence - got[0].0).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4], "nothing is missing: {got:?}");
+    let frames: Vec<_> = got.iter().map(|(_, frame)| *frame).collect();
+    assert_eq!(frames, [Some(1), Some(2), None, Some(4), Some(5)]);
 }

@@ -1,12 +1,10 @@
 //! What happens in a room over time: tracks come and go, connections restart and die, messages pass.
 
-mod support;
-
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use str0m::format::Codec;
-use support::{Camera, Packet, World, assert_decodable, begins_key, config, layer_of, server};
-use telstar_sfu::{Command, Event, Flow, Kind, Path, PeerId, Quality, Subscription, Transport};
+use telstar_sfu::{Command, Event, Fault, Flow, Kind, Path, PeerId, Quality, Subscription, Transport};
+use telstar_sim::{Camera, Packet, World, assert_decodable, begins_key, config, layer_of, server};
 use telstar_units::{ParticipantId, TrackId};
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -20,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
 
 /// A publisher with one video track and subscribers to it, connected.
 fn call(rids: &[&str], viewers: u64) -> (World, Camera, Vec<PeerId>) {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     let publisher = world.publisher(1);
     let viewers: Vec<PeerId> = (0..viewers).map(|index| world.subscriber(10 + index)).collect();
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, rids)]);
@@ -96,12 +94,12 @@ fn a_slow_viewer_gets_the_layer_that_fits_within_five_seconds_and_the_top_one_ag
     let (mut world, mut camera, viewers) = call(&THREE, 2);
     camera.film(&mut world, seconds(12));
     let slow = world.now;
-    world.client(viewers[0]).limit_bps = Some(300_000);
+    world.client(viewers[0]).down.limit_bps = Some(300_000);
     camera.film(&mut world, seconds(20));
     let other = last_other(&mut world, viewers[0], 0, slow);
     let freeze = longest_freeze(&mut world, viewers[0], slow);
     let fast = world.now;
-    world.client(viewers[0]).limit_bps = None;
+    world.client(viewers[0]).down.limit_bps = None;
     camera.film(&mut world, seconds(15));
     let back = last_other(&mut world, viewers[0], 2, fast);
     assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");
@@ -115,7 +113,7 @@ fn lost_packets_are_sent_again() {
     let (mut world, mut camera, viewers) = call(&[], 1);
     camera.film(&mut world, seconds(2));
     let from = world.now;
-    world.client(viewers[0]).loss_permille = 50;
+    world.client(viewers[0]).down.loss_permille = 50;
     camera.film(&mut world, seconds(10));
     let got = &world.client(viewers[0]).got;
     let mut numbers: Vec<u64> = got.iter().map(|got| got.sequence).collect();
@@ -132,12 +130,12 @@ fn who_asks_for_everything_again_is_sent_a_third_of_it_at_most() {
     camera.film(&mut world, seconds(2));
     let media = world.client(viewers[0]).got[0].ssrc;
     let sent = |world: &mut World| {
-        let streams = &world.client(viewers[0]).sent_to;
+        let streams = world.wire.bytes_to(viewers[0]);
         let (media, all) = (streams[&media], streams.values().sum::<u64>());
         (media, all - media)
     };
     let before = sent(&mut world);
-    world.client(viewers[0]).loss_permille = 600;
+    world.client(viewers[0]).down.loss_permille = 600;
     // Shorter than what makes the estimate pause the picture.
     camera.film(&mut world, seconds(2));
     let after = sent(&mut world);
@@ -285,8 +283,34 @@ fn a_peer_that_falls_silent_is_disconnected_and_later_given_up_and_nobody_else_n
 }
 
 #[test]
+fn a_panic_in_one_peer_ends_that_peer_only() {
+    let (mut world, mut camera, viewers) = call(&[], 2);
+    let failed = |world: &World| {
+        let failed = |(_, event): &(_, Event)| match event {
+            Event::Failed { peer, fault } => Some((*peer, *fault)),
+            _ => None,
+        };
+        world.events.iter().filter_map(failed).collect::<Vec<_>>()
+    };
+    camera.film(&mut world, seconds(1));
+    assert!(world.sfu.trip(viewers[0]));
+    camera.film(&mut world, seconds(1));
+    assert_eq!(failed(&world), vec![(viewers[0], Fault::Internal)]);
+    let got = &world.client(viewers[1]).got;
+    assert!(got.len() > 50);
+    assert_decodable(got);
+    assert!(world.sfu.trip(camera.publisher));
+    world.run(seconds(1));
+    camera.film(&mut world, Duration::from_millis(100));
+    assert_eq!(failed(&world).last(), Some(&(camera.publisher, Fault::Internal)));
+    assert!(world.slots(viewers[1]).iter().all(|slot| slot.track.is_none()), "its tracks are gone");
+    assert_eq!(world.sfu.counters().panics, 2);
+    assert_eq!(world.sfu.peers(), 1);
+}
+
+#[test]
 fn a_peer_that_never_connects_is_given_up_after_half_a_minute() {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     let lonely = world.subscriber(1);
     world.client(lonely).cut = true;
     world.run(seconds(10));
@@ -394,7 +418,7 @@ fn a_flood_of_a_publisher_is_cut_to_its_limit_and_others_go_on() {
 
 #[test]
 fn sound_is_forwarded_without_waiting_for_anything() {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     let publisher = world.publisher(1);
     let viewer = world.subscriber(2);
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Audio, &[])]);
@@ -450,8 +474,8 @@ fn a_subscriber_is_told_its_bandwidth_each_second_and_everybody_the_quality() {
     let last = reports.last().expect("there are some");
     assert!(last.allocated_bps <= last.estimate_bps && last.sent_bps > 1_000_000, "{last:?}");
     assert!(last.round_trip_ms.is_some_and(|millis| millis < 100.0), "{last:?}");
-    world.client(viewers[0]).limit_bps = Some(200_000);
-    world.client(viewers[0]).loss_permille = 150;
+    world.client(viewers[0]).down.limit_bps = Some(200_000);
+    world.client(viewers[0]).down.loss_permille = 150;
     camera.film(&mut world, seconds(10));
     let qualities: Vec<Quality> = world
         .events
@@ -469,7 +493,7 @@ fn a_subscriber_is_told_its_bandwidth_each_second_and_everybody_the_quality() {
 fn what_a_subscriber_is_sent_has_a_limit_whatever_it_reports() {
     let mut config = config();
     config.limits.send_bps_max = 600_000;
-    let mut world = World::new(config);
+    let mut world = World::new(config, 1, Instant::now());
     let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &THREE)]);
     assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
@@ -480,7 +504,7 @@ fn what_a_subscriber_is_sent_has_a_limit_whatever_it_reports() {
 
 #[test]
 fn layers_that_were_not_announced_are_taken_from_the_offer() {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     let (publisher, viewer) = (world.publisher(1), world.subscriber(2));
     let (sdp, mids) = world.client(publisher).offer(&[(TrackId(1), Kind::Video, &THREE)]);
     let track = telstar_sfu::NewTrack {
@@ -503,14 +527,14 @@ fn layers_that_were_not_announced_are_taken_from_the_offer() {
 #[test]
 fn a_slow_viewer_with_loss_gets_the_layer_that_fits_and_the_top_one_again() {
     let (mut world, mut camera, viewers) = call(&THREE, 2);
-    world.client(viewers[0]).loss_permille = 50;
+    world.client(viewers[0]).down.loss_permille = 50;
     camera.film(&mut world, seconds(15));
     let slow = world.now;
-    world.client(viewers[0]).limit_bps = Some(300_000);
+    world.client(viewers[0]).down.limit_bps = Some(300_000);
     camera.film(&mut world, seconds(20));
     let other = last_other(&mut world, viewers[0], 0, slow);
     let fast = world.now;
-    world.client(viewers[0]).limit_bps = None;
+    world.client(viewers[0]).down.limit_bps = None;
     camera.film(&mut world, seconds(20));
     let back = last_other(&mut world, viewers[0], 2, fast);
     assert!(other.is_some_and(|time| time < seconds(5)), "low after {other:?}");

@@ -1,11 +1,9 @@
 //! How soon pictures come, and what a path that is too narrow for them sees instead.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Camera, World, assert_decodable, config, layer_of};
 use telstar_sfu::{Command, Event, Flow, Kind, PeerId};
+use telstar_sim::{Camera, World, assert_decodable, config, layer_of};
 use telstar_units::TrackId;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -18,7 +16,7 @@ fn seconds(seconds: u64) -> Duration {
 
 /// A publisher who films already.
 fn filmed(rids: &[&str], layers: &[(Option<&'static str>, u64)]) -> (World, Camera) {
-    let mut world = World::new(config());
+    let mut world = World::new(config(), 1, Instant::now());
     world.delay = Duration::from_millis(20);
     let publisher = world.publisher(1);
     let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, rids)]);
@@ -31,7 +29,7 @@ fn filmed(rids: &[&str], layers: &[(Option<&'static str>, u64)]) -> (World, Came
 /// Joins and films; how long from the command to the first packet.
 fn join(world: &mut World, camera: &mut Camera, number: u64, limit_bps: Option<u64>) -> (PeerId, Instant) {
     let viewer = world.subscriber(number);
-    world.client(viewer).limit_bps = limit_bps;
+    world.client(viewer).down.limit_bps = limit_bps;
     let joined = world.now;
     camera.film(world, seconds(1));
     (viewer, joined)
@@ -84,7 +82,7 @@ fn a_path_too_narrow_for_the_only_layer_is_overrun_for_a_moment_only_and_asked_a
     assert!(seconds_with_media <= 10, "{seconds_with_media} of 60 seconds are overrun");
     let slots = world.slots(viewer);
     assert!(slots.iter().any(|slot| slot.flow == Flow::Bandwidth), "{slots:?}");
-    world.client(viewer).limit_bps = None;
+    world.client(viewer).down.limit_bps = None;
     let wide = world.now;
     camera.film(&mut world, seconds(20));
     let back = world.client(viewer).got.iter().find(|got| got.at > wide + seconds(1)).map(|got| got.at - wide);
@@ -110,9 +108,9 @@ fn a_picture_that_was_lost_to_a_narrow_path_is_back_within_two_seconds_of_the_es
     let (mut world, mut camera) = filmed(&THREE, &LAYERS);
     let (viewer, _) = join(&mut world, &mut camera, 10, None);
     camera.film(&mut world, seconds(8));
-    world.client(viewer).limit_bps = Some(90_000);
+    world.client(viewer).down.limit_bps = Some(90_000);
     camera.film(&mut world, seconds(10));
-    world.client(viewer).limit_bps = None;
+    world.client(viewer).down.limit_bps = None;
     world.command(Command::Report { peer: viewer, enabled: true });
     let wide = world.now;
     camera.film(&mut world, seconds(20));

@@ -98,7 +98,7 @@ pub struct Client {
     pub(crate) checks: VecDeque<Vec<u8>>,
     transport: Transport,
     pending: Option<SdpPendingOffer>,
-    sequences: HashMap<(Mid, Option<Rid>), u64>,
+    pub(crate) sequences: HashMap<(Mid, Option<Rid>), u64>,
 }
 
 impl Client {

@@ -19,6 +19,7 @@ const SOUND_BPS: u64 = 40_000;
 struct Stream {
     highest: u64,
     used: HashSet<u64>,
+    bytes: u64,
 }
 
 impl Stream {
@@ -72,9 +73,17 @@ impl Wire {
         let number = u16::from_be_bytes([bytes[2], bytes[3]]);
         let ssrc = u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         // RFC 3711 §9.1: with one key the same number must never be used for two packets.
-        if !self.streams.entry((peer, ssrc)).or_default().take(number) {
+        let stream = self.streams.entry((peer, ssrc)).or_default();
+        stream.bytes += bytes.len() as u64;
+        if !stream.take(number) {
             self.break_rule(format!("number {number} of stream {ssrc:08x} was sent to {peer:?} twice"));
         }
+    }
+
+    /// Bytes of each stream to a client, lost ones included.
+    pub fn bytes_to(&self, peer: PeerId) -> HashMap<u32, u64> {
+        let streams = self.streams.iter().filter(|((whose, _), _)| *whose == peer);
+        streams.map(|((_, ssrc), stream)| (*ssrc, stream.bytes)).collect()
     }
 
     /// What is allocated never exceeds what the path was believed to carry when it was, but for lowest layers, which may be on

@@ -74,6 +74,8 @@ pub struct World {
     pub negotiates: bool,
     /// What the server put on the wire.
     pub wire: Wire,
+    /// What each way of a client takes that is added from now on.
+    pub delay: Duration,
     flights: BinaryHeap<Reverse<Flight>>,
     addresses: HashMap<SocketAddr, PeerId>,
     order: u64,
@@ -95,6 +97,7 @@ impl World {
             events: Vec::new(),
             negotiates: true,
             wire: Wire::default(),
+            delay: DELAY,
             flights: BinaryHeap::new(),
             addresses: HashMap::new(),
             order: 0,
@@ -106,7 +109,7 @@ impl World {
 
     /// A client without a command to the server: somebody else says who it is.
     pub fn add_client(&mut self, peer: PeerId, role: Role) {
-        let client = Client::new(peer, role, self.transport, self.now, DELAY);
+        let client = Client::new(peer, role, self.transport, self.now, self.delay);
         self.addresses.insert(client.address, peer);
         self.clients.insert(peer, client);
     }
@@ -328,6 +331,11 @@ impl World {
         let now = self.now;
         self.client(peer).write(now, mid, rid, packet);
         self.drive(peer);
+    }
+
+    /// What [`World::send`] numbers the next packet of a section with.
+    pub fn number(&mut self, peer: PeerId, mid: Mid, sequence: u64) {
+        self.client(peer).sequences.insert((mid, None), sequence - 1);
     }
 
     /// The last list of slots that a subscriber was told.

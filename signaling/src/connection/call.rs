@@ -1,5 +1,6 @@
 //! The call that a connection takes part in: its requests, their replies, its events.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{CallLink, Connection, Effect, Ticket, next_ticket};
@@ -66,6 +67,7 @@ impl Connection {
         match reply {
             CallReply::Joined { participant, topic, version, state } => {
                 self.outbox.begin_call(&self.limits);
+                self.call_topic = Arc::clone(&topic);
                 let session = self.session.clone().expect("the shell draws a session before it answers a join");
                 let ice_servers = std::mem::take(&mut self.ice_servers);
                 self.reply(

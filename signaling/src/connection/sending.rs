@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use super::{CallLink, Connection, Effect, Life};
+use crate::call::{CallEvent, CallSubject};
 use crate::outbox::Full;
 use crate::timer::Timer;
 use crate::topic::{Event, Snapshot, Version};
 use crate::topic_name::TopicName;
 use crate::wire::call::LeaveReason;
-use crate::wire::{CloseCode, ErrorCode, EventBody, EventKind, Reply, RequestId};
+use crate::wire::{CallEventKind, CloseCode, ErrorCode, EventBody, EventKind, Reply, RequestId};
 
 impl Connection {
     /// The shell could not hand over an event because this connection's mailbox is full.
@@ -82,9 +83,23 @@ impl Connection {
         if self.detached {
             return self.finish(reason_of(code));
         }
+        if matches!(code, CloseCode::GoingAway | CloseCode::Unauthorised) {
+            self.say_left(reason_of(code));
+        }
         self.end(reason_of(code));
         self.life = Life::Closing(code, reason);
         self.timers.set(Timer::Close, now + self.limits.close_timeout);
+    }
+
+    /// Who is in a call hears why it is over for it before the close frame. The call itself may have said so already.
+    fn say_left(&mut self, reason: LeaveReason) {
+        if self.call == CallLink::Joined {
+            let kind = CallEventKind::Left { reason };
+            let body = EventBody { topic: &self.call_topic, kind, offset: None, epoch: None };
+            let event = CallEvent { subject: CallSubject::Left, version: None, tail: body.to_tail().into() };
+            // A client that reads so little that there is no room for it has the close frame.
+            let _ = self.outbox.push_call_event(event);
+        }
     }
 
     /// Ends without a socket to say it on.

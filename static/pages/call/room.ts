@@ -115,7 +115,7 @@ class Room implements RoomView {
   private listen(): void {
     const { call } = this;
     const draw = (): void => this.later();
-    for (const name of ['state', 'trackPublished', 'trackUpdated', 'trackUnpublished', 'trackMedia', 'participantUpdated', 'selfUpdated', 'peers'] as const) {
+    for (const name of ['state', 'trackPublished', 'trackUpdated', 'trackUnpublished', 'trackMedia', 'trackFlow', 'participantUpdated', 'selfUpdated', 'peers'] as const) {
       this.stops.push(call.on(name, draw));
     }
     this.stops.push(

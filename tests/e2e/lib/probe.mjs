@@ -29,6 +29,7 @@ export function installProbe({ stallMs, playingMs, bits, cell }) {
   const attach = (element) => {
     video = element;
     last = null;
+    shownAt = null;
     const note = (type) => video.addEventListener(type, () => { if (probe.playingMs !== null && type === 'waiting') probe.waiting += 1; });
     note('waiting');
     video.addEventListener('error', () => probe.errors.push(video.error?.message ?? 'media error'));

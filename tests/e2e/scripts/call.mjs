@@ -4,11 +4,13 @@
 import { DESKTOP, PHONE, openChromium, openFirefox } from '../lib/browsers.mjs';
 import { Caller, Cut } from '../lib/calling.mjs';
 import { sleep, until } from '../lib/process.mjs';
-import { Results, round } from '../lib/results.mjs';
+import { Results, median, round } from '../lib/results.mjs';
 import { Telstar } from '../lib/server.mjs';
 
 /** Acceptance: from the click on *Join* until everybody is seen and heard. */
 const MEDIA_WITHIN_MS = 2_000;
+/** How often Bob and Eve each join: the median is judged. */
+const JOINS = 5;
 const CUT_MS = Number(process.env.E2E_CALL_CUT_SECONDS ?? 30) * 1000;
 
 const results = new Results('call', 'Two Chromiums and one Firefox in one call see and hear each other within 2 s of joining; mute, screen share, leave, rejoin, removal, and a socket cut with media going on.');
@@ -32,8 +34,9 @@ await results.during(async () => {
   await until('the sign-in', 20_000, () => ada.page.evaluate(() => location.pathname === '/'));
   await ada.open(`${new URL(link).origin}/call/meeting`);
   await shot(ada, 'prejoin');
-  await bob.open(`${cut.origin}/call/meeting#invite=${await invite('bob')}`);
-  await eve.open(`${server.http}/call/meeting#invite=${await invite('eve')}`);
+  const links = { Bob: `${cut.origin}/call/meeting#invite=${await invite('bob')}`, Eve: `${server.http}/call/meeting#invite=${await invite('eve')}` };
+  await bob.open(links.Bob);
+  await eve.open(links.Eve);
   results.check('the check before the call finds no fault', [ada, bob, eve].every(({ faults }) => faults === ''), { faults: [ada, bob, eve].map(({ faults }) => faults) });
 
   await ada.join();
@@ -54,14 +57,23 @@ await results.during(async () => {
   }
   cut.close();
 
-  /** Joins and waits for all others; the time counts from the click. */
+  /** Joins and waits for all others, five times, each from the page before the call; the time counts from the click. */
   async function measured(caller, others) {
-    const from = performance.now();
-    await caller.join();
-    await caller.seesAndHears(others);
-    const ms = round(performance.now() - from);
+    const all = [];
+    for (let time = 0; time < JOINS; time += 1) {
+      if (time > 0) {
+        await caller.press('leave');
+        await ada.untilParticipants(others - 1);
+        await caller.page.goto('about:blank');
+        await caller.open(links[caller.name]);
+      }
+      const from = performance.now();
+      await caller.join();
+      await caller.seesAndHears(others);
+      all.push(round(performance.now() - from));
+    }
     const { moments } = await caller.facts();
-    results.check(`${caller.name} sees and hears ${others} within ${MEDIA_WITHIN_MS} ms of the click`, ms <= MEDIA_WITHIN_MS, { ms, moments });
+    results.check(`${caller.name} sees and hears ${others} within ${MEDIA_WITHIN_MS} ms of the click`, median(all) <= MEDIA_WITHIN_MS, { median_ms: median(all), all_ms: all, last: moments });
   }
 
   async function views() {

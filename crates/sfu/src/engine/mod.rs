@@ -168,11 +168,16 @@ impl Engine {
 
     /// A datagram came. What the engine cannot use it ignores, and so do we: the peer is not at fault for what
     /// others send in its name.
-    pub(crate) fn receive(&mut self, now: Instant, path: &Path, bytes: &[u8]) -> bool {
-        match Receive::new(protocol(path.transport), path.remote, path.local, bytes) {
-            Ok(receive) => self.rtc.handle_input(Input::Receive(now, receive)).is_ok(),
-            Err(_) => false,
+    pub(crate) fn receive(&mut self, now: Instant, path: &Path, bytes: &[u8]) {
+        if let Ok(receive) = Receive::new(protocol(path.transport), path.remote, path.local, bytes) {
+            let _ = self.rtc.handle_input(Input::Receive(now, receive));
         }
+    }
+
+    /// Whether a STUN message is of this connection and signed with its password.
+    pub(crate) fn takes(&self, now: Instant, path: &Path, bytes: &[u8]) -> bool {
+        let receive = Receive::new(protocol(path.transport), path.remote, path.local, bytes);
+        receive.is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
     }
 
     /// Time passed.

@@ -487,6 +487,33 @@ impl World {
     }
 }
 
+#[test]
+fn who_is_in_a_call_hears_why_it_is_over_before_the_close_frame() {
+    let ends: [(fn(&mut Rig), &str, u16); 2] = [
+        (|rig| rig.connection.handle_shutdown(rig.now), "shutdown", 1001),
+        (|rig| rig.connection.handle_revoked(rig.now), "credential-ended", 4401),
+    ];
+    for (end, reason, code) in ends {
+        let mut rig = Rig::new();
+        rig.join();
+        end(&mut rig);
+        // The call says so as well, a little later.
+        rig.connection.handle_call_event(rig.now, &of(CallSubject::Left, 1));
+        let outputs = rig.outputs();
+        let [Output::Text(text), Output::Close(close, _)] = &outputs[..] else { panic!("{outputs:?}") };
+        let left = json!({ "seq": 1, "topic": "call:demo", "type": "left", "reason": reason });
+        assert_eq!(serde_json::from_str::<Value>(text).expect("JSON"), left);
+        assert_eq!(close.number(), code);
+        // And when the call was first, it is not said twice.
+        let mut rig = Rig::new();
+        rig.join();
+        rig.connection.handle_call_event(rig.now, &of(CallSubject::Left, 1));
+        end(&mut rig);
+        let outputs = rig.outputs();
+        assert!(matches!(outputs[..], [Output::Text(_), Output::Close(..)]), "{outputs:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
