@@ -59,6 +59,15 @@ impl Arrived {
         count.is_some_and(|count| self.seen.len() >= count && self.seen[..count].iter().all(Option::is_some))
     }
 
+    /// Of everything up to `number`, whatever the server has forwarded is there: the sequence numbers that it gave have no gap.
+    fn has_all_forwarded_to(&self, number: u32) -> bool {
+        let seen: Vec<(usize, u16)> =
+            self.seen.iter().enumerate().filter_map(|(index, seen)| seen.map(|sequence| (index, sequence))).collect();
+        let reaches =
+            self.first.zip(seen.last()).is_some_and(|(first, (last, _))| first as usize + last >= number as usize);
+        reaches && seen.windows(2).all(|pair| pair[1].1 == pair[0].1.wrapping_add(1))
+    }
+
     fn missing(&self) -> Vec<usize> {
         self.seen.iter().enumerate().filter(|(_, seen)| seen.is_none()).map(|(index, _)| index).collect()
     }
@@ -116,18 +125,23 @@ impl Beside {
         beside
     }
 
-    /// What Alice has sent until now arrives: each once, and nothing was ever silent for long.
+    /// What Alice has sent until now arrives: each once, and sound and data were never silent for long.
     pub async fn is_undisturbed(&self) {
         let sent = self.shared.sent.load(Ordering::Relaxed);
         let all = |shared: &Shared| {
             let [sound, pictures, data] = &shared.arrived;
-            lock(sound).has_all_to(sent) && lock(pictures).has_all_to(sent) && lock(data).has_all_to(sent / DATA_EVERY)
+            lock(sound).has_all_to(sent)
+                && lock(pictures).has_all_forwarded_to(sent)
+                && lock(data).has_all_to(sent / DATA_EVERY)
         };
         self.becomes(all).await;
         for (kind, arrived) in KINDS.iter().zip(&self.shared.arrived) {
             let arrived = lock(arrived);
             assert_eq!(arrived.doubled, 0, "{kind}: nothing is doubled");
-            assert!(arrived.longest_gap < GAP_MAX, "{kind}: nothing came for {:?}", arrived.longest_gap);
+            // On a machine that is too busy to send in time the server takes the path for narrow and leaves pictures out for a
+            // while; sound and data it never does.
+            let is_silent = *kind != "pictures" && arrived.longest_gap >= GAP_MAX;
+            assert!(!is_silent, "{kind}: nothing came for {:?}", arrived.longest_gap);
         }
     }
 
@@ -149,10 +163,16 @@ impl Beside {
             }
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            let missing: Vec<_> = self.shared.arrived.iter().map(|arrived| lock(arrived).missing()).collect();
+            let missing: Vec<_> =
+                self.shared.arrived.iter().map(|arrived| shortened(&lock(arrived).missing())).collect();
             panic!("of {KINDS:?} these never came: {missing:?}");
         }
     }
+}
+
+/// So many numbers say enough.
+fn shortened(numbers: &[usize]) -> String {
+    format!("{} of them: {:?}", numbers.len(), &numbers[..numbers.len().min(20)])
 }
 
 impl Shared {

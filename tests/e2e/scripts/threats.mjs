@@ -1,12 +1,14 @@
-// Acceptance line 3: what each attack on RTMP and on playlists costs a real server, in CPU and memory, while a stream
-// plays beside it. Content is judged (a clear refusal, pictures beside it and none of them lost); figures are written, not
+// Acceptance line 3: what each attack on RTMP, on playlists and on calls costs a real server, in CPU and memory, while a
+// stream plays beside it, or a call of two goes on in Chromium. Content is judged (a clear refusal, pictures beside it and none of them lost); figures are written, not
 // judged, but for a bound on memory that says "it does not grow with what an attacker claims". The longest way of a picture
 // beside an attack is measured in this process, whose own work for thousands of requests is in it.
 
 import { Attacker, verdict } from '../lib/attacks/attacker.mjs';
+import { callAttacks } from '../lib/attacks/calls.mjs';
 import { doorAttacks, guessing } from '../lib/attacks/door.mjs';
 import { mediaAttacks } from '../lib/attacks/media.mjs';
 import { HELD_MAX, OwnStream, playlistAttacks } from '../lib/attacks/playlists.mjs';
+import { BesideCall } from '../lib/beside-call.mjs';
 import { Beside } from '../lib/beside.mjs';
 import { sleep } from '../lib/process.mjs';
 import { Results, round } from '../lib/results.mjs';
@@ -31,7 +33,7 @@ await results.during(async () => {
   const room = await server.room('beside');
   const attacker = new Attacker(server, await server.room('attacker'));
   const beside = await Beside.start({ ...room, play: `${server.rtmp}/${room.name}` });
-  const all = (attacks, stage) => Object.entries(attacks).reduce((before, [name, run]) => before.then(() => attack({ server, beside, name, run: () => run(stage) })), Promise.resolve());
+  const all = (attacks, stage, other = beside) => Object.entries(attacks).reduce((before, [name, run]) => before.then(() => attack({ server, beside: other, name, run: () => run(stage) })), Promise.resolve());
 
   await all({ 'nothing, for comparison': async () => { await sleep(QUIET_MS); return verdict(true); } });
   await all(doorAttacks, attacker);
@@ -40,11 +42,16 @@ await results.during(async () => {
   await all(playlistAttacks, own);
   await own.stop();
   await all(guessing, await attacker.withRevokedKey());
+  await beside.stop();
+
+  const call = await BesideCall.start(server);
+  await all({ 'nothing, beside a call': async () => { await sleep(QUIET_MS); return verdict(true); } }, attacker, call);
+  await all(callAttacks, attacker, call);
+  await call.stop();
 
   results.figure('attacks', figures);
-  const panics = (await attacker.metric('tasks_panics_total')) + (await attacker.metric('media_room_panics_total'));
+  const panics = await ['tasks_panics_total', 'media_room_panics_total', 'call_panics_total', 'call_panicked_peers_total'].reduce(async (sum, name) => (await sum) + (await attacker.metric(name)), 0);
   results.check('nothing panicked', panics === 0, { panics });
-  await beside.stop();
   await server.stop();
 });
 process.exit();
@@ -70,6 +77,6 @@ async function attack({ server, beside, name, run }) {
   const added = round((peak - memory) / 1024, 1);
   figures.push({ attack: name, rounds, ...outcome.figures, seconds: round(seconds, 1), cpu_seconds: round(used, 2), cpu_percent: round((100 * used) / seconds), added_mib: added, beside: others });
   results.check(`${name}: refused clearly`, outcome.ok, outcome.detail);
-  results.check(`${name}: nobody else is disturbed`, others.alive && others.pictures > 0 && others.lost === 0, others);
+  results.check(`${name}: nobody else is disturbed`, others.alive && others.pictures > 0 && (others.lost ?? 0) === 0, others);
   results.check(`${name}: memory is bounded`, added < (ADDED_MAX_MIB_OF[name] ?? ADDED_MAX_MIB), { added_mib: added });
 }
