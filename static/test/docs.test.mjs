@@ -34,6 +34,39 @@ test('the_examples_of_the_manual_compile', async () => {
   }
 });
 
+test('the_package_installs_and_compiles_without_the_types_of_the_dom', async () => {
+  const app = join(OUT, 'app');
+  await rm(app, { recursive: true, force: true });
+  await mkdir(app, { recursive: true });
+  const run = (command, ...args) => execFileSync(command, args, { cwd: app, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const file = run(process.execPath, join(STATIC, 'package.mjs'), app).trim();
+  await writeFile(join(app, 'package.json'), '{ "name": "app", "version": "1.0.0", "type": "module" }');
+  run('npm', 'install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', file);
+  // What an app writes that has no page: a track is whatever its WebRTC package gives.
+  await writeFile(join(app, 'app.ts'), `
+    import { connect, Rest, TelstarError, type Call, type MediaTrack, type Rtc } from '@telstar/client';
+    export function start(token: string, rtc: Rtc, track: MediaTrack): Call {
+      const call = connect({ url: 'wss://host/ws', token, rtc }).join('demo');
+      call.on('trackMedia', ({ mediaTrack }) => mediaTrack?.kind);
+      call.on('grants', ({ lost }) => lost.length);
+      call.publish(track).ready.catch((error: TelstarError) => error.code);
+      return call;
+    }
+    export const rooms = new Rest({ baseUrl: 'https://host', token: 'x' }).rooms();
+  `);
+  for (const [module, moduleResolution] of [['NodeNext', 'NodeNext'], ['ESNext', 'Bundler']]) {
+    const compilerOptions = { target: 'ES2022', lib: ['ES2022'], types: [], module, moduleResolution, strict: true, skipLibCheck: false, noEmit: true };
+    await writeFile(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }));
+    try {
+      run(process.execPath, join(STATIC, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.');
+    } catch (error) {
+      assert.fail(error.stdout);
+    }
+  }
+  await writeFile(join(app, 'run.js'), "import { connect, Rest } from '@telstar/client'; console.log(typeof connect, typeof Rest);");
+  assert.equal(run(process.execPath, 'run.js').trim(), 'function function');
+});
+
 test('the_package_has_the_version_of_the_server', async () => {
   const [app, client] = await Promise.all(['package.json', 'client/package.json'].map(async (file) => JSON.parse(await readFile(join(STATIC, file), 'utf8')).version));
   const server = /\[workspace\.package\]\s+version = "([^"]+)"/.exec(await readFile(join(STATIC, '..', 'Cargo.toml'), 'utf8'))[1];

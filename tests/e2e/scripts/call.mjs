@@ -148,6 +148,41 @@ await results.during(async () => {
     await bob.seesAndHears(2);
   }
 
+  /** Bob may only listen, then speak again, then not even listen, and is back. */
+  async function rights(eveId) {
+    const { self } = await bob.facts();
+    const grant = () => ada.page.evaluate((id) => document.querySelector(`[data-action="grant ${id}"]`).click(), self.id);
+    const tracksOfBob = async () => (await ada.facts()).participants.find(({ id }) => id === self.id).tracks.length;
+    await grant();
+    await until('Bob to be told', 10_000, () => bob.page.evaluate(() => !document.querySelector('[data-name="rights"]').hidden));
+    const barred = await bob.page.evaluate(() => ['audio', 'video', 'screen'].map((name) => document.querySelector(`[data-name="${name}"]`)).map((button) => [button.getAttribute('aria-disabled'), button.getAttribute('aria-label')]));
+    await shot(bob, 'listens-only');
+    await until('the tracks of Bob to be gone', 10_000, async () => (await tracksOfBob()) === 0);
+    await bob.press('audio');
+    const { peers } = await bob.facts();
+    results.check('who may only listen has dimmed buttons that say why, and sends nothing', barred.every(([off, label]) => off === 'true' && /moderator/.test(label)) && peers[0] === 'none' && peers[1] === 'connected' && (await tracksOfBob()) === 0, { barred, peers });
+    await grant();
+    await until('the tracks of Bob to be back', 10_000, async () => (await tracksOfBob()) === 2);
+    await until('the buttons of Bob', 10_000, () => bob.page.evaluate(() => document.querySelector('[data-name="audio"]').getAttribute('aria-disabled') === null));
+    results.check('with the right back, nothing is heard or seen until it is switched on', tileOf(await ada.tiles(), await bob.facts()).audio === 'false');
+    await bob.key('m');
+    await bob.key('v');
+    await ada.seesAndHears(1);
+    await until('Bob to be heard and seen', 10_000, async () => {
+      const tile = tileOf(await ada.tiles(), await bob.facts());
+      return tile?.audio === 'true' && tile.isShown;
+    });
+    results.check('and then it is', true);
+
+    const change = (grants) => server.api('PATCH', `/api/v1/rooms/meeting/participants/${self.id}`, { grants });
+    await change(['publish', 'chat']);
+    await until('Bob to see nobody', 10_000, async () => (await bob.facts()).peers[1] === 'none' && (await bob.tiles()).every(({ isSelf, isShown }) => isSelf || !isShown));
+    await change(['publish', 'subscribe', 'chat']);
+    // Eve was muted by the moderator, and is seen all the same.
+    await until('Bob to see both again', 20_000, async () => (await bob.tiles()).filter(({ isSelf, isShown }) => !isSelf && isShown).length === 2);
+    results.check('the right to see and hear goes and comes back likewise', (await bob.facts()).participants.some(({ id }) => id === eveId));
+  }
+
   async function moderate() {
     await ada.key('p');
     await sleep(500);
@@ -156,6 +191,7 @@ await results.during(async () => {
     await ada.page.evaluate((id) => document.querySelector(`[data-action="mute ${id}"]`).click(), self.id);
     await until('Eve to be muted', 10_000, async () => (await eve.tiles()).find(({ isSelf }) => isSelf)?.audio === 'false');
     results.check('a moderator mutes', true);
+    await rights(self.id);
     await ada.page.evaluate((id) => document.querySelector(`[data-action="remove ${id}"]`).click(), self.id);
     await until('the question', 5_000, () => ada.page.evaluate(() => document.querySelector('dialog[open] .button-danger') !== null));
     await ada.page.evaluate(() => document.querySelector('dialog[open] .button-danger').click());
