@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  deviceFault, gridColumns, initials, isSpeaking, mainTile, mediaFault, parseCallAddress, plotMax, polyline, tileOrder,
+  deviceFault, gridShape, initials, isSpeaking, isWithoutPath, mainTile, mediaFault, parseCallAddress, plotMax, polyline, tileOrder,
 } from '../node_modules/.cache/telstar-test/call-logic.mjs';
 
 test('call_addresses_are_read_with_their_invite_or_token', () => {
@@ -11,9 +11,13 @@ test('call_addresses_are_read_with_their_invite_or_token', () => {
   for (const path of ['/call/', '/call/UPPER', '/watch/demo', '/call/a/b']) assert.equal(parseCallAddress(path, ''), null);
 });
 
-test('the_grid_takes_the_columns_that_give_the_largest_pictures', () => {
-  for (const [tiles, width, height, columns] of [[1, 1280, 720, 1], [2, 1280, 720, 2], [4, 1280, 720, 2], [9, 1280, 720, 3], [2, 390, 700, 1], [4, 390, 700, 1], [8, 390, 700, 2], [0, 100, 100, 1]]) {
-    assert.equal(gridColumns(tiles, width, height), columns, `${tiles} in ${width}x${height}`);
+test('the_grid_takes_the_shape_that_gives_the_largest_pictures', () => {
+  for (const [tiles, width, height, columns, rows] of [[1, 1280, 720, 1, 1], [2, 1280, 720, 2, 1], [3, 1280, 720, 2, 2], [4, 1280, 720, 2, 2], [5, 1280, 720, 3, 2], [9, 1280, 720, 3, 3], [2, 390, 700, 1, 2], [4, 390, 700, 1, 4], [9, 390, 700, 2, 5], [0, 100, 100, 1, 1]]) {
+    const shape = gridShape(tiles, width, height, 8);
+    assert.deepEqual([shape.columns, shape.rows], [columns, rows], `${tiles} in ${width}x${height}`);
+    assert.ok(shape.columns * shape.width + 8 * (shape.columns - 1) <= width && shape.rows * shape.height + 8 * (shape.rows - 1) <= height);
+    const ratio = shape.width / shape.height;
+    assert.ok(ratio < 1.79 && ratio > (width < height ? 0.74 : 1.32), `${tiles} in ${width}x${height}: ${ratio}`);
   }
 });
 
@@ -36,13 +40,20 @@ test('the_large_picture_is_the_chosen_one_then_a_screen_then_who_speaks', () => 
 
 test('each_fault_has_its_own_name', () => {
   assert.deepEqual(['NotAllowedError', 'NotReadableError', 'NotFoundError', 'OverconstrainedError'].map(deviceFault), ['denied', 'in-use', 'no-device', 'no-device']);
-  const facts = { peers: ['connected', 'none'], hasFailed: false, transports: ['udp'], waitedMs: 20_000 };
+  const facts = { mode: 'sfu', peers: ['connected', 'none'], hasFailed: false, transports: ['udp'], waitedMs: 20_000 };
   assert.equal(mediaFault(facts), null);
   assert.equal(mediaFault({ ...facts, transports: ['tcp'] }), 'tcp-only');
   assert.equal(mediaFault({ ...facts, peers: ['connecting', 'none'] }), 'unreachable');
   assert.equal(mediaFault({ ...facts, peers: ['connecting', 'none'], waitedMs: 2_000 }), null);
   assert.equal(mediaFault({ ...facts, peers: ['none', 'none'], transports: [] }), null);
   assert.equal(mediaFault({ ...facts, peers: ['failed', 'none'], hasFailed: true }), 'unreachable');
+  // Between browsers no server's port or address is to blame, and TCP is nothing unusual.
+  assert.equal(mediaFault({ ...facts, mode: 'p2p', peers: ['connecting'] }), 'unreachable-direct');
+  assert.equal(mediaFault({ ...facts, mode: 'p2p', transports: ['tcp'] }), null);
+});
+
+test('time_without_a_path_counts_only_while_a_connection_is_wanted', () => {
+  assert.deepEqual([['none', 'none'], ['new'], [], ['connecting'], ['connecting', 'connected'], ['failed']].map(isWithoutPath), [false, false, false, true, false, true]);
 });
 
 test('breathing_is_not_speech', () => {

@@ -253,12 +253,14 @@ async fn play(mut track: LocalTrack, kind: Kind) {
     }
 }
 
+/// Bytes of a keyframe's header (RFC 6386 §9.1); our other pictures have as many.
+const PICTURE_HEADER: usize = 10;
 /// What marks our payloads, before the layer and the number of the picture or of the packet of sound.
 const MARK: &[u8] = b"mark";
 
 /// A frame of VP8 with its header (RFC 6386 §9.1) and nothing that could be shown, small enough for one packet.
 fn picture(number: u32, layer: u8, keyframe: bool) -> Bytes {
-    let mut data = BytesMut::zeroed(10);
+    let mut data = BytesMut::zeroed(PICTURE_HEADER);
     data[0] = 0x10 | u8::from(!keyframe); // shown
     data[3..10].copy_from_slice(&[0x9d, 0x01, 0x2a, 0x40, 0x01, 0xb4, 0x00]);
     marked(data, layer, number, 200)
@@ -284,14 +286,24 @@ pub struct Arrival {
     pub sequence: u16,
     pub layer: u8,
     pub number: u32,
+    /// A picture that needs no other.
+    pub is_keyframe: bool,
 }
 
 impl Arrival {
     fn of(packet: &RtpPacket) -> Option<Arrival> {
-        let start = packet.payload.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-        let rest = packet.payload.get(start..start + 5)?;
+        let mark = packet.payload.windows(MARK.len()).position(|window| window == MARK)?;
+        let rest = packet.payload.get(mark + MARK.len()..)?.get(..5)?;
+        // Sound has one byte in front of the mark, a picture its header.
+        let is_keyframe = mark >= PICTURE_HEADER && packet.payload[mark - PICTURE_HEADER] & 1 == 0;
         let number = u32::from_be_bytes(rest[1..].try_into().ok()?);
-        Some(Arrival { at: Instant::now(), sequence: packet.header.sequence_number, layer: rest[0], number })
+        Some(Arrival {
+            at: Instant::now(),
+            sequence: packet.header.sequence_number,
+            layer: rest[0],
+            number,
+            is_keyframe,
+        })
     }
 }
 
@@ -350,7 +362,13 @@ impl Watch {
         seen.dedup_by_key(|arrival| (arrival.sequence, arrival.number));
         for pair in seen.windows(2) {
             assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1), "sequence numbers have no gap: {pair:?}");
-            assert_eq!(pair[1].number, pair[0].number + 1, "nothing is lost, doubled or overtaken: {pair:?}");
+            // On a machine that is too busy to send in time the server takes the path for narrow and leaves pictures out;
+            // what follows then begins with a keyframe.
+            let left_out = pair[1].is_keyframe && pair[1].number > pair[0].number;
+            assert!(
+                left_out || pair[1].number == pair[0].number + 1,
+                "nothing is lost, doubled or overtaken: {pair:?}"
+            );
         }
     }
 

@@ -54,5 +54,5 @@ async fn a_server_without_file_descriptors_keeps_its_calls_and_recovers() {
     stream.read_to_string(&mut text).await.expect("an answer");
     assert!(text.contains(" 200 "), "{text}");
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }

@@ -4,11 +4,13 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
 mod beside;
+mod cost;
 mod edge;
 mod feedback;
 mod machine;
 mod media;
 mod peer;
+mod sctp;
 mod sdp;
 mod signalling;
 mod stage;

@@ -1,6 +1,7 @@
 //! A peer that has shown everything it must, and then sends whatever it likes: ICE, DTLS and SRTP by hand, so that every
 //! byte behind the keys is its own.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,8 @@ use super::support::{Client, PATIENCE};
 /// The attacker's own side of USERNAME.
 pub const UFRAG: &str = "evil";
 pub const PASSWORD: &str = "abcdefghijklmnopqrstuvwx";
+/// Packets of SCTP that are kept for whoever waits for one.
+const MESSAGES_KEPT: usize = 32;
 /// Datagrams between two waits for the server.
 const WINDOW: u32 = 64;
 /// How often what was lost on the way is said again.
@@ -40,8 +43,12 @@ pub struct Member {
 
 impl Member {
     pub async fn join(stage: &Stage, identity: &str) -> Member {
+        Member::enter(stage, stage.rig.connect().await, identity).await
+    }
+
+    /// The same over a connection that there is.
+    pub async fn enter(stage: &Stage, mut client: Client, identity: &str) -> Member {
         let token = room_token(&stage.rig, &stage.admin, "attacker", identity).await;
-        let mut client = stage.rig.connect().await;
         assert_eq!(client.authenticate(&token).await["ok"], true);
         let joined = client.ask(json!({ "type": "join", "room": "attacker", "kind": "device" })).await;
         let id = joined["participant"].as_str().unwrap_or_else(|| panic!("{joined}")).to_owned();
@@ -89,6 +96,8 @@ pub struct Tally {
     pub keyframes: u64,
     /// Messages of SCTP.
     pub sctp: u64,
+    /// Of the repeats, those of the packet that is watched.
+    pub watched: u64,
 }
 
 /// A connection with keys.
@@ -101,6 +110,10 @@ pub struct Peer {
     dtls: Endpoint,
     keys: Option<(Context, Context)>,
     pub came: Tally,
+    /// The last packets of SCTP.
+    pub messages: VecDeque<Vec<u8>>,
+    /// The sequence number whose resends are counted (RFC 4588 §4).
+    pub watched: Option<u16>,
     /// Payload types that mean retransmission.
     repeats: Vec<u8>,
     /// The last packet's stream, its number there and on the path, and the id of the extension with it.
@@ -166,6 +179,8 @@ impl Peer {
             dtls,
             keys: None,
             came: Tally::default(),
+            messages: VecDeque::new(),
+            watched: None,
             repeats,
             stream: 0,
             sequence: 0,
@@ -250,6 +265,7 @@ impl Peer {
             bytes: now.bytes - before.bytes,
             keyframes: now.keyframes - before.keyframes,
             sctp: now.sctp - before.sctp,
+            watched: now.watched - before.watched,
         }
     }
 
@@ -290,7 +306,11 @@ impl Peer {
                 for event in events.unwrap_or_default() {
                     match event {
                         EndpointEvent::HandshakeComplete => self.take_keys(),
-                        EndpointEvent::ApplicationData(_) => self.came.sctp += 1,
+                        EndpointEvent::ApplicationData(message) => {
+                            self.came.sctp += 1;
+                            self.messages.truncate(MESSAGES_KEPT - 1);
+                            self.messages.push_front(message.to_vec());
+                        }
                         _ => {}
                     }
                 }
@@ -298,7 +318,9 @@ impl Peer {
             Some(128..=191) if bytes.len() > 8 && (192..=223).contains(&bytes[1]) => self.take_rtcp(bytes),
             Some(128..=191) if bytes.len() > 12 => {
                 let is_repeat = bytes[0] & 0x20 != 0 || self.repeats.contains(&(bytes[1] & 0x7f));
-                if !is_repeat {
+                if is_repeat {
+                    self.note_repeat(bytes);
+                } else {
                     self.sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
                     self.stream = u32::from_be_bytes(bytes[8..12].try_into().expect("four bytes"));
                 }
@@ -310,6 +332,20 @@ impl Peer {
             }
             _ => {}
         }
+    }
+
+    /// Whether it repeats the packet that is watched.
+    fn note_repeat(&mut self, bytes: &[u8]) {
+        let (Some(watched), Some((_, remote))) = (self.watched, &mut self.keys) else { return };
+        if !self.repeats.contains(&(bytes[1] & 0x7f)) {
+            return;
+        }
+        let Ok(plain) = remote.decrypt_rtp(bytes) else { return };
+        let mut begin = 12 + 4 * usize::from(plain[0] & 15);
+        if plain[0] & 0x10 != 0 && plain.len() > begin + 4 {
+            begin += 4 + 4 * usize::from(u16::from_be_bytes([plain[begin + 2], plain[begin + 3]]));
+        }
+        self.came.watched += u64::from(plain.get(begin..begin + 2) == Some(&watched.to_be_bytes()));
     }
 
     fn take_rtcp(&mut self, bytes: &[u8]) {

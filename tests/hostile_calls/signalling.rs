@@ -3,7 +3,7 @@
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -55,7 +55,7 @@ async fn session_descriptions_beyond_measure_are_refused() {
         let (answer, tracks) = member.offer(&own, &USUAL).await;
         assert_eq!((answer.starts_with("v=0"), tracks.len()), (true, 2));
     }
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
     // A message longer than any description ends its own connection.
     let mut member = Member::join(&stage, "megabyte").await;
     let long = json!({ "id": 99, "type": "publish", "sdp": "x".repeat(1 << 20), "tracks": [] });
@@ -78,7 +78,7 @@ async fn session_descriptions_beyond_measure_are_refused() {
         member.client.ask(json!({ "type": "candidate", "connection": "publish", "candidate": "x".repeat(600) })).await;
     assert_eq!(code(&reply), "bad_request");
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }
 
 /// A socket after its upgrade, below WebSocket's own code.
@@ -144,19 +144,32 @@ async fn sockets_that_flood_lie_or_do_not_read_end_alone() {
         }
     }
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
     drop((pinging, pieces, half));
-    // In a call: one does not read what the other says without end. What waits for it has a limit.
-    let deaf = Member::join(&stage, "deaf").await;
-    let mut loud = Member::join(&stage, "loud").await;
+    stage.others_are_undisturbed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_told_so_and_closed() {
+    let stage = Stage::set().await;
+    // A small window, so that what does not fit waits in the server and not in the kernel.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("smaller is always allowed");
+    let stream = socket.connect(stage.rig.host().parse().expect("an address")).await.expect("the server listens");
+    let deaf = Member::enter(&stage, stage.rig.connect_over(stream).await, "deaf").await;
+    let mut loud = [Member::join(&stage, "loud").await, Member::join(&stage, "louder").await];
     let long = "x".repeat(15_000);
     for _ in 0..190 {
-        loud.client.request(json!({ "type": "send-data", "to": [deaf.id], "data": long })).await;
+        for member in &mut loud {
+            member.client.request(json!({ "type": "send-data", "to": [deaf.id], "data": long })).await;
+        }
     }
-    let reply = loud.client.ask(json!({ "type": "ping" })).await;
-    assert_eq!(code(&reply), "ok");
+    // Two mebibytes may wait for it (signaling/src/limits.rs); these are almost six.
+    let left = loud[0].client.until(|message| message["type"] == "participant-left").await;
+    assert_eq!((&left["participant"], &left["reason"]), (&json!(deaf.id), &json!("slow")));
+    assert_eq!(deaf.client.closed().await, 4408);
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(64);
+    stage.costs_little(64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +199,14 @@ async fn compressed_and_nested_bodies_are_refused() {
             post(br#"{"room":1e999,"label":1e999,"title":1e999,"url":1e999}"#.to_vec(), ""),
         ];
         for (number, body) in bodies.into_iter().enumerate() {
-            let status = body.send().await.expect("an answer").status().as_u16();
+            let status = match body.send().await {
+                Ok(answer) => answer.status().as_u16(),
+                // It was refused and closed while the rest was still being sent, which is an answer as well.
+                Err(error) => {
+                    assert!(error.is_request() && !error.is_timeout(), "{path}, {number}: {error:?}");
+                    continue;
+                }
+            };
             // A field that nobody knows may be as deep as it likes: it is passed over without recursion.
             assert!((400..500).contains(&status) || (number == 3 && status == 201), "{path}, {number}: {status}");
         }
@@ -206,7 +226,7 @@ async fn compressed_and_nested_bodies_are_refused() {
     member.client.send(nested).await;
     assert_eq!(member.client.closed().await, 4400);
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +297,7 @@ async fn coming_and_going_without_end_meets_its_limits() {
         assert_eq!(reply["ok"] == true, *knows, "{reply}");
     }
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(128);
+    stage.costs_little(128);
     drop((publisher, viewer, greedy));
     let removed = stage.rig.api(&stage.admin, "DELETE", "/api/v1/rooms/attacker", None).await;
     assert_eq!(removed.status, 204);
@@ -374,7 +394,7 @@ async fn tokens_open_what_they_say_and_no_longer_than_they_say() {
     let back = resumed.ask(json!({ "type": "join", "room": "attacker" })).await;
     assert_ne!(code(&back), "ok", "{reply} {back}");
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,7 +455,7 @@ async fn names_metadata_and_webhooks_keep_their_measure() {
     }
     // One that never answers delays nobody: the calls go on, and others' deliveries do (src/webhooks/tests.rs).
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -494,5 +514,5 @@ async fn nothing_leads_from_one_room_into_another() {
     let after = stage.rig.api(&stage.admin, "GET", "/api/v1/rooms/beside/participants", None).await.body;
     assert_eq!(after, listed, "nobody there was touched");
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }

@@ -9,6 +9,7 @@ use telstar::metrics::Metrics;
 use tokio::net::UdpSocket;
 
 use super::beside::Beside;
+use super::cost::Work;
 use super::process::{Memory, raise_file_limit};
 use super::support::{PATIENCE, Rig};
 
@@ -26,6 +27,9 @@ pub struct Stage {
     pub admin: String,
     beside: Beside,
     memory: Memory,
+    work: Work,
+    packets_before: u64,
+    messages_before: u64,
     /// One attack at a time, so that the memory of this process is its own.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -51,7 +55,17 @@ impl Stage {
             rig.api(&admin, "POST", "/api/v1/rooms", Some(json!({ "title": title }))).await;
         }
         let beside = Beside::start(&rig, &admin).await;
-        let stage = Stage { rig, admin, beside, memory: Memory::now(), _alone: alone };
+        let mut stage = Stage {
+            rig,
+            admin,
+            beside,
+            memory: Memory::now(),
+            work: Work::begin(),
+            packets_before: 0,
+            messages_before: 0,
+            _alone: alone,
+        };
+        (stage.packets_before, stage.messages_before) = (stage.packets(), stage.messages());
         stage.others_are_undisturbed().await;
         stage
     }
@@ -100,10 +114,27 @@ impl Stage {
         self.others_are_undisturbed().await;
     }
 
-    /// See [`Memory::stays_below`].
+    /// Less than `max_mib` of memory were added to the whole process since the stage was set, and the processor time is in
+    /// proportion to what came and went, with as little beside it as the call beside needs.
     #[track_caller]
-    pub fn memory_stays_below(&self, max_mib: u64) {
+    pub fn costs_little(&self, max_mib: u64) {
         self.memory.stays_below(max_mib);
+        let packets = self.packets() - self.packets_before;
+        let messages = self.messages() - self.messages_before;
+        self.work.is_in_proportion(packets, messages);
+    }
+
+    /// Datagrams that came and went.
+    fn packets(&self) -> u64 {
+        self.metric("call_received_packets_total") + self.metric("call_sent_packets_total")
+    }
+
+    /// Requests, and messages over WebSocket that came and went.
+    fn messages(&self) -> u64 {
+        ["ws_received_messages_total", "ws_sent_messages_total", "http_answered_requests_total"]
+            .into_iter()
+            .map(|name| self.metric(name))
+            .sum()
     }
 
     /// Waits for a number of the server to become such. It changes when the server has noticed what a client did.

@@ -66,7 +66,7 @@ async fn streams_that_frame_nothing_of_ours_are_closed() {
     }
     assert_eq!(refused(), before + 20);
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
     // Whoever drips has no more time than who is silent.
     let mut drip = tokio::time::interval(Duration::from_millis(500));
     while stage.metric("call_tcp_connections_count") > 0 {
@@ -77,7 +77,7 @@ async fn streams_that_frame_nothing_of_ours_are_closed() {
     }
     assert_eq!(refused(), before + 20 + u64::from(CONNECTIONS_MAX));
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn a_peer_over_tcp_that_lies_or_does_not_read_loses_its_own_stream() {
     // It is stopped by its own limit, or by a full socket.
     let _ = tokio::time::timeout(Duration::from_secs(3), asking).await;
     stage.others_are_undisturbed().await;
-    stage.memory_stays_below(SMALL_MIB);
+    stage.costs_little(SMALL_MIB);
     drop(deaf);
     peer.check().await;
     stage.becomes("streams go", |stage| stage.metric("call_tcp_connections_count") == 0).await;

@@ -83,6 +83,14 @@ impl Rig {
         Client { socket, next_id: 1, seq: 0 }
     }
 
+    /// A connection over a stream of one's own.
+    pub async fn connect_over(&self, stream: TcpStream) -> Client {
+        let stream = MaybeTlsStream::Plain(stream);
+        let (socket, _) =
+            tokio_tungstenite::client_async(self.upgrade(&[]), stream).await.expect("the upgrade is accepted");
+        Client { socket, next_id: 1, seq: 0 }
+    }
+
     /// The status and problem code with which an upgrade is refused.
     pub async fn refused(&self, request: Request) -> (u16, String) {
         match tokio_tungstenite::connect_async(request).await {

@@ -164,7 +164,7 @@ impl Sfu {
                     source: received,
                 });
                 if sent && !std::mem::replace(&mut peer.dirty, true) {
-                    self.dirty.push(viewer.peer);
+                    self.dirty.push_back(viewer.peer);
                 }
                 return;
             }
@@ -200,7 +200,7 @@ impl Sfu {
             subscriber.set_flow(viewer.slot, Flow::Active, layer);
             self.counters.packets_out += 1;
             if !std::mem::replace(&mut peer.dirty, true) {
-                self.dirty.push(viewer.peer);
+                self.dirty.push_back(viewer.peer);
             }
         }
     }

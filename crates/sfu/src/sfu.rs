@@ -94,7 +94,7 @@ pub struct Sfu {
     pub(crate) events: VecDeque<Event>,
     pub(crate) chores: VecDeque<Chore>,
     /// Peers with packets that wait for [`Engine::advance`].
-    pub(crate) dirty: Vec<Key>,
+    pub(crate) dirty: VecDeque<Key>,
     next_tick: Option<Instant>,
     sources: Sources,
     pub(crate) counters: Counters,
@@ -113,7 +113,7 @@ impl Sfu {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             chores: VecDeque::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             next_tick: None,
             sources: Sources::new(now),
             counters: Counters::default(),
@@ -216,9 +216,8 @@ impl Sfu {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        if self.transmits.is_empty() {
-            self.flush();
-        }
+        // Peer by peer, so that a batch of packets for many does not lie here as a whole.
+        while self.transmits.is_empty() && self.flush_one() {}
         self.transmits.pop_front()
     }
 
@@ -377,24 +376,21 @@ impl Sfu {
 
     /// Finishes what the last calls began: queued packets leave, and what peers want from each other is done.
     pub(crate) fn flush(&mut self) {
-        loop {
-            while let Some(chore) = self.chores.pop_front() {
-                self.chore(chore);
-            }
-            if self.dirty.is_empty() {
-                return;
-            }
-            let mut dirty = std::mem::take(&mut self.dirty);
-            for key in dirty.drain(..) {
-                self.touch(key, |sfu, peer| {
-                    peer.dirty = false;
-                    peer.engine.advance(sfu.now);
-                });
-            }
-            if self.dirty.is_empty() {
-                self.dirty = dirty;
-            }
+        while self.flush_one() {}
+    }
+
+    /// One step of [`Sfu::flush`]; false when nothing is left to do.
+    fn flush_one(&mut self) -> bool {
+        if let Some(chore) = self.chores.pop_front() {
+            self.chore(chore);
+            return true;
         }
+        let Some(key) = self.dirty.pop_front() else { return false };
+        self.touch(key, |sfu, peer| {
+            peer.dirty = false;
+            peer.engine.advance(sfu.now);
+        });
+        true
     }
 
     /// A peer is gone: everything that refers to it goes with it.

@@ -163,8 +163,8 @@ impl Net {
             let Some(crossing) = shared.inboxes[self.index].take() else { break };
             for (path, datagram) in crossing.datagrams() {
                 rooms.deliver(crossing.now, path, datagram);
-                self.collect(crossing.now, memory, rooms);
             }
+            self.collect(crossing.now, memory, rooms);
         }
         self.is_readable || !self.shared.inboxes[self.index].is_empty()
     }
@@ -199,7 +199,6 @@ impl Net {
                     let path = shared.ways.path(Transport::Udp, received.local, received.remote);
                     if shard == self.index {
                         rooms.deliver(now, path, datagram);
-                        collect(&mut self.outbox, &self.socket, &shared, &self.tcp, now, sender, rooms);
                     } else if let Some(leaving) = self.leaving.get_mut(shard) {
                         leaving.get_or_insert_with(|| Crossing::new(now)).push(path, datagram);
                     }
@@ -208,6 +207,9 @@ impl Net {
                 Route::Unknown => counters.add(&counters.unknown_packets, 1),
             }
         }
+        // After the whole batch: what it holds for one viewer then leaves one after the other, as a run that the kernel
+        // takes at once, and each viewer's state is fetched into the processor's cache once.
+        collect(&mut self.outbox, &self.socket, &shared, &self.tcp, now, sender, rooms);
         counters.add(&counters.received_packets, packets);
         counters.add(&counters.received_bytes, bytes);
         for (shard, leaving) in self.leaving.iter_mut().enumerate() {

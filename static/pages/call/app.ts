@@ -13,6 +13,9 @@ import { parseCallAddress, type CallAddress } from './logic.js';
 import { buildNoAccess, buildPreJoin } from './prejoin.js';
 import { buildRoom } from './room.js';
 
+/** Where asking again gets the same answer. */
+const NO_RETURN = new Set(['room-deleted', 'not_found', 'forbidden', 'unauthorised', 'credential-ended']);
+
 interface Choice {
   name: string;
   isAudioOn: boolean;
@@ -106,23 +109,30 @@ class CallPage {
       client.close();
       this.devices.closeAll();
     });
+    let wasIn = false;
     call.on('joined', ({ title }) => {
+      wasIn = true;
       document.title = `${title} · Telstar`;
     });
-    call.on('left', ({ reason }) => this.showLeft(reason, choice));
+    call.on('left', ({ reason }) => this.showLeft(reason, choice, wasIn));
   }
 
-  private showLeft(reason: string, choice: Choice): void {
+  private showLeft(reason: string, choice: Choice, wasIn: boolean): void {
     const again = h('button', {
       type: 'button', class: 'button button-primary', 'data-name': 'rejoin',
       onclick: () => void this.rejoin(choice),
-    }, t('call.rejoin'));
+    }, t(wasIn ? 'call.rejoin' : 'home.try-again'));
     const key = `left.${reason}`;
     const text = isMessageKey(key) ? t(key) : inWords(new TelstarError(reason, reason));
+    const canReturn = !NO_RETURN.has(reason);
+    const heading = h('h1', { tabindex: -1 }, t(wasIn ? 'call.left-title' : 'call.refused-title'));
     this.show(h('main', { class: 'narrow' }, h('section', { class: 'card sign-in', role: 'status', 'data-reason': reason },
       h('span', { class: 'card-icon' }, icon(reason === 'left' ? 'check' : 'warning')),
-      h('h1', {}, t('call.left-title')), h('p', { class: 'soft' }, text), again)), () => {});
-    again.focus();
+      heading, h('p', { class: 'soft' }, text),
+      h('div', { class: 'left-actions' },
+        canReturn ? again : null,
+        this.isEmbed || this.accountName === '' ? null : h('a', { class: 'button button-quiet', href: '/' }, t('call.to-home'))))), () => {});
+    (canReturn ? again : heading).focus();
   }
 
   private async rejoin(choice: Choice): Promise<void> {

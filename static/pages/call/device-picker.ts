@@ -2,7 +2,9 @@
 
 import { freshId, h, replace } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
+import { icon } from '../shared/icons.js';
 import type { MessageKey } from '../shared/messages.js';
+import { playTestSound } from './test-sound.js';
 import { canChooseOutput, type DeviceKind, type Devices, type InputKind } from './devices.js';
 
 export interface DevicePicker {
@@ -15,7 +17,7 @@ export function buildDevicePicker(devices: Devices, opened: (kind: InputKind, tr
   const rows = [
     row(devices, 'videoinput', 'call.camera', (id) => void open('video', id)),
     row(devices, 'audioinput', 'call.microphone', (id) => void open('audio', id)),
-    ...(canChooseOutput() ? [row(devices, 'audiooutput', 'call.speaker', (id) => devices.chooseOutput(id))] : []),
+    ...(canChooseOutput() ? [row(devices, 'audiooutput', 'call.speaker', (id) => devices.chooseOutput(id), testButton(devices))] : []),
   ];
   async function open(kind: InputKind, id: string): Promise<void> {
     const track = await devices.open(kind, id);
@@ -27,10 +29,17 @@ export function buildDevicePicker(devices: Devices, opened: (kind: InputKind, tr
   return { root: h('div', { class: 'device-picker' }, ...rows.map(({ root }) => root)), dispose: stop };
 }
 
-function row(devices: Devices, kind: DeviceKind, label: MessageKey, choose: (id: string) => void) {
+function testButton(devices: Devices): HTMLElement {
+  return h('button', {
+    type: 'button', class: 'icon-button is-framed', 'data-name': 'test-sound', 'aria-label': t('settings.test-sound'), title: t('settings.test-sound'),
+    onclick: () => void playTestSound(devices.current('audiooutput')),
+  }, icon('volume'));
+}
+
+function row(devices: Devices, kind: DeviceKind, label: MessageKey, choose: (id: string) => void, action: HTMLElement | null = null) {
   const id = freshId('device');
   const select = h('select', { id, class: 'input', name: kind, onchange: () => choose(select.value) });
-  const root = h('div', { class: 'field' }, h('label', { for: id }, t(label)), select);
+  const root = h('div', { class: 'field' }, h('label', { for: id }, t(label)), action === null ? select : h('div', { class: 'field-row' }, select, action));
   let shown = '';
   async function update(): Promise<void> {
     const list = await devices.list(kind);

@@ -13,15 +13,16 @@ export class IconToggle {
     this.element = h('button', { type: 'button', class: `call-button call-button-${name}`, 'data-name': name, onclick: onClick });
   }
 
-  /** `isOn` is null for a button without a state. */
-  show(iconName: IconName, label: MessageKey, isOn: boolean | null): void {
-    const next = `${iconName} ${label} ${String(isOn)}`;
+  /** `isOn` is null for a button without a state. With a reason it is dimmed, and says it: it can still be reached by key and pointer. */
+  show(iconName: IconName, label: MessageKey, isOn: boolean | null, reason: MessageKey | null = null): void {
+    const next = `${iconName} ${label} ${String(isOn)} ${reason ?? ''}`;
     if (next === this.shown) return;
     this.shown = next;
     this.element.replaceChildren(icon(iconName));
-    setProp(this.element, 'aria-label', t(label));
-    setProp(this.element, 'title', t(label));
-    this.element.classList.toggle('is-off', isOn === false);
+    setProp(this.element, 'aria-label', t(reason ?? label));
+    setProp(this.element, 'title', t(reason ?? label));
+    setProp(this.element, 'aria-disabled', reason === null ? null : 'true');
+    this.element.classList.toggle('is-off', isOn === false && reason === null);
     this.element.classList.toggle('is-on', isOn === true);
   }
 }

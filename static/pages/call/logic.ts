@@ -14,17 +14,33 @@ export function parseCallAddress(path: string, hash: string): CallAddress | null
   return { room, invite: fields.get('invite') || null, token: fields.get('token') || null };
 }
 
-/** The number of columns that gives the largest tiles of 16 by 9. */
-export function gridColumns(tiles: number, width: number, height: number, gap = 8): number {
-  let best = { columns: 1, area: 0 };
+export interface GridShape {
+  columns: number;
+  rows: number;
+  /** Of each tile, in pixels. */
+  width: number;
+  height: number;
+}
+
+/** Cameras give 16 by 9: wider tiles would show more edge than face, and narrower ones than these would cut faces off. */
+const TILE_RATIO_MAX = 16 / 9;
+const TILE_RATIO_MIN = { wide: 4 / 3, tall: 3 / 4 };
+
+/** The shape that gives the largest tiles; the last row may be shorter, and stands in the middle. */
+export function gridShape(tiles: number, width: number, height: number, gap: number): GridShape {
+  const ratioMin = width < height ? TILE_RATIO_MIN.tall : TILE_RATIO_MIN.wide;
+  let best: GridShape = { columns: 1, rows: Math.max(1, tiles), width: 0, height: 0 };
   for (let columns = 1; columns <= Math.max(1, tiles); columns += 1) {
-    const rows = Math.ceil(tiles / columns);
-    const byWidth = (width - gap * (columns - 1)) / columns;
-    const byHeight = (((height - gap * (rows - 1)) / rows) * 16) / 9;
-    const tile = Math.max(0, Math.min(byWidth, byHeight));
-    if (tile > best.area) best = { columns, area: tile };
+    const rows = Math.max(1, Math.ceil(tiles / columns));
+    const most = { width: Math.max(0, (width - gap * (columns - 1)) / columns), height: Math.max(0, (height - gap * (rows - 1)) / rows) };
+    const shape = {
+      columns, rows,
+      width: Math.floor(Math.min(most.width, most.height * TILE_RATIO_MAX)),
+      height: Math.floor(Math.min(most.height, most.width / ratioMin)),
+    };
+    if (shape.width * shape.height > best.width * best.height) best = shape;
   }
-  return best.columns;
+  return best;
 }
 
 /** More tiles than this scroll, so that nobody becomes a stamp; what is out of sight is not sent. */
@@ -63,7 +79,7 @@ export function isSpeaking(level: number | undefined): boolean {
   return level !== undefined && level <= SPEECH_LEVEL_MAX;
 }
 
-export type Fault = 'insecure' | 'no-webrtc' | 'denied' | 'no-device' | 'in-use' | 'socket' | 'unreachable' | 'tcp-only';
+export type Fault = 'insecure' | 'no-webrtc' | 'denied' | 'no-device' | 'in-use' | 'socket' | 'unreachable' | 'unreachable-direct' | 'tcp-only';
 
 /** What `getUserMedia` threw, by name (W3C mediacapture-main §10.2). */
 export function deviceFault(name: string): Fault {
@@ -73,23 +89,28 @@ export function deviceFault(name: string): Fault {
 }
 
 export interface MediaFacts {
+  mode: 'sfu' | 'p2p';
   /** Of each peer connection. */
   peers: readonly string[];
   hasFailed: boolean;
   transports: readonly ('udp' | 'tcp' | null)[];
-  /** Since the call was joined. */
+  /** How long connections have been wanted and none was there. */
   waitedMs: number;
 }
 
 /** Lower: a slow handshake looks like a fault. Higher: people wait without a word. ICE with lost packets takes seconds. */
 export const UNREACHABLE_AFTER_MS = 8_000;
 
-/** What is wrong with the media path, or null. Connections that were never needed say nothing. */
+/** True while a connection is wanted and there is none. Connections that were never needed say nothing. */
+export function isWithoutPath(peers: readonly string[]): boolean {
+  const needed = peers.filter((peer) => peer !== 'none' && peer !== 'new');
+  return needed.length > 0 && !needed.includes('connected');
+}
+
+/** What is wrong with the media path, or null. */
 export function mediaFault(facts: MediaFacts): Fault | null {
-  const needed = facts.peers.filter((peer) => peer !== 'none' && peer !== 'new');
-  if (facts.hasFailed) return 'unreachable';
-  if (facts.waitedMs >= UNREACHABLE_AFTER_MS && needed.length > 0 && !needed.includes('connected')) return 'unreachable';
-  return facts.transports.includes('tcp') ? 'tcp-only' : null;
+  if (facts.hasFailed || (facts.waitedMs >= UNREACHABLE_AFTER_MS && isWithoutPath(facts.peers))) return facts.mode === 'p2p' ? 'unreachable-direct' : 'unreachable';
+  return facts.mode === 'sfu' && facts.transports.includes('tcp') ? 'tcp-only' : null;
 }
 
 /** One or two letters for whoever shows no picture. */

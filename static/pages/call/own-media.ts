@@ -12,13 +12,18 @@ export class OwnMedia {
   screen: LocalTrack | null = null;
   private screenSound: LocalTrack | null = null;
   private readonly stops: (() => void)[] = [];
+  private isClosed = false;
 
   constructor(
     private readonly call: Call,
     private readonly devices: Devices,
     private readonly changed: () => void,
   ) {
-    this.stops.push(call.on('localTrack', (local) => this.trackChanged(local)), devices.listen(() => this.devicesChanged()));
+    this.stops.push(
+      call.on('localTrack', (local) => this.trackChanged(local)),
+      call.on('grants', ({ lost }) => lost.includes('publish') && this.barred()),
+      devices.listen(() => this.devicesChanged()),
+    );
   }
 
   get isAudioOn(): boolean {
@@ -46,8 +51,8 @@ export class OwnMedia {
       await this.switchMicrophone(this.microphone);
       return;
     }
-    const track = this.devices.tracks.audio ?? (await this.devices.open('audio'));
-    if (track === null) throw new TelstarError(this.devices.faults.audio ?? 'no-device', 'no microphone');
+    const track = this.devices.tracks.audio ?? (await this.open('audio'));
+    if (track === null) return;
     this.microphone = this.call.publish(track, { source: 'microphone' });
     this.changed();
   }
@@ -60,8 +65,8 @@ export class OwnMedia {
       await muted;
       return;
     }
-    const track = await this.devices.open('video');
-    if (track === null) throw new TelstarError(this.devices.faults.video ?? 'no-device', 'no camera');
+    const track = await this.open('video');
+    if (track === null) return;
     if (this.camera === null) {
       this.camera = this.call.publish(track, { source: 'camera' });
     } else {
@@ -86,7 +91,11 @@ export class OwnMedia {
     }
     const [video] = stream.getVideoTracks();
     const [audio] = stream.getAudioTracks();
-    if (video === undefined) return;
+    if (video === undefined || this.isClosed || this.screen !== null) {
+      // Somebody has left, or has asked twice, while the browser's choice was open.
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
     video.contentHint = 'detail';
     // The browser's own bar can end it as well.
     video.addEventListener('ended', () => this.stopScreen());
@@ -95,21 +104,17 @@ export class OwnMedia {
     this.changed();
   }
 
-  /** Another device was chosen. */
+  /** Another device was chosen. What is off stays off, and the device is remembered for later. */
   async replace(kind: InputKind, track: MediaStreamTrack): Promise<void> {
-    const local = kind === 'audio' ? this.microphone : this.camera;
-    if (local !== null) {
-      await local.replace(track);
-      if (kind === 'video') await local.unmute();
-    } else if (kind === 'audio') {
-      this.microphone = this.call.publish(track, { source: 'microphone' });
-    } else {
-      this.camera = this.call.publish(track, { source: 'camera' });
-    }
+    if (this.isClosed || (kind === 'video' && !this.isVideoOn)) this.devices.close(kind);
+    else if (kind === 'video') await this.camera?.replace(track);
+    else if (this.microphone !== null) await this.microphone.replace(track);
+    else this.microphone = this.call.publish(track, { source: 'microphone', muted: true });
     this.changed();
   }
 
   close(): void {
+    this.isClosed = true;
     for (const stop of this.stops) stop();
     this.screen?.mediaTrack.stop();
     this.screenSound?.mediaTrack.stop();
@@ -121,18 +126,38 @@ export class OwnMedia {
       return;
     }
     if (microphone.mediaTrack.readyState === 'ended') {
-      const track = await this.devices.open('audio');
-      if (track === null) throw new TelstarError(this.devices.faults.audio ?? 'no-device', 'no microphone');
+      const track = await this.open('audio');
+      if (track === null) return;
       await microphone.replace(track);
     }
     await microphone.unmute();
+  }
+
+  /** Null when the call is over by the time that the person has answered the browser. */
+  private async open(kind: InputKind): Promise<MediaStreamTrack | null> {
+    const track = await this.devices.open(kind);
+    if (this.isClosed) {
+      this.devices.close(kind);
+      return null;
+    }
+    if (track === null) throw new TelstarError(this.devices.faults[kind] ?? 'no-device', 'nothing to send');
+    return track;
+  }
+
+  /** The right is gone. Its return must not make anybody heard or seen who does not know of it, so everything goes off. */
+  private barred(): void {
+    this.microphone?.mute().catch(() => {});
+    this.camera?.mute().catch(() => {});
+    this.devices.close('video');
+    if (this.screen !== null) this.stopScreen();
+    this.changed();
   }
 
   private stopScreen(): void {
     for (const local of [this.screen, this.screenSound]) {
       if (local === null) continue;
       local.mediaTrack.stop();
-      void local.unpublish();
+      local.unpublish().catch(() => {});
     }
     this.screen = this.screenSound = null;
     this.changed();
@@ -141,7 +166,10 @@ export class OwnMedia {
   private trackChanged(local: LocalTrack): void {
     if (!this.call.localTracks.has(local)) {
       // Refused, or taken back by the server: a right that ended.
-      if (local === this.microphone) this.microphone = null;
+      if (local === this.microphone) {
+        this.microphone = null;
+        this.devices.close('audio');
+      }
       if (local === this.camera) {
         this.camera = null;
         this.devices.close('video');
@@ -156,8 +184,8 @@ export class OwnMedia {
   /** A device that was unplugged sends nothing: the others are told. */
   private devicesChanged(): void {
     const { camera, microphone } = this;
-    if (camera !== null && !camera.isMuted && camera.mediaTrack.readyState === 'ended') void camera.mute();
-    if (microphone !== null && !microphone.isMuted && microphone.mediaTrack.readyState === 'ended') void microphone.mute();
+    if (camera !== null && !camera.isMuted && camera.mediaTrack.readyState === 'ended') camera.mute().catch(() => {});
+    if (microphone !== null && !microphone.isMuted && microphone.mediaTrack.readyState === 'ended') microphone.mute().catch(() => {});
     this.changed();
   }
 }

@@ -4,10 +4,11 @@ import type { Call, RemoteParticipant, Rest } from '../../client/index.js';
 import { writeClipboard } from '../shared/copy.js';
 import { confirmDialog } from '../shared/dialog.js';
 import { busy, copyField } from '../shared/field.js';
-import { h, replace } from '../shared/dom.js';
+import { h, replace, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { toast } from '../shared/toast.js';
+import { buildPanel } from './panels.js';
 
 export interface PeoplePanel {
   root: HTMLElement;
@@ -16,19 +17,18 @@ export interface PeoplePanel {
 
 export function buildPeoplePanel(call: Call, rest: Rest): PeoplePanel {
   const list = h('ul', { class: 'people-list' });
-  const heading = h('h2', {});
   const invite = buildInvite(call, rest);
-  const root = h('aside', { class: 'side-panel people', hidden: true, tabindex: -1, 'aria-label': t('people.heading') }, heading, list, invite);
+  const { root, heading } = buildPanel('aside', 'people', 'side-panel people', t('people.heading'), list, invite);
   let shown = '';
   function update(): void {
     const isAdmin = call.self.grants.includes('admin');
     const others = [...call.participants.values()];
     invite.hidden = !isAdmin;
-    const next = JSON.stringify([isAdmin, call.self.name, others.map((person) => [person.id, person.name, person.isAway, [...person.tracks.values()].map(({ id, isMuted }) => [id, isMuted])])]);
+    const next = JSON.stringify([isAdmin, call.self.name, others.map((person) => [person.id, person.name, person.isAway, person.grants, [...person.tracks.values()].map(({ id, isMuted }) => [id, isMuted])])]);
     if (next === shown) return;
     shown = next;
     const focused = document.activeElement?.getAttribute('data-action') ?? null;
-    replace(heading, t('people.count', { count: others.length + 1 }));
+    setText(heading, t('people.count', { count: others.length + 1 }));
     replace(list, h('li', {}, h('span', { class: 'person-name' }, t('call.you', { name: call.self.name }))), ...others.map((person) => item(call, person, isAdmin)));
     // The list is made anew; whoever moves by keyboard stays on the same button.
     if (focused !== null) list.querySelector<HTMLElement>(`[data-action="${CSS.escape(focused)}"]`)?.focus();
@@ -41,6 +41,7 @@ function item(call: Call, person: RemoteParticipant, isAdmin: boolean): HTMLElem
   const microphone = person.track('microphone');
   const tags = [
     person.isAway ? h('span', { class: 'person-tag' }, t('call.away')) : null,
+    !person.grants.includes('publish') ? h('span', { class: 'person-tag' }, t('people.listens')) : null,
     microphone?.isMuted === true ? h('span', { class: 'person-tag' }, t('call.is-muted')) : null,
   ];
   const mute = h('button', {
@@ -51,6 +52,15 @@ function item(call: Call, person: RemoteParticipant, isAdmin: boolean): HTMLElem
     }),
   }, t('people.mute'));
   mute.disabled = microphone === null || microphone.isMuted;
+  const mayPublish = person.grants.includes('publish');
+  const grant = h('button', {
+    type: 'button', class: 'button button-quiet is-small', 'data-action': `grant ${person.id}`,
+    'aria-label': t(mayPublish ? 'people.bar-who' : 'people.allow-who', { name: person.name }), title: t(mayPublish ? 'people.bar-who' : 'people.allow-who', { name: person.name }),
+    onclick: () => void busy(grant, () => {
+      const others = person.grants.filter((each) => each !== 'publish');
+      return call.updateParticipant(person.id, { grants: mayPublish ? others : [...others, 'publish'] });
+    }),
+  }, t(mayPublish ? 'people.bar' : 'people.allow'));
   const remove = h('button', {
     type: 'button', class: 'button button-danger is-small', 'data-action': `remove ${person.id}`, 'aria-label': t('people.remove-who', { name: person.name }),
     onclick: () => void busy(remove, async () => {
@@ -60,7 +70,7 @@ function item(call: Call, person: RemoteParticipant, isAdmin: boolean): HTMLElem
   }, t('people.remove'));
   return h('li', { 'data-person': person.id },
     h('span', { class: 'person-name' }, person.name), ...tags,
-    isAdmin ? h('span', { class: 'person-actions' }, mute, remove) : null);
+    isAdmin ? h('span', { class: 'person-actions' }, mute, grant, remove) : null);
 }
 
 /** An invite is shown by the server only once, so it is made when it is wanted. */

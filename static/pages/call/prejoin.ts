@@ -34,7 +34,8 @@ export function buildPreJoin(options: PreJoinOptions): PreJoin {
   const { devices } = options;
   const wanted = { audio: readPreference('call.audio') !== 'off', video: readPreference('call.video') !== 'off' };
   const preview = buildPreview(devices, wanted);
-  const picker = buildDevicePicker(devices, () => {});
+  // A device that is switched off is chosen for later.
+  const picker = buildDevicePicker(devices, (kind) => !wanted[kind] && devices.close(kind));
   const check = buildCheck(devices, options.server);
   const nameId = freshId('name');
   const name = h('input', {

@@ -1,24 +1,25 @@
 /** The call itself: pictures, sound, buttons, panels. It follows the events of the call and draws once per frame. */
 
-import type { Call, Quality, RemoteParticipant, RemoteTrack, Rest } from '../../client/index.js';
+import type { Call, LocalTrack, Quality, RemoteParticipant, RemoteTrack, Rest } from '../../client/index.js';
 import { h, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { report } from '../shared/problems.js';
 import { readPreference, writePreference } from '../shared/preferences.js';
 import { toast } from '../shared/toast.js';
 import { TelstarError } from '../../client/index.js';
-import { isMessageKey } from '../shared/messages.js';
+import { isMessageKey, type MessageKey } from '../shared/messages.js';
 import { buildDevicePicker } from './device-picker.js';
 import type { Devices } from './devices.js';
-import { isSpeaking, mediaFault, type Fault } from './logic.js';
-import { buildNotices } from './notices.js';
+import { isSpeaking, isWithoutPath, mediaFault, type Fault } from './logic.js';
+import { buildNotices, type Missing } from './notices.js';
 import { OwnMedia } from './own-media.js';
+import { buildPanel, Panels, type PanelName } from './panels.js';
 import { buildPeoplePanel } from './people.js';
 import { publishCallFacts } from './facts.js';
 import { Sound } from './sound.js';
 import { Stage, type Layout, type StageTile } from './stage.js';
 import { buildStatsPanel } from './stats-panel.js';
-import { buildToolbar } from './toolbar.js';
+import { buildToolbar, KEYS } from './toolbar.js';
 
 export interface RoomOptions {
   call: Call;
@@ -36,6 +37,8 @@ export interface RoomView {
 
 /** How often the path of the media is judged. */
 const CHECK_EVERY_MS = 1_000;
+/** Lower: a word that is gone before it is read, since others are about to come. Higher: people wonder who is there. A guess. */
+const ALONE_AFTER_MS = 2_000;
 
 export function buildRoom(options: RoomOptions): RoomView {
   return new Room(options);
@@ -49,20 +52,27 @@ class Room implements RoomView {
   private readonly sound = new Sound(() => this.later());
   private readonly title = h('h1', { class: 'call-title' });
   private readonly spoken = h('div', { class: 'visually-hidden', 'aria-live': 'polite', 'data-name': 'announcements' });
-  private readonly notices = buildNotices(() => this.sound.unblock());
+  private readonly notices = buildNotices({ unblock: () => this.sound.unblock(), invite: () => this.panels.open !== 'people' && this.panels.toggle('people') });
   private readonly people;
   private readonly stats;
   private readonly picker;
   private readonly toolbar;
-  private readonly panels: Record<'people' | 'settings' | 'stats' | 'help', HTMLElement>;
+  private readonly panels: Panels;
   private readonly stops: (() => void)[] = [];
+  /** Of which the person has been told. */
+  private readonly mutedByModerator = new WeakSet<LocalTrack>();
   private readonly levels = new Map<string, number>();
   private readonly qualities = new Map<string, Quality>();
   private layout: Layout = readPreference('call.layout') === 'speaker' ? 'speaker' : 'grid';
-  private open: string | null = null;
+  /** Somebody else has been here, or a while has gone by: before that, being alone is not worth a word. */
+  private isSettled = false;
+  /** A right to publish that one had and lost, and not one that one came without. */
+  private isBarred = false;
   private fault: Fault | null = null;
   private hasFailed = false;
   private joinedAt: number | null = null;
+  /** Since when a connection has been wanted and there is none. */
+  private withoutPathSince: number | null = null;
   private isDrawing = false;
 
   constructor(private readonly options: RoomOptions) {
@@ -72,26 +82,28 @@ class Room implements RoomView {
     this.people = buildPeoplePanel(call, rest);
     this.stats = buildStatsPanel(call);
     this.picker = buildDevicePicker(devices, (kind, track) => void this.own.replace(kind, track).catch(report));
-    const settings = h('aside', { class: 'side-panel', hidden: true, tabindex: -1, 'aria-label': t('call.settings') }, h('h2', {}, t('call.settings')), this.picker.root);
-    const help = h('aside', { class: 'side-panel', hidden: true, tabindex: -1, 'aria-label': t('call.help') }, h('h2', {}, t('call.help')), h('p', { class: 'key-help' }, t('call.keys')));
-    this.panels = { people: this.people.root, settings, stats: this.stats.root, help };
+    const settings = buildPanel('aside', 'settings', 'side-panel', t('settings.heading'), this.picker.root).root;
+    const help = buildPanel('aside', 'help', 'side-panel', t('help.heading'), buildKeyHelp()).root;
+    this.panels = new Panels({ people: this.people.root, settings, stats: this.stats.root, help },
+      (name) => this.toolbar.root.querySelector<HTMLElement>(`[data-name="${name}"]`),
+      (open) => this.panelsChanged(open));
     this.toolbar = buildToolbar({
-      audio: () => this.act(this.own.toggleAudio()),
-      video: () => this.act(this.own.toggleVideo()),
-      screen: () => this.act(this.own.toggleScreen()),
+      audio: () => this.send(() => this.own.toggleAudio()),
+      video: () => this.send(() => this.own.toggleVideo()),
+      screen: () => this.send(() => this.own.toggleScreen()),
       layout: () => this.toggleLayout(),
-      people: () => this.toggle('people'),
-      settings: () => this.toggle('settings'),
-      stats: () => this.toggle('stats'),
-      help: () => this.toggle('help'),
+      people: () => this.panels.toggle('people'),
+      settings: () => this.panels.toggle('settings'),
+      stats: () => this.panels.toggle('stats'),
+      help: () => this.panels.toggle('help'),
       leave: options.leave,
     });
     this.root = h('main', { class: 'call' },
       h('div', { class: 'call-head' }, this.title), this.notices.root,
-      h('div', { class: 'call-middle' }, this.stage.root, ...Object.values(this.panels)),
+      h('div', { class: 'call-middle' }, this.stage.root, ...Object.values(this.panels.all)),
       this.toolbar.root, this.spoken, this.sound.root);
     this.root.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.open !== null) this.toggle(this.open as keyof typeof this.panels);
+      if (event.key === 'Escape') this.panels.close();
     });
     this.listen();
     this.own.start(options.isAudioOn, options.isVideoOn);
@@ -123,12 +135,17 @@ class Room implements RoomView {
       call.on('joined', () => {
         this.joinedAt = performance.now();
         this.hasFailed = false;
+        this.isBarred = false;
         draw();
       }),
+      call.on('grants', ({ gained, lost }) => this.grantsChanged(gained, lost)),
       call.on('participantJoined', ({ name }) => this.say('call.joined', name)),
       call.on('participantLeft', ({ participant }) => this.say('call.has-left', participant.name)),
       call.on('localTrack', (local) => {
-        if (local.mutedBy === 'moderator') toast('info', t('call.muted-by-moderator'));
+        const isMuted = local.mutedBy === 'moderator';
+        if (isMuted && !this.mutedByModerator.has(local)) toast('info', t('call.muted-by-moderator'));
+        if (isMuted) this.mutedByModerator.add(local);
+        else this.mutedByModerator.delete(local);
       }),
       call.on('speakers', (speakers) => {
         this.levels.clear();
@@ -153,36 +170,60 @@ class Room implements RoomView {
     this.later();
   }
 
-  private act(action: Promise<void>): void {
-    action.catch((error: unknown) => {
+  private grantsChanged(gained: readonly string[], lost: readonly string[]): void {
+    if (lost.includes('publish')) this.isBarred = true;
+    if (gained.includes('publish')) {
+      this.isBarred = false;
+      toast('info', t('rights.publish-back'));
+    }
+    this.later();
+  }
+
+  /** A microphone, a camera or a screen on or off, where one may. */
+  private send(action: () => Promise<void>): void {
+    const reason = this.sendingBarred();
+    if (reason !== null) {
+      toast('error', t(reason));
+      return;
+    }
+    action().catch((error: unknown) => {
       const key = error instanceof TelstarError ? `fault.${error.code}` : '';
       if (isMessageKey(key)) toast('error', t(key));
       else report(error);
     }).finally(() => this.later());
   }
 
+  /** Until the first answer nobody knows one's rights. */
+  private sendingBarred(): MessageKey | null {
+    const { self } = this.call;
+    if (self.id === '' || self.grants.includes('publish')) return null;
+    return this.isBarred ? 'rights.no-publish' : 'rights.listener';
+  }
+
   private toggleLayout(): void {
-    this.layout = this.layout === 'grid' ? 'speaker' : 'grid';
+    this.layout = this.stage.isLarge ? 'grid' : 'speaker';
+    if (this.layout === 'grid') this.stage.flatten();
     writePreference('call.layout', this.layout);
     this.later();
   }
 
-  private toggle(name: keyof typeof this.panels): void {
-    this.open = this.open === name ? null : name;
-    for (const [panel, element] of Object.entries(this.panels)) {
-      if (panel === 'stats') this.stats.setShown(this.open === 'stats');
-      else element.hidden = this.open !== panel;
-    }
-    if (this.open !== null) this.panels[name].focus();
-    else this.toolbar.root.querySelector<HTMLElement>(`[data-name="${name}"]`)?.focus();
+  private panelsChanged(open: PanelName | null): void {
+    this.stats.shown(open === 'stats');
     this.later();
   }
 
   private judge(): void {
-    if (this.joinedAt === null || this.call.state !== 'connected') return;
-    const peers = this.call.peers;
+    const { call } = this;
+    if (call.state !== 'connected') return;
+    const { peers } = call;
+    const now = performance.now();
     if (peers.includes('connected')) this.hasFailed = false;
-    this.fault = mediaFault({ peers, hasFailed: this.hasFailed, transports: this.stats.latest().map(({ transport }) => transport), waitedMs: performance.now() - this.joinedAt });
+    this.withoutPathSince = isWithoutPath(peers) ? (this.withoutPathSince ?? now) : null;
+    this.fault = mediaFault({
+      mode: call.mode, peers, hasFailed: this.hasFailed, transports: this.stats.latest().map(({ transport }) => transport),
+      waitedMs: this.withoutPathSince === null ? 0 : now - this.withoutPathSince,
+    });
+    this.isSettled ||= call.participants.size > 0 || (this.joinedAt !== null && now - this.joinedAt > ALONE_AFTER_MS);
     this.later();
   }
 
@@ -206,10 +247,14 @@ class Room implements RoomView {
     const sounds = people.flatMap((person) => [...person.tracks.values()].filter(({ kind }) => kind === 'audio'));
     this.sound.show(sounds, this.options.devices.current('audiooutput'));
     this.people.update();
-    // Until the first answer nobody knows one's rights; refused tracks take the buttons back.
-    const canPublish = call.self.id === '' || call.self.grants.includes('publish');
-    this.toolbar.update({ canPublish, isAudioOn: own.isAudioOn, isVideoOn: own.isVideoOn, isSharing: own.isSharing, layout: this.layout, open: this.open });
-    this.notices.update({ isReconnecting: call.state === 'reconnecting', fault: this.fault, tried: this.fault === null ? [] : call.serverAddresses, isSoundBlocked: this.sound.isBlocked });
+    const layout = this.stage.isLarge ? 'speaker' : 'grid';
+    this.toolbar.update({ sendingBarred: this.sendingBarred(), isAudioOn: own.isAudioOn, isVideoOn: own.isVideoOn, isSharing: own.isSharing, layout, open: this.panels.open });
+    const missing: Missing = call.self.id === '' ? null : !call.self.grants.includes('subscribe') ? 'subscribe' : this.isBarred ? 'publish' : null;
+    this.notices.update({
+      isReconnecting: call.state === 'reconnecting', fault: this.fault, tried: this.fault === null ? [] : call.serverAddresses, missing,
+      isAlone: this.isSettled && people.length === 0 && call.state === 'connected' && this.panels.open === null, canInvite: call.self.grants.includes('admin'),
+      isSoundBlocked: this.sound.isBlocked,
+    });
     this.root.dataset['state'] = call.state;
     this.root.dataset['participants'] = String(people.length + (call.self.id === '' ? 0 : 1));
   }
@@ -247,4 +292,11 @@ class Room implements RoomView {
   private speaks(id: string): boolean {
     return isSpeaking(this.levels.get(id));
   }
+}
+
+/** A line per key, as the toolbar has them. */
+function buildKeyHelp(): HTMLElement {
+  const names = { audio: 'help.microphone', video: 'help.camera', screen: 'help.screen', layout: 'help.layout', people: 'people.heading', settings: 'settings.heading', stats: 'stats.heading', help: 'help.heading' } as const;
+  const lines = [...Object.entries(KEYS).map(([key, action]) => [key, names[action]] as const), ['Esc', 'call.close-panel'] as const, ['Enter', 'help.large'] as const];
+  return h('dl', { class: 'key-help' }, ...lines.map(([key, text]) => h('div', {}, h('dt', {}, h('kbd', {}, key)), h('dd', {}, t(text)))));
 }

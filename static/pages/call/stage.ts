@@ -2,11 +2,14 @@
 
 import type { RemoteTrack } from '../../client/index.js';
 import { h } from '../shared/dom.js';
-import { gridColumns, GRID_TILES_MAX, mainTile, tileOrder } from './logic.js';
+import { gridShape, GRID_TILES_MAX, mainTile, tileOrder } from './logic.js';
 import { TileSizes } from './tile-sizes.js';
 import { Tile, type TileModel } from './tile.js';
 
 export type Layout = 'grid' | 'speaker';
+
+/** Between tiles, and around them. */
+const GAP_PIXELS = 8;
 
 export interface StageTile extends TileModel {
   /** Whose size the server is told; null for one's own. */
@@ -22,6 +25,8 @@ export class Stage {
   private readonly resized = new ResizeObserver(() => this.shape());
   private layout: Layout = 'grid';
   private chosen: string | null = null;
+  /** A screen that somebody wants to see no larger than the rest. */
+  private readonly flat = new Set<string>();
   private shown: StageTile[] = [];
   private speaker: string | null = null;
 
@@ -43,12 +48,24 @@ export class Stage {
       tile.root.remove();
     }
     if (this.chosen !== null && !keys.has(this.chosen)) this.chosen = null;
+    for (const key of this.flat) if (!keys.has(key)) this.flat.delete(key);
     for (const model of this.shown) {
       const tile = this.tile(model.key);
       tile.show(model);
       this.sizes.watch(tile.frame, model.remote);
     }
     this.arrange();
+  }
+
+  /** Whether one picture is large now: by the layout, by choice, or since somebody shows a screen. */
+  get isLarge(): boolean {
+    return this.root.dataset['layout'] === 'speaker';
+  }
+
+  /** All alike, until the next screen; the layout itself is the page's. */
+  flatten(): void {
+    this.chosen = null;
+    for (const { key, isScreen } of this.shown) if (isScreen) this.flat.add(key);
   }
 
   close(): void {
@@ -70,7 +87,10 @@ export class Stage {
   }
 
   private arrange(): void {
-    const large = this.layout === 'speaker' || this.chosen !== null ? mainTile(this.shown, this.chosen, this.speaker) : null;
+    // Who shows a screen wants it to be read, and asks nobody to choose a layout first.
+    const hasScreen = this.shown.some(({ key, isScreen, isSelf }) => isScreen && !isSelf && !this.flat.has(key));
+    const isLarge = this.layout === 'speaker' || this.chosen !== null || hasScreen;
+    const large = isLarge ? mainTile(this.shown, this.chosen, this.speaker) : null;
     this.root.dataset['layout'] = large === null ? 'grid' : 'speaker';
     const place = (parent: HTMLElement, keys: string[]): void => keys.forEach((key, index) => {
       const { root } = this.tile(key);
@@ -88,13 +108,10 @@ export class Stage {
   }
 
   private shape(): void {
-    const { clientWidth, clientHeight } = this.root;
-    const count = Math.min(this.rest.childElementCount, GRID_TILES_MAX);
-    const hasScreen = this.root.dataset['layout'] === 'grid' && this.shown.some(({ isScreen }) => isScreen);
-    // A screen takes four places, where there are two columns to take them from.
-    const columns = gridColumns(hasScreen && count > 1 ? count + 3 : count, clientWidth, clientHeight);
-    this.rest.style.setProperty('--columns', String(columns));
-    this.rest.style.setProperty('--rows', String(Math.ceil((hasScreen && columns > 1 ? count + 3 : count) / columns)));
-    this.rest.classList.toggle('is-wide', columns > 1);
+    if (this.isLarge) return;
+    const { clientWidth, clientHeight } = this.rest;
+    const { width, height } = gridShape(Math.min(this.rest.childElementCount, GRID_TILES_MAX), clientWidth, clientHeight, GAP_PIXELS);
+    this.rest.style.setProperty('--tile-width', `${width}px`);
+    this.rest.style.setProperty('--tile-height', `${height}px`);
   }
 }

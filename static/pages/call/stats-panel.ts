@@ -2,9 +2,10 @@
 
 import type { Bandwidth, Call, ConnectionStats, StreamStats } from '../../client/index.js';
 import { h, replace, setText } from '../shared/dom.js';
-import { t } from '../shared/i18n.js';
+import { t, type Message } from '../shared/i18n.js';
 import { formatBitrate } from '../shared/format.js';
 import type { MessageKey } from '../shared/messages.js';
+import { buildPanel } from './panels.js';
 import { plotMax, polyline, type PlotPoint } from './logic.js';
 
 const SAMPLE_EVERY_MS = 1_000;
@@ -16,7 +17,8 @@ export interface StatsPanel {
   root: HTMLElement;
   /** What was last measured. */
   latest(): ConnectionStats[];
-  setShown(isShown: boolean): void;
+  /** Only while it is shown does the server report its estimate. */
+  shown(isShown: boolean): void;
   dispose(): void;
 }
 
@@ -25,9 +27,8 @@ export function buildStatsPanel(call: Call): StatsPanel {
   const path = h('p', { class: 'stats-path' });
   const rows = h('tbody', {});
   const heads: MessageKey[] = ['stats.stream', 'stats.bitrate', 'stats.layer', 'stats.picture', 'stats.loss', 'stats.jitter', 'stats.freezes'];
-  const root = h('section', { class: 'stats-panel', hidden: true, tabindex: -1, 'aria-label': t('stats.heading') },
-    h('h2', {}, t('stats.heading')), path, plot.root,
-    h('div', { class: 'stats-scroll' }, h('table', { class: 'stats-table' },
+  const { root } = buildPanel('section', 'stats', 'stats-panel', t('stats.heading'), path, plot.root,
+    h('div', { class: 'stats-scroll', tabindex: 0, role: 'group', 'aria-label': t('stats.streams') }, h('table', { class: 'stats-table' },
       h('thead', {}, h('tr', {}, ...heads.map((key) => h('th', { scope: 'col' }, t(key))))), rows)));
   let latest: ConnectionStats[] = [];
   let bandwidth: Bandwidth | null = null;
@@ -39,7 +40,7 @@ export function buildStatsPanel(call: Call): StatsPanel {
     const received = latest.reduce((sum, { receivedBps }) => sum + receivedBps, 0);
     plot.add(bandwidth?.estimate_bps ?? null, received);
     if (root.hidden) return;
-    setText(path, pathText(latest));
+    replace(path, ...latest.map((connection) => h('span', {}, pathText(call, connection))));
     replace(rows, ...latest.flatMap(({ streams }) => streams).filter(isWorthShowing).map((stream) => row(call, stream)));
     plot.draw();
   }
@@ -48,8 +49,7 @@ export function buildStatsPanel(call: Call): StatsPanel {
   return {
     root,
     latest: () => latest,
-    setShown(isShown) {
-      root.hidden = !isShown;
+    shown(isShown) {
       call.report(isShown).catch(() => {});
       if (isShown) void sample();
     },
@@ -64,23 +64,25 @@ function isWorthShowing(stream: StreamStats): boolean {
   return stream.bitrateBps > 0 || stream.packets > 0;
 }
 
-function pathText(stats: ConnectionStats[]): string {
-  return stats.map(({ name, transport, roundTripMs, sentBps, receivedBps }) => {
-    const way = transport === null ? '–' : transport.toUpperCase();
-    const trip = roundTripMs === null ? '' : `, ${Math.round(roundTripMs)} ms`;
-    return `${name}: ${way}${trip}, ↑ ${formatBitrate(sentBps)}, ↓ ${formatBitrate(receivedBps)}`;
-  }).join('\n');
+function pathText(call: Call, { name, transport, roundTripMs, sentBps, receivedBps }: ConnectionStats): Message {
+  const way = transport === null ? '–' : transport.toUpperCase();
+  const trip = roundTripMs === null ? '' : `, ${Math.round(roundTripMs)} ms`;
+  const figures = `${way}${trip}, ↑ ${formatBitrate(sentBps)}, ↓ ${formatBitrate(receivedBps)}`;
+  if (name === 'publish') return t('stats.publish', { figures });
+  if (name === 'subscribe') return t('stats.subscribe', { figures });
+  return t('stats.direct', { figures, name: call.participants.get(name)?.name ?? '' });
 }
 
 function row(call: Call, stream: StreamStats): HTMLElement {
   const isSent = stream.direction === 'sent';
   const remote = isSent ? null : remoteOf(call, stream);
+  const own = isSent ? [...call.localTracks].find(({ mediaTrack }) => mediaTrack.id === stream.mediaTrackId) : undefined;
   const name = isSent ? call.self.name : (remote?.participant.name ?? '');
-  const source = remote === null ? stream.kind : remote.source;
+  const source = remote?.source ?? own?.source ?? (stream.kind === 'audio' ? 'microphone' : 'camera');
   const layer = stream.rid ?? (remote?.layer === null || remote === null ? '' : `${remote.layer + 1} / ${Math.max(1, remote.layers.length)}`);
   const picture = stream.width === null ? '' : `${stream.width}×${stream.height ?? 0}${stream.frameRate === null ? '' : ` ${Math.round(stream.frameRate)}/s`}`;
   const cells = [
-    `${isSent ? '↑' : '↓'} ${name} · ${source}${stream.codec === null ? '' : ` · ${stream.codec}`}`,
+    t('stats.row', { arrow: isSent ? '↑' : '↓', source: String(t(`source.${source}`)), codec: stream.codec ?? '', name }),
     formatBitrate(stream.bitrateBps),
     layer,
     picture,

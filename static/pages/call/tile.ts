@@ -31,11 +31,13 @@ export class Tile {
   private readonly note = h('span', { class: 'tile-note', hidden: true });
   private shownTrack: MediaStreamTrack | null = null;
   private shownAudio: boolean | null | undefined;
+  private hasVideo = false;
 
   constructor(readonly key: string, onChoose: () => void) {
     this.video = h('video', { class: 'tile-picture', playsinline: true, autoplay: true, muted: true });
     // Sound is played by elements of its own; the property is what counts.
     this.video.muted = true;
+    for (const event of ['loadeddata', 'emptied'] as const) this.video.addEventListener(event, () => this.showPicture());
     this.frame = h('div', { class: 'tile-frame' }, this.avatar, this.video, this.note,
       h('div', { class: 'tile-label' }, this.microphone, this.name, this.quality));
     this.root = h('article', { class: 'call-tile', tabindex: 0, 'data-key': key, onclick: onChoose,
@@ -53,8 +55,9 @@ export class Tile {
       // Refused only where the page has no right to play at all; the picture then starts with the sound.
       if (model.video !== null) this.video.play().catch(() => {});
     }
+    this.hasVideo = model.hasVideo;
     this.video.hidden = !model.hasVideo;
-    this.avatar.hidden = model.hasVideo;
+    this.showPicture();
     setText(this.avatar, initials(model.name));
     const name = model.isScreen ? t('call.screen-of', { name: model.name }) : model.isSelf ? t('call.you', { name: model.name }) : model.name;
     setText(this.name, name);
@@ -70,6 +73,11 @@ export class Tile {
     setProp(this.root, 'data-flow', model.flow);
     setProp(this.root, 'data-video', String(model.hasVideo));
     setProp(this.root, 'data-audio', model.isAudioOn === null ? null : String(model.isAudioOn));
+  }
+
+  /** Until the first picture has come there is more to see in a name than in a dark box. */
+  private showPicture(): void {
+    this.avatar.hidden = this.hasVideo && this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
   }
 
   private showAudio(isOn: boolean | null): void {

@@ -2,6 +2,7 @@
 
 import { h } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
+import type { MessageKey } from '../shared/messages.js';
 import { IconToggle } from './icon-toggle.js';
 import type { Layout } from './stage.js';
 
@@ -18,10 +19,12 @@ export interface ToolbarActions {
 }
 
 export interface ToolbarFacts {
-  canPublish: boolean;
+  /** Why nothing can be sent; null where it can. */
+  sendingBarred: MessageKey | null;
   isAudioOn: boolean;
   isVideoOn: boolean;
   isSharing: boolean;
+  /** What is on the screen now. */
   layout: Layout;
   open: string | null;
 }
@@ -64,12 +67,11 @@ export function buildToolbar(actions: ToolbarActions): Toolbar {
   document.addEventListener('keydown', onKey);
   return {
     root,
-    update({ canPublish, isAudioOn, isVideoOn, isSharing, layout: shape, open }) {
-      audio.element.hidden = video.element.hidden = !canPublish;
-      screen.element.hidden = !canPublish || !canShare;
-      audio.show(isAudioOn ? 'microphone' : 'microphoneOff', isAudioOn ? 'call.mute' : 'call.unmute', isAudioOn);
-      video.show(isVideoOn ? 'camera' : 'cameraOff', isVideoOn ? 'call.stop-camera' : 'call.start-camera', isVideoOn);
-      screen.show('screen', isSharing ? 'call.stop-screen' : 'call.start-screen', isSharing ? true : null);
+    update({ sendingBarred, isAudioOn, isVideoOn, isSharing, layout: shape, open }) {
+      screen.element.hidden = !canShare;
+      audio.show(isAudioOn ? 'microphone' : 'microphoneOff', isAudioOn ? 'call.mute' : 'call.unmute', isAudioOn, sendingBarred);
+      video.show(isVideoOn ? 'camera' : 'cameraOff', isVideoOn ? 'call.stop-camera' : 'call.start-camera', isVideoOn, sendingBarred);
+      screen.show('screen', isSharing ? 'call.stop-screen' : 'call.start-screen', isSharing ? true : null, sendingBarred);
       layout.show(shape === 'grid' ? 'speakerLayout' : 'grid', shape === 'grid' ? 'call.to-speaker' : 'call.to-grid', null);
       people.show('people', 'call.people', open === 'people' ? true : null);
       settings.show('settings', 'call.settings', open === 'settings' ? true : null);

@@ -1,10 +1,11 @@
 /** *Go live*: title a new room, or take one that exists. The room's own page goes on from there. */
 
-import type { Room } from '../../client/index.js';
+import type { CallMode, NewRoom, Room } from '../../client/index.js';
 import { busy } from '../shared/field.js';
 import { freshId, h, replace, setProp } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
+import type { MessageKey } from '../shared/messages.js';
 import type { Context, View } from './context.js';
 
 /** The server's limit on titles, in characters. */
@@ -46,6 +47,7 @@ function newRoomForm(context: Context): HTMLElement {
     setProp(title, 'aria-invalid', isShown ? 'true' : null);
   };
   const isPrivate = h('input', { type: 'checkbox', name: 'private' });
+  const mode = modeChoice();
   const submit = h('button', { type: 'submit', class: 'button button-primary' }, t('go-live.create'));
   const form = h('form', {
     class: 'card', novalidate: true,
@@ -57,18 +59,32 @@ function newRoomForm(context: Context): HTMLElement {
         title.focus();
         return;
       }
-      void busy(submit, () => createRoom(context, text, !isPrivate.checked));
+      void busy(submit, () => createRoom(context, { title: text, open: !isPrivate.checked, mode: mode.chosen() }));
     },
   },
     h('h2', {}, t('go-live.new')),
     h('div', { class: 'field' }, h('label', { for: titleId }, t('go-live.room-title')), title, error),
     h('label', { class: 'check' }, isPrivate, h('span', {}, t('go-live.private'), h('span', { class: 'check-note' }, t('go-live.private-note')))),
-    submit);
+    mode.root, submit);
   return form;
 }
 
-async function createRoom(context: Context, title: string, open: boolean): Promise<void> {
-  const room = await context.rest.createRoom({ title, open });
+/** How the media of the room's calls travels; it stays as the room was made. */
+function modeChoice(): { root: HTMLElement; chosen(): CallMode } {
+  const option = (value: CallMode, label: MessageKey, note: MessageKey) => {
+    const input = h('input', { type: 'radio', name: 'mode', value, checked: value === 'sfu' });
+    return { input, root: h('label', { class: 'check' }, input, h('span', {}, t(label), h('span', { class: 'check-note' }, t(note)))) };
+  };
+  const sfu = option('sfu', 'go-live.mode-sfu', 'go-live.mode-sfu-note');
+  const p2p = option('p2p', 'go-live.mode-p2p', 'go-live.mode-p2p-note');
+  return {
+    root: h('fieldset', { class: 'choices' }, h('legend', { class: 'label' }, t('go-live.mode')), sfu.root, p2p.root),
+    chosen: () => (p2p.input.checked ? 'p2p' : 'sfu'),
+  };
+}
+
+async function createRoom(context: Context, wanted: NewRoom): Promise<void> {
+  const room = await context.rest.createRoom(wanted);
   context.rooms.put(room);
   // Without a key the room's page offers to make one, so a failure here loses nothing.
   const key = await context.rest.createStreamKey(room.name).catch(() => null);

@@ -12,6 +12,7 @@ import { everySecond } from '../shared/ticker.js';
 import { toast } from '../shared/toast.js';
 import type { Context, View } from './context.js';
 import { buildEncoderPanel } from './encoder-panel.js';
+import { modeTag } from './rooms-view.js';
 import { buildEmbedPanel, buildSharePanel } from './share-panel.js';
 import { buildStatusPanel } from './status-panel.js';
 
@@ -113,7 +114,7 @@ function buildHead(context: Context, room: Room) {
   const root = h('div', { class: 'view-head' },
     h('div', { class: 'room-heading' },
       buildTitle(context, room.name, title),
-      h('p', { class: 'watch-facts' }, badge, viewers, uptime)),
+      h('p', { class: 'watch-facts' }, badge, room.mode === 'p2p' ? modeTag() : null, viewers, uptime)),
     h('div', { class: 'room-actions' },
       h('a', { class: 'button button-quiet', href: `/call/${room.name}`, target: '_blank' }, icon('camera'), h('span', {}, t('rooms.start-call'))),
       h('a', { class: 'button button-quiet', href: `/watch/${room.name}`, target: '_blank' }, icon('external'), h('span', {}, t('room.open-watch')))));

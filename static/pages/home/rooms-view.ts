@@ -58,6 +58,11 @@ export function buildRoomsView(context: Context): View {
   return { root, title: t('rooms.title'), dispose: stop };
 }
 
+/** Only what is unusual is said. */
+export function modeTag(): HTMLElement {
+  return h('span', { class: 'tag', 'data-name': 'p2p' }, icon('people'), h('span', {}, t('rooms.p2p')));
+}
+
 function goLiveButton(context: Context): HTMLElement {
   return h('button', { type: 'button', class: 'button button-primary go-live', onclick: () => context.go({ view: 'go-live' }) },
     icon('broadcast'), h('span', {}, t('rooms.go-live')));
@@ -93,7 +98,7 @@ function buildRow(context: Context, first: Room): Row {
   const root = h('li', { class: 'room-row', 'data-room': room.name },
     h('div', { class: 'room-main' },
       title,
-      h('div', { class: 'room-facts' }, badge, lock, viewers, uptime, h('span', { class: 'room-name mono' }, `/watch/${room.name}`))),
+      h('div', { class: 'room-facts' }, badge, lock, first.mode === 'p2p' ? modeTag() : null, viewers, uptime, h('span', { class: 'room-name mono' }, `/watch/${room.name}`))),
     h('div', { class: 'room-actions' },
       copyButton(() => link, 'rooms.copy-link', true),
       copyCallLink(context, room.name),

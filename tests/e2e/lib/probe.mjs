@@ -53,7 +53,7 @@ export function installProbe({ stallMs, playingMs, bits, cell }) {
     const at = video.currentTime;
     if (probe.playingMs === null) {
       // A player that still looks for its place has not begun.
-      if (shownAt === null || Math.abs(at - last.at) > 0.5) shownAt = at;
+      if (shownAt === null || last === null || Math.abs(at - last.at) > 0.5) shownAt = at;
       if ((at - shownAt) * 1000 >= playingMs) probe.playingMs = now;
     } else if (last) {
       const wall = now - last.now;

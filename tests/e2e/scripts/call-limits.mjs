@@ -7,7 +7,7 @@ import { cameraClip } from '../lib/clips.mjs';
 import { Lab, SERVER_PUBLIC, enterLab, labSystem } from '../lib/lab.mjs';
 import { sleep, until } from '../lib/process.mjs';
 import { UdpRelay } from '../lib/relay.mjs';
-import { Results } from '../lib/results.mjs';
+import { Results, median } from '../lib/results.mjs';
 import { Telstar } from '../lib/server.mjs';
 
 await enterLab();
@@ -20,7 +20,9 @@ const DOWN_MAX_MS = 5000;
 const UP_MAX_MS = 10_000;
 const FREEZE_MAX_MS = 1000;
 /** How long a picture is watched after a change, and has to stay what it became. */
-const WATCH_MS = Number(process.env.E2E_LIMITS_SECONDS ?? 20) * 1000;
+const WATCH_MS = Number(process.env.E2E_LIMITS_SECONDS ?? 15) * 1000;
+/** How often the limit comes and goes, without and with loss: medians are judged. */
+const ROUNDS = Number(process.env.E2E_LIMITS_ROUNDS ?? 5);
 const HOLD_MS = 2000;
 /** What one viewer's loss is like on a bad Wi-Fi. */
 const LOSS = 0.05;
@@ -77,35 +79,53 @@ await results.during(async () => {
 });
 process.exit();
 
+/** The limit comes and goes, again and again: what is judged is the median of all rounds. */
 async function limitAndFree(stage, what) {
-  const { results, viewers, host } = stage;
+  const rounds = [];
+  for (let round = 0; round < ROUNDS; round += 1) rounds.push(await once(stage));
+  const all = (key) => rounds.map((each) => each[key]);
+  const within = (says, key, max) => stage.results.check(`${what}${says}`, median(all(key).map((ms) => ms ?? Infinity)) <= max, { median_ms: median(all(key).map((ms) => ms ?? WATCH_MS)), all_ms: all(key), seen: all(`${key}_seen`) });
+  within(', limited: the low layer within 5 s', 'low', DOWN_MAX_MS);
+  within(', beside a limited viewer: the top layer within 5 s', 'beside', DOWN_MAX_MS);
+  within(', the limit gone: the top layer within 10 s', 'top', UP_MAX_MS);
+  for (const name of Object.keys(stage.viewers)) within(`: no freeze above 1 s for ${name}`, name, FREEZE_MAX_MS);
+  stage.results.check(`${what}: the limited picture is within the limit`, median(all('bits_per_second')) < THIN.downKbps * 1000, { limit: rounds[0].limit, all_bits_per_second: all('bits_per_second') });
+}
+
+async function once({ anna, viewers, host }) {
   const limited = Date.now();
   const limit = host.limit(THIN);
   await sleep(WATCH_MS);
-  const thin = await judgeLayer(stage, `${what}, limited`, 'thin', limited, 'low', DOWN_MAX_MS);
-  await judgeLayer(stage, `${what}, beside a limited viewer`, 'wide', limited, 'top', DOWN_MAX_MS);
-  results.check(`${what}: the limited picture is within the limit`, rateOf(thin, limited + DOWN_MAX_MS) < THIN.downKbps * 1000, { limit, bits_per_second: rateOf(thin, limited + DOWN_MAX_MS), bandwidth: (await viewers.thin.last()).bandwidth });
-
+  const low = await becomes({ anna, viewers }, 'thin', limited, 'low');
+  const beside = await becomes({ anna, viewers }, 'wide', limited, 'top');
   const freed = Date.now();
   host.limit();
   await sleep(WATCH_MS);
-  await judgeLayer(stage, `${what}, the limit gone`, 'thin', freed, 'top', UP_MAX_MS);
+  const top = await becomes({ anna, viewers }, 'thin', freed, 'top');
+  const round = { limit, low: low.after, beside: beside.after, top: top.after, bits_per_second: rateOf(low.seen, limited + DOWN_MAX_MS) };
+  Object.assign(round, { low_seen: sizesOf(low.seen).slice(-8), beside_seen: sizesOf(beside.seen).slice(-8), top_seen: sizesOf(top.seen).slice(-8) });
   for (const name of Object.keys(viewers)) {
-    const seen = await viewers[name].seen('anna', { since: limited });
-    const still = stillness(seen, limited);
-    results.check(`${what}: no freeze above 1 s for ${name}`, calm(still), { ...still, sizes: sizesOf(seen) });
+    const still = stillness(await viewers[name].seen('anna', { since: limited }), limited);
+    Object.assign(round, { [name]: still.frames > 0 ? Math.max(still.longest_gap_ms, still.longest_freeze_ms) : null, [`${name}_seen`]: still });
   }
+  return round;
 }
 
 /**
  * `low` and `top` are the publisher's: a busy publisher may make smaller pictures than the camera's, and then nobody gets
- * larger ones. Returns what was seen.
+ * larger ones. What was seen, and after how many milliseconds it was that and stayed so; null if never.
  */
-async function judgeLayer({ results, anna, viewers }, what, name, from, layer, maxMs) {
+async function becomes({ anna, viewers }, name, from, layer) {
   const seen = await viewers[name].seen('anna', { since: from });
   const made = (await anna.samples(from)).map(({ at, sent }) => ({ at, width: widthOf(sent, layer) })).filter(({ width }) => width);
   const widthAt = (at) => made.findLast((each) => each.at <= at)?.width ?? made[0]?.width;
-  const after = reached(seen, from, ({ at, width }) => width === widthAt(at), HOLD_MS);
+  return { seen, after: reached(seen, from, ({ at, width }) => width === widthAt(at), HOLD_MS) };
+}
+
+/** As [`becomes`], judged at once. Returns what was seen. */
+async function judgeLayer(stage, what, name, from, layer, maxMs) {
+  const { results, anna, viewers } = stage;
+  const { seen, after } = await becomes(stage, name, from, layer);
   const says = (await viewers[name].last()).bandwidth;
   results.check(`${what}: the ${layer} layer within ${maxMs / 1000} s`, after !== null && after <= maxMs, {
     after_ms: after, estimate_bps: says?.estimate_bps, allocated_bps: says?.allocated_bps, seen: sizesOf(seen).slice(-8), publisher: (await anna.last()).sent.map(({ rid, width, height, active, limit }) => `${rid} ${width}x${height} ${active ? 'active' : 'paused'} ${limit}`),
