@@ -7,7 +7,8 @@
 //! therefore send into the void for so long, and for ever if the peer does not nominate again. So the engine chooses the first path
 //! only, and afterwards the peer's own checks do, by one rule: a peer that is heard on the present path has not left it; once that is
 //! silent, the next right check says where the peer is. Whoever sends a recorded check again from elsewhere (RFC 8445 §19.3) thus
-//! moves nothing while the peer is heard, and otherwise not for longer than until the peer's next check.
+//! moves nothing while the peer is heard, and otherwise not for longer than until the peer's next check. What is heard is not
+//! authenticated: whoever forges the sender's address of a peer that has moved can hold its media where it was, no more.
 
 use std::time::{Duration, Instant};
 

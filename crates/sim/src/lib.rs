@@ -3,6 +3,15 @@
 //! In: a seed. Out: what happened, or the rule that was broken. Nothing here sleeps, opens a socket or draws a random number that
 //! does not come from the seed; the engines' ICE names and stream numbers come from it as well ([`world::World::new`]).
 //!
+//! The rules, and what keeps an eye on each:
+//! - no number of a stream is used twice, resends and padding included ([`wire`], on every datagram of the server);
+//! - what is allocated is never above the estimate, but for lowest layers on credit ([`wire`], after every step);
+//! - a decoder is handed nothing that builds on a picture it has not seen, and one stream whatever layer or track it is of: numbers,
+//!   picture ids and times go on; on paths that lose nothing it begins with a keyframe and nothing is missing ([`decoder`]);
+//! - nobody loses or doubles an event, and everybody believes the same in the end ([`caller`], [`storm`]);
+//! - a picture does not stand because of others, and after a NAT not for longer than a check takes; when faults stop, every viewer
+//!   gets the best its path carries ([`scenario`]).
+//!
 //! What no seed rules, and what becomes of it:
 //! - the cryptography of DTLS: keys, nonces, signatures (a byte or two shorter now and then), the pause before a lost handshake is
 //!   sent again. [`link`] neither loses nor queues handshakes, and nothing else depends on them.
