@@ -82,7 +82,8 @@ function buildPreview(devices: Devices, wanted: { audio: boolean; video: boolean
   const audioToggle = new IconToggle('audio', () => toggle('audio'));
   const videoToggle = new IconToggle('video', () => toggle('video'));
   function toggle(kind: 'audio' | 'video'): void {
-    wanted[kind] = !wanted[kind];
+    // What failed is off; the button then tries again.
+    wanted[kind] = devices.faults[kind] !== null || !wanted[kind];
     if (kind === 'video' && !wanted.video) devices.close('video');
     else if (devices.tracks[kind] === null) void devices.open(kind);
     update();
@@ -98,8 +99,10 @@ function buildPreview(devices: Devices, wanted: { audio: boolean; video: boolean
     off.hidden = track !== null;
     off.textContent = String(t(wanted.video && devices.faults.video !== null ? 'call.no-picture' : 'call.camera-off'));
     meter.follow(wanted.audio ? devices.tracks.audio : null);
-    audioToggle.show(wanted.audio ? 'microphone' : 'microphoneOff', wanted.audio ? 'call.mute' : 'call.unmute', wanted.audio);
-    videoToggle.show(wanted.video ? 'camera' : 'cameraOff', wanted.video ? 'call.stop-camera' : 'call.start-camera', wanted.video);
+    const isOn = { audio: wanted.audio && devices.faults.audio === null, video: wanted.video && devices.faults.video === null };
+    const reason = devices.isSecure ? null : 'fault.insecure';
+    audioToggle.show(isOn.audio ? 'microphone' : 'microphoneOff', isOn.audio ? 'call.mute' : 'call.unmute', isOn.audio, reason);
+    videoToggle.show(isOn.video ? 'camera' : 'cameraOff', isOn.video ? 'call.stop-camera' : 'call.start-camera', isOn.video, reason);
   }
   const timer = setInterval(() => {
     setProp(level, 'data-level', meter.read().toFixed(2));
