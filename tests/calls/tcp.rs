@@ -1,7 +1,9 @@
 //! Where UDP is closed: the server's answer names a TCP candidate on the same port, and a connection to it is answered.
 //!
-//! The `webrtc` crate connects over ICE-TCP and never gets further, so this end speaks as much ICE as it takes to be heard;
+//! The `webrtc` crate connects over ICE-TCP and never gets further (see `crates/client`), so this end speaks as much ICE as it takes to be heard;
 //! a whole call over TCP is a browser's to try (tests/e2e).
+
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
@@ -65,10 +67,10 @@ async fn the_media_port_answers_over_tcp() {
     let [udp, tcp] = candidates.as_slice() else { panic!("one address, so two candidates: {candidates:?}") };
     assert_eq!((udp[2], tcp[2]), ("udp", "tcp"));
     assert_eq!(udp[4..6], tcp[4..6], "the same address and port");
+    let mut stream = TcpStream::connect(format!("{}:{}", tcp[4], tcp[5])).await.expect("the port is open");
     let answer = async {
-        let mut stream = TcpStream::connect(format!("{}:{}", tcp[4], tcp[5])).await.expect("the port is open");
         let check = framed_check(value("a=ice-ufrag:"), value("a=ice-pwd:"));
-        let mut repeat = tokio::time::interval(std::time::Duration::from_millis(500));
+        let mut repeat = tokio::time::interval(Duration::from_millis(500));
         // As clients do, until it is answered.
         let length = loop {
             tokio::select! {
@@ -82,4 +84,13 @@ async fn the_media_port_answers_over_tcp() {
     };
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer");
     assert_eq!((&answer[..2], &answer[8..20]), (&[1, 1][..], &[9; 12][..]), "success, for this check");
+    // Somebody who then goes no further is sent what looks for it again, and little of that.
+    let mut frames = Vec::new();
+    let until = tokio::time::Instant::now() + Duration::from_secs(3);
+    while let Ok(length) = tokio::time::timeout_at(until, stream.read_u16()).await {
+        let mut frame = vec![0; usize::from(length.expect("the connection stands"))];
+        stream.read_exact(&mut frame).await.expect("all of it");
+        frames.push(frame);
+    }
+    assert!(frames.len() < 30, "{} frames in three seconds", frames.len());
 }

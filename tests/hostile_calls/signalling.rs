@@ -98,7 +98,7 @@ async fn bare_socket(stage: &Stage, extra: &str) -> (TcpStream, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_that_flood_lie_or_do_not_read_end_alone() {
+async fn sockets_that_flood_or_lie_end_alone() {
     let stage = Stage::set().await;
     // Compression is not spoken, so that nothing inflates; a frame that claims it is an error (RFC 6455 §5.2).
     let deflate = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";

@@ -18,6 +18,10 @@
 //! ```
 //!
 //! Signalling is tokio-tungstenite, media is the `webrtc` crate: an implementation that the server does not share.
+//!
+//! Media travels over UDP only. `webrtc` 0.21 can open a TCP connection to the server's passive candidate (RFC 6544), but
+//! never comes to use it: it repeats its checks, each of which the server answers, and does not connect. The server sends
+//! nothing unasked over such a path (`tests/calls/tcp.rs`), and browsers hold calls over it.
 
 mod call;
 mod client;

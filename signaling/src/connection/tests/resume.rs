@@ -489,7 +489,8 @@ impl World {
 
 #[test]
 fn who_is_in_a_call_hears_why_it_is_over_before_the_close_frame() {
-    let ends: [(fn(&mut Rig), &str, u16); 2] = [
+    type End = fn(&mut Rig);
+    let ends: [(End, &str, u16); 2] = [
         (|rig| rig.connection.handle_shutdown(rig.now), "shutdown", 1001),
         (|rig| rig.connection.handle_revoked(rig.now), "credential-ended", 4401),
     ];
