@@ -1,6 +1,6 @@
 //! The subscribing side of a connection: its sections ("slots"), what each carries, and what it asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use str0m::media::Mid;
@@ -10,6 +10,7 @@ use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::credit::Credit;
 use crate::engine::{Format, PendingOffer};
+use crate::overshoot::Overshoot;
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
@@ -19,6 +20,10 @@ use crate::throttle::ViewerRequests;
 const EGRESS_PERCENT: u64 = 125;
 /// So many seconds of that at once: a keyframe is many times another picture.
 const EGRESS_BURST_SECS: u64 = 2;
+
+/// Estimates that a fall is smoothed over, ten a second. More bears longer dips, fewer follow a path sooner that became
+/// thin by less than `overshoot.rs` notices.
+const ESTIMATES: usize = 10;
 
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
@@ -64,6 +69,12 @@ pub(crate) struct Subscriber {
     pub(crate) slots_version: u32,
     pub(crate) slots_changed: bool,
     pub(crate) estimate_bps: u64,
+    /// What the estimator said lately.
+    pub(crate) estimates: VecDeque<u64>,
+    /// Whether more is sent than the path carries.
+    pub(crate) overshoot: Overshoot,
+    /// What is dearer than what is allocated next ends at once.
+    pub(crate) stops: bool,
     pub(crate) allocated_bps: u64,
     /// What the estimator was told to look for.
     pub(crate) probed: (u64, u64),
@@ -97,6 +108,9 @@ impl Subscriber {
             slots_version: 0,
             slots_changed: false,
             estimate_bps: 0,
+            estimates: VecDeque::new(),
+            overshoot: Overshoot::new(),
+            stops: false,
             allocated_bps: 0,
             probed: (0, 0),
             stuck: 0,
@@ -108,6 +122,16 @@ impl Subscriber {
             requests: ViewerRequests::new(now),
             egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
+    }
+
+    /// What the estimator says now. A dip of a moment does not cost a layer: what falls counts as the mean of a second.
+    pub(crate) fn note_estimate(&mut self, bps: u64) {
+        self.estimates.push_back(bps);
+        if self.estimates.len() > ESTIMATES {
+            self.estimates.pop_front();
+        }
+        let sum = self.estimates.iter().fold(0, |sum: u64, bps| sum.saturating_add(*bps));
+        self.estimate_bps = bps.max(sum / self.estimates.len() as u64);
     }
 
     /// How it wants a track; `None` if it does not.

@@ -16,6 +16,7 @@ pub mod camera;
 pub mod client;
 pub mod decoder;
 pub mod hub;
+pub mod limits;
 pub mod link;
 pub mod random;
 pub mod scenario;
