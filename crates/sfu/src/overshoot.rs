@@ -30,8 +30,9 @@ const CLEAR_LOSS_PERCENT: u64 = 15;
 const DELIVERED_PERCENT: u64 = 75;
 /// What is used of what is delivered, so that the queue becomes shorter. GoogCC's factor.
 const USED_PERCENT: u64 = 85;
-/// Less than this is never taken for what a path delivers: a lowest layer and sound have to be tried.
-const LEAST_BPS: u64 = 100_000;
+/// Less than this is never taken for what a path delivers: what is measured within two reports is off by a packet or two, and
+/// a keyframe of a lowest layer must not wait in our own pacer. Less is the estimator's to find.
+const LEAST_BPS: u64 = 250_000;
 /// The shortest round trip is that of so long ago at most, because routes change.
 const SHORTEST_FOR: Duration = Duration::from_secs(10);
 /// How long the loss is counted over that the engine tells.

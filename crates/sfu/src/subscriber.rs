@@ -1,7 +1,7 @@
 //! The subscribing side of a connection: its sections ("slots"), what each carries, and what it asked for.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::media::Mid;
 use telstar_units::TrackId;
@@ -25,6 +25,12 @@ const EGRESS_BURST_SECS: u64 = 2;
 /// thin by less than `overshoot.rs` notices.
 const ESTIMATES: usize = 10;
 
+/// How long a layer that begins makes the estimator see a queue: its keyframe is five to ten times another picture. What the path
+/// does not carry `overshoot.rs` notices in this time as well.
+const BEGINS_FOR: Duration = Duration::from_millis(1_500);
+/// A second fall so soon after one that was doubted is believed.
+const DOUBT_EVERY: Duration = Duration::from_secs(3);
+
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
     pub(crate) mid: Mid,
@@ -44,6 +50,8 @@ pub(crate) struct Slot {
     pub(crate) payload_type: Option<(Format, Option<u8>)>,
     pub(crate) flow: Flow,
     pub(crate) layer: Option<u8>,
+    /// When the layer that is forwarded began.
+    pub(crate) began: Option<Instant>,
     /// Makes one stream of all that it ever carries.
     pub(crate) writer: Rewriter,
     /// Packets sent.
@@ -71,6 +79,8 @@ pub(crate) struct Subscriber {
     pub(crate) estimate_bps: u64,
     /// What the estimator said lately.
     pub(crate) estimates: VecDeque<u64>,
+    /// When a fall of it was not believed.
+    pub(crate) doubted: Option<Instant>,
     /// Whether more is sent than the path carries.
     pub(crate) overshoot: Overshoot,
     /// What is dearer than what is allocated next ends at once.
@@ -109,6 +119,7 @@ impl Subscriber {
             slots_changed: false,
             estimate_bps: 0,
             estimates: VecDeque::new(),
+            doubted: None,
             overshoot: Overshoot::new(),
             stops: false,
             allocated_bps: 0,
@@ -132,6 +143,14 @@ impl Subscriber {
         }
         let sum = self.estimates.iter().fold(0, |sum: u64, bps| sum.saturating_add(*bps));
         self.estimate_bps = bps.max(sum / self.estimates.len() as u64);
+    }
+
+    /// Whether a fall of the estimate is to be doubted: while the keyframe of a layer that begins is on its way, or when the path is
+    /// clear and no fall was doubted lately.
+    pub(crate) fn doubts(&self, now: Instant) -> bool {
+        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let begins = self.slots.iter().any(|slot| since(slot.began) < BEGINS_FOR);
+        (begins && !self.overshoot.is_fresh(now)) || (since(self.doubted) >= DOUBT_EVERY && self.overshoot.is_clear())
     }
 
     /// How it wants a track; `None` if it does not.

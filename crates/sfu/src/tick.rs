@@ -117,8 +117,11 @@ impl Sfu {
         let estimate_bps = match (verdict, figures.estimate_bps) {
             (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => bps.min(subscriber.estimate_bps),
             (Verdict::Fine, Some(bps))
-                if bps * 100 < subscriber.estimate_bps * UNFOUNDED_PERCENT && subscriber.overshoot.is_clear() =>
+                if bps * 100 < subscriber.estimate_bps * UNFOUNDED_PERCENT
+                    && bps < subscriber.probed.1
+                    && subscriber.doubts(now) =>
             {
+                subscriber.doubted = Some(now);
                 // The keyframe of a layer that begins looks like a queue to the estimator, which then falls to what little
                 // was sent before.
                 let (estimate_bps, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
