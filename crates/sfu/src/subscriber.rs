@@ -28,6 +28,11 @@ const ESTIMATES: usize = 10;
 /// How long a layer that begins makes the estimator see a queue: its keyframe is five to ten times another picture. What the path
 /// does not carry `overshoot.rs` notices in this time as well.
 const BEGINS_FOR: Duration = Duration::from_millis(1_500);
+/// More is looked for so often while it is desired and the estimate does not grow. Lower finds a path sooner that became wide,
+/// higher disturbs a thin one less often: a probe is a dozen packets.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// An estimate that is above so many percent of what it was grows.
+const MORE_PERCENT: u64 = 125;
 /// A second fall so soon after one that was doubted is believed.
 const DOUBT_EVERY: Duration = Duration::from_secs(3);
 
@@ -79,6 +84,8 @@ pub(crate) struct Subscriber {
     pub(crate) estimate_bps: u64,
     /// What the estimator said lately.
     pub(crate) estimates: VecDeque<u64>,
+    /// Since when it did not grow, and what it was then.
+    pub(crate) still: (Instant, u64),
     /// When a fall of it was not believed.
     pub(crate) doubted: Option<Instant>,
     /// Whether more is sent than the path carries.
@@ -119,6 +126,7 @@ impl Subscriber {
             slots_changed: false,
             estimate_bps: 0,
             estimates: VecDeque::new(),
+            still: (now, 0),
             doubted: None,
             overshoot: Overshoot::new(),
             stops: false,
@@ -151,6 +159,21 @@ impl Subscriber {
         let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let begins = self.slots.iter().any(|slot| since(slot.began) < BEGINS_FOR);
         (begins && !self.overshoot.is_fresh(now)) || (since(self.doubted) >= DOUBT_EVERY && self.overshoot.is_clear())
+    }
+
+    /// Whether to look for more now: more is desired, the path is clear, and the estimate has not grown for a while.
+    pub(crate) fn looks_for_more(&mut self, now: Instant, bps: u64) -> bool {
+        let (since, then_bps) = self.still;
+        let has_enough = self.probed.1 <= self.allocated_bps || bps >= self.probed.1;
+        if has_enough || bps * 100 > then_bps * MORE_PERCENT || self.overshoot.is_fresh(now) {
+            self.still = (now, bps);
+            return false;
+        }
+        let is_due = now.saturating_duration_since(since) >= LOOK_EVERY && self.overshoot.is_clear();
+        if is_due {
+            self.still = (now, bps);
+        }
+        is_due
     }
 
     /// How it wants a track; `None` if it does not.

@@ -7,8 +7,8 @@ use telstar_units::TrackId;
 use crate::api::{Bandwidth, Event, Fault, Flow, Quality, RoomId};
 use crate::demux::Key;
 use crate::engine::Figures;
-use crate::peer::{Link, Peer, SILENCE, Side};
 use crate::overshoot::Verdict;
+use crate::peer::{Link, Peer, SILENCE, Side};
 use crate::sfu::{Chore, Sfu};
 
 /// Loss in percent and round trip in milliseconds from which a connection is [`Quality::Good`] only: people who listen
@@ -130,7 +130,16 @@ impl Sfu {
                 peer.engine.advance(now);
                 estimate_bps
             }
-            (Verdict::Fine, Some(bps)) => bps,
+            (Verdict::Fine, Some(bps)) => {
+                if subscriber.looks_for_more(now, bps) {
+                    // The engine probes when it begins anew, and under other conditions that loss or padding keeps away.
+                    let (least, desired) = subscriber.probed;
+                    peer.engine.restart_estimator(bps);
+                    peer.engine.set_bitrate(least, desired);
+                    peer.engine.advance(now);
+                }
+                bps
+            }
             (Verdict::Fine, None) => return,
         };
         if verdict != Verdict::Fine {

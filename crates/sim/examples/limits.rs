@@ -18,7 +18,8 @@ fn main() {
         let halves = seeds.chunks(seeds.len().div_ceil(THREADS));
         let outcomes = std::thread::scope(|scope| {
             let run = |seed: &u64| (*seed, run(*seed, Instant::now(), loss_permille).expect("no rule is broken"));
-            let threads: Vec<_> = halves.map(|half| scope.spawn(move || half.iter().map(run).collect::<Vec<_>>())).collect();
+            let threads: Vec<_> =
+                halves.map(|half| scope.spawn(move || half.iter().map(run).collect::<Vec<_>>())).collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("it prints what went wrong")).collect::<Vec<_>>()
         });
         for (seed, outcome) in outcomes {
@@ -32,7 +33,9 @@ fn main() {
             list.sort_unstable();
             let over = list.iter().filter(|time| **time > Duration::from_secs(most)).count();
             let (median, worst) = (list[list.len() / 2], list[list.len() - 1]);
-            println!("loss {loss_permille}: {what}: median {median:.2?}, worst {worst:.2?}, {over} of {count} above {most} s");
+            println!(
+                "loss {loss_permille}: {what}: median {median:.2?}, worst {worst:.2?}, {over} of {count} above {most} s"
+            );
         }
         println!("loss {loss_permille}: beside it {beside} of {count} were disturbed");
     }

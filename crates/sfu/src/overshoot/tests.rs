@@ -35,7 +35,9 @@ const WIDE: Path = Path { carries_bps: 10_000_000, queue_ms: 300, random_loss: 0
 
 #[test]
 fn a_path_that_becomes_thin_is_noticed_within_four_reports_and_taken_for_what_it_delivers() {
-    for (sent_bps, carries_bps) in [(2_500_000, 300_000), (1_700_000, 300_000), (1_700_000, 600_000), (600_000, 300_000)] {
+    for (sent_bps, carries_bps) in
+        [(2_500_000, 300_000), (1_700_000, 300_000), (1_700_000, 600_000), (600_000, 300_000)]
+    {
         let thin = Path { carries_bps, queue_ms: 300, random_loss: 0.0 };
         let (after_ms, bps) = found(sent_bps, &WIDE, &thin).expect("it is noticed");
         assert!(after_ms <= 400, "{sent_bps} over {carries_bps}: after {after_ms} ms");
