@@ -37,13 +37,9 @@ const CHANNEL_MESSAGE_BYTES_MAX: u32 = 18 * 1024;
 /// Packets of one stream kept for retransmission: 3 s of 2.5 Mbit/s video. Higher costs 1.2 kB each and subscriber
 /// stream (payloads are shared between subscribers).
 const RESEND_PACKETS_MAX: usize = 1_000;
-/// How long they are kept, and what share of what is sent may be resends: the engine's own.
-const RESEND_FOR: Duration = Duration::from_secs(3);
-const RESEND_SHARE_MAX: f32 = 0.15;
-/// How often str0m reports its figures of a connection that only receives media from its peer.
+/// How often str0m reports its figures of a publisher.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
-/// And of one that sends: the estimator's own figure is nowhere else, and what is told without being asked is a mean of
-/// three seconds. Lower sees a path that became thin sooner, higher costs less; feedback comes every 50 to 100 ms.
+/// And of a subscriber: its own event tells the estimate as a mean of 3 s. Lower sees a thin path sooner and costs more.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What every peer's DTLS shows (RFC 8122). Made once per process.
@@ -334,14 +330,6 @@ impl Engine {
     /// The estimator forgets everything but an estimate.
     pub(crate) fn restart_estimator(&mut self, estimate: u64) {
         self.rtc.bwe().reset(Bitrate::from(estimate));
-    }
-
-    /// What was sent of a stream is not sent again.
-    pub(crate) fn forget_sent(&mut self, ssrc: u32) {
-        if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc.into()) {
-            // Setting the buffer empties it.
-            stream.set_rtx_cache(RESEND_PACKETS_MAX, RESEND_FOR, Some(RESEND_SHARE_MAX));
-        }
     }
 
     /// Sends a message, if there is room for it.
