@@ -30,7 +30,7 @@ pub const RISE_AFTER: Duration = Duration::from_millis(1_500);
 /// The longest wait after rises that did not last.
 pub const RISE_AFTER_MAX: Duration = Duration::from_secs(12);
 /// A rise that lasted so long was right: the next one waits [`RISE_AFTER`] again.
-const RISE_LASTED: Duration = Duration::from_secs(20);
+const RISE_LASTED: Duration = Duration::from_secs(10);
 /// After a fall so long ago the path is another one.
 const FALL_FORGOTTEN: Duration = Duration::from_secs(60);
 /// Percent of the estimate that rises may fill. The rest bears keyframes, resends and the error of measured rates.

@@ -214,6 +214,7 @@ impl Sfu {
                     payload_type: None,
                     flow: Flow::Paused,
                     layer: None,
+                    began: None,
                     writer: Rewriter::new(clock_rate(section.kind), u64::from(random & 0x7fff), random),
                     sent: 0,
                 });

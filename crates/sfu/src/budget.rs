@@ -53,12 +53,17 @@ impl Sfu {
         subscriber.lent_bps = lent.min(send_bps_max - estimate);
         subscriber.allocator.set_lent(subscriber.lent_bps);
         let allocation = subscriber.allocator.allocate(now, estimate, audio_bps, &wanted);
+        let stops = std::mem::take(&mut subscriber.stops);
+        let mut stopped = Vec::new();
         for (track, layer) in &allocation.assigned {
             let Some(index) = subscriber.slot_of(*track) else { continue };
             let slot = &mut subscriber.slots[index];
             let paused = slot.paused;
             if let Some(selector) = &mut slot.selector {
                 selector.set_target(*layer);
+                if stops && selector.stop_dearer() {
+                    stopped.extend(slot.ssrc);
+                }
             }
             if layer.is_none() && !paused {
                 subscriber.set_flow(index, Flow::Bandwidth, None);
@@ -72,13 +77,16 @@ impl Sfu {
         }
         subscriber.allocated_bps = allocation.total_bps;
         let desired = allocation.desired_bps.min(send_bps_max);
-        let least = match desired > allocation.total_bps {
-            true => desired.min(allocation.total_bps * FILL_PERCENT / 100 + FILL_BPS),
-            false => 0,
+        let (least, desired) = match desired > allocation.total_bps {
+            // A keyframe needs all that is left of the path.
+            _ if subscriber.overshoot.is_fresh(now) => (0, 0),
+            true => (desired.min(allocation.total_bps * FILL_PERCENT / 100 + FILL_BPS), desired),
+            false => (0, desired),
         };
-        if subscriber.probed != (least, desired) {
+        if subscriber.probed != (least, desired) || !stopped.is_empty() {
             subscriber.probed = (least, desired);
             self.touch(key, |sfu, peer| {
+                stopped.iter().for_each(|ssrc| peer.engine.forget_sent(*ssrc));
                 peer.engine.set_bitrate(least, desired);
                 peer.engine.advance(sfu.now);
             });

@@ -98,6 +98,7 @@ impl Sfu {
             candidates: 0,
             channel: None,
             figures: Figures::default(),
+            counted: self.now,
             quality: None,
             trend: (Quality::Excellent, 0),
             ingress: Ingress::new(self.ingress_limits(role), now),

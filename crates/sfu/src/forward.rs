@@ -287,6 +287,7 @@ fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Judged {
         Verdict::Forward { switched, set_marker } => {
             if switched {
                 slot.source = Some(ssrc);
+                slot.began = Some(now);
                 slot.writer.switch();
             }
             Judged::Forward { set_marker }

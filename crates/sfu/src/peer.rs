@@ -57,6 +57,8 @@ pub(crate) struct Peer {
     pub(crate) candidates: usize,
     pub(crate) channel: Option<ChannelId>,
     pub(crate) figures: Figures,
+    /// When they were counted.
+    pub(crate) counted: Instant,
     pub(crate) quality: Option<Quality>,
     /// Reports of this quality in a row, and it.
     pub(crate) trend: (Quality, u8),

@@ -121,6 +121,17 @@ impl Selector {
         }
     }
 
+    /// Ends a simulcast layer that is dearer than what was asked for, without waiting for the keyframe of that. Whether there
+    /// was one.
+    pub fn stop_dearer(&mut self) -> bool {
+        let is_dearer = self.current.zip(self.target).is_some_and(|(current, target)| current.rung > target.rung);
+        if is_dearer && self.shape == Shape::Simulcast {
+            (self.current, self.falling) = (None, None);
+            return true;
+        }
+        false
+    }
+
     /// What was asked for.
     pub fn target(&self) -> Option<Layer> {
         self.target

@@ -37,6 +37,8 @@ pub(crate) enum Chore {
     Message { from: Key, data: Vec<u8> },
     /// Tracks or wishes changed.
     Assign(Key),
+    /// A path carries less than was thought.
+    Allocate(Key),
 }
 
 /// What was counted since the start.
@@ -343,12 +345,6 @@ impl Sfu {
             }
             Happened::Packet(packet) => self.forward(peer, &packet),
             Happened::KeyframeWanted(mid) => self.keyframe_wanted(peer, mid),
-            Happened::Estimate(bps) => {
-                if let Some(subscriber) = peer.subscriber() {
-                    subscriber.estimate_bps = bps;
-                    subscriber.allocate_at = self.now;
-                }
-            }
             Happened::ChannelOpen(channel, label) => {
                 if peer.channel.is_none() && label == crate::engine::CHANNEL {
                     peer.channel = Some(channel);
@@ -360,7 +356,10 @@ impl Sfu {
                     self.chores.push_back(Chore::Message { from: key, data });
                 }
             }
-            Happened::Figures(figures) => self.figures(peer, figures),
+            Happened::Figures(figures) => {
+                self.sample(key, peer, &figures);
+                self.figures(peer, figures);
+            }
             Happened::Over => return Err(Fault::NoPath),
         }
         Ok(())
@@ -371,6 +370,10 @@ impl Sfu {
             Chore::Keyframe { track, layer } => self.ask_keyframe(track, layer),
             Chore::Message { from, data } => self.spread(from, data),
             Chore::Assign(key) => self.assign(key),
+            Chore::Allocate(key) => {
+                self.allocate(key);
+                self.tell_slots(key);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The subscribing side of a connection: its sections ("slots"), what each carries, and what it asked for.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use str0m::media::Mid;
 use telstar_units::TrackId;
@@ -10,6 +10,7 @@ use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::credit::Credit;
 use crate::engine::{Format, PendingOffer};
+use crate::overshoot::Overshoot;
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
@@ -19,6 +20,21 @@ use crate::throttle::ViewerRequests;
 const EGRESS_PERCENT: u64 = 125;
 /// So many seconds of that at once: a keyframe is many times another picture.
 const EGRESS_BURST_SECS: u64 = 2;
+
+/// Estimates that a fall is smoothed over, ten a second. More bears longer dips, fewer follow a path sooner that became
+/// thin by less than `overshoot.rs` notices.
+const ESTIMATES: usize = 10;
+
+/// How long a layer that begins makes the estimator see a queue: its keyframe is five to ten times another picture. What the path
+/// does not carry `overshoot.rs` notices in this time as well.
+const BEGINS_FOR: Duration = Duration::from_millis(1_500);
+/// More is looked for so often while it is desired and the estimate does not grow. Lower finds a path sooner that became wide,
+/// higher disturbs a thin one less often: a probe is a dozen packets.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// An estimate that is above so many percent of what it was grows.
+const MORE_PERCENT: u64 = 125;
+/// A second fall so soon after one that was doubted is believed.
+const DOUBT_EVERY: Duration = Duration::from_secs(3);
 
 /// One section of a subscriber's connection. Never removed, used for one track after another.
 pub(crate) struct Slot {
@@ -39,6 +55,8 @@ pub(crate) struct Slot {
     pub(crate) payload_type: Option<(Format, Option<u8>)>,
     pub(crate) flow: Flow,
     pub(crate) layer: Option<u8>,
+    /// When the layer that is forwarded began.
+    pub(crate) began: Option<Instant>,
     /// Makes one stream of all that it ever carries.
     pub(crate) writer: Rewriter,
     /// Packets sent.
@@ -64,6 +82,16 @@ pub(crate) struct Subscriber {
     pub(crate) slots_version: u32,
     pub(crate) slots_changed: bool,
     pub(crate) estimate_bps: u64,
+    /// What the estimator said lately.
+    pub(crate) estimates: VecDeque<u64>,
+    /// Since when it did not grow, and what it was then.
+    pub(crate) still: (Instant, u64),
+    /// When a fall of it was not believed.
+    pub(crate) doubted: Option<Instant>,
+    /// Whether more is sent than the path carries.
+    pub(crate) overshoot: Overshoot,
+    /// What is dearer than what is allocated next ends at once.
+    pub(crate) stops: bool,
     pub(crate) allocated_bps: u64,
     /// What the estimator was told to look for.
     pub(crate) probed: (u64, u64),
@@ -97,6 +125,11 @@ impl Subscriber {
             slots_version: 0,
             slots_changed: false,
             estimate_bps: 0,
+            estimates: VecDeque::new(),
+            still: (now, 0),
+            doubted: None,
+            overshoot: Overshoot::new(),
+            stops: false,
             allocated_bps: 0,
             probed: (0, 0),
             stuck: 0,
@@ -108,6 +141,39 @@ impl Subscriber {
             requests: ViewerRequests::new(now),
             egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
+    }
+
+    /// What the estimator says now. A dip of a moment does not cost a layer: what falls counts as the mean of a second.
+    pub(crate) fn note_estimate(&mut self, bps: u64) {
+        self.estimates.push_back(bps);
+        if self.estimates.len() > ESTIMATES {
+            self.estimates.pop_front();
+        }
+        let sum = self.estimates.iter().fold(0, |sum: u64, bps| sum.saturating_add(*bps));
+        self.estimate_bps = bps.max(sum / self.estimates.len() as u64);
+    }
+
+    /// Whether a fall of the estimate is to be doubted: while the keyframe of a layer that begins is on its way, or when the path is
+    /// clear and no fall was doubted lately.
+    pub(crate) fn doubts(&self, now: Instant) -> bool {
+        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let begins = self.slots.iter().any(|slot| since(slot.began) < BEGINS_FOR);
+        (begins && !self.overshoot.is_fresh(now)) || (since(self.doubted) >= DOUBT_EVERY && self.overshoot.is_clear())
+    }
+
+    /// Whether to look for more now: more is desired, the path is clear, and the estimate has not grown for a while.
+    pub(crate) fn looks_for_more(&mut self, now: Instant, bps: u64) -> bool {
+        let (since, then_bps) = self.still;
+        let has_enough = self.probed.1 <= self.allocated_bps || bps >= self.probed.1;
+        if has_enough || bps * 100 > then_bps * MORE_PERCENT || self.overshoot.is_fresh(now) {
+            self.still = (now, bps);
+            return false;
+        }
+        let is_due = now.saturating_duration_since(since) >= LOOK_EVERY && self.overshoot.is_clear();
+        if is_due {
+            self.still = (now, bps);
+        }
+        is_due
     }
 
     /// How it wants a track; `None` if it does not.

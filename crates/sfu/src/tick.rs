@@ -1,12 +1,15 @@
 //! What is looked after ten times a second: silence, time limits, allocation, demand, who speaks.
 
+use std::time::Duration;
+
 use telstar_units::TrackId;
 
 use crate::api::{Bandwidth, Event, Fault, Flow, Quality, RoomId};
 use crate::demux::Key;
 use crate::engine::Figures;
+use crate::overshoot::Verdict;
 use crate::peer::{Link, Peer, SILENCE, Side};
-use crate::sfu::Sfu;
+use crate::sfu::{Chore, Sfu};
 
 /// Loss in percent and round trip in milliseconds from which a connection is [`Quality::Good`] only: people who listen
 /// closely notice (ITU-T G.114 calls up to 150 ms one way fine).
@@ -18,6 +21,12 @@ const AGREE: u8 = 3;
 /// Seconds in a row in which less than half of the padding left that was asked for, before the estimator is made anew.
 /// A queue in the path is gone after so long.
 const STUCK_SECONDS: u8 = 2;
+/// What is told to the peer and judged is counted over so long; figures come up to ten times as often.
+const FIGURES_EVERY: Duration = Duration::from_millis(950);
+/// A fall below so many percent of the estimate is not believed while the path is clear.
+const UNFOUNDED_PERCENT: u64 = 85;
+/// An estimate that grew by so many percent is allocated at once.
+const GROWN_PERCENT: u64 = 105;
 
 impl Sfu {
     pub(crate) fn tick(&mut self) {
@@ -99,8 +108,66 @@ impl Sfu {
         None
     }
 
+    /// What the engine believes of a subscriber's path, ten times a second.
+    pub(crate) fn sample(&mut self, key: Key, peer: &mut Peer, figures: &Figures) {
+        let now = self.now;
+        let Side::Subscriber(subscriber) = &mut peer.side else { return };
+        let round_trip = figures.round_trip_ms.map(|millis| Duration::from_secs_f32(millis / 1_000.0));
+        let verdict = subscriber.overshoot.handle_sample(now, figures.bytes_sent, round_trip, figures.loss_out);
+        let estimate_bps = match (verdict, figures.estimate_bps) {
+            (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => bps.min(subscriber.estimate_bps),
+            (Verdict::Fine, Some(bps))
+                if bps * 100 < subscriber.estimate_bps * UNFOUNDED_PERCENT
+                    && bps < subscriber.probed.1
+                    && subscriber.doubts(now) =>
+            {
+                subscriber.doubted = Some(now);
+                // The keyframe of a layer that begins looks like a queue to the estimator, which then falls to what little
+                // was sent before.
+                let (estimate_bps, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
+                peer.engine.restart_estimator(estimate_bps);
+                peer.engine.set_bitrate(least, desired);
+                peer.engine.advance(now);
+                estimate_bps
+            }
+            (Verdict::Fine, Some(bps)) => {
+                if subscriber.looks_for_more(now, bps) {
+                    // The engine probes when it begins anew, and under other conditions that loss or padding keeps away.
+                    let (least, desired) = subscriber.probed;
+                    peer.engine.restart_estimator(bps);
+                    peer.engine.set_bitrate(least, desired);
+                    peer.engine.advance(now);
+                }
+                bps
+            }
+            (Verdict::Fine, None) => return,
+        };
+        if verdict != Verdict::Fine {
+            // Until the reports about what was sent before are in, nothing is learnt from them.
+            subscriber.estimates.clear();
+            subscriber.stops = verdict == Verdict::Overshoot(estimate_bps) || subscriber.stops;
+            subscriber.probed = (0, 0);
+            peer.engine.restart_estimator(estimate_bps);
+            peer.engine.set_bitrate(0, 0);
+            peer.engine.advance(now);
+        }
+        let before_bps = subscriber.estimate_bps;
+        subscriber.note_estimate(estimate_bps);
+        let estimate_bps = subscriber.estimate_bps;
+        if estimate_bps < subscriber.allocated_bps || estimate_bps * 100 >= before_bps * GROWN_PERCENT {
+            subscriber.allocate_at = now;
+        }
+        if matches!(verdict, Verdict::Overshoot(_)) {
+            self.chores.push_back(Chore::Allocate(key));
+        }
+    }
+
     /// A second of a connection passed.
     pub(crate) fn figures(&mut self, peer: &mut Peer, figures: Figures) {
+        if self.now.saturating_duration_since(peer.counted) < FIGURES_EVERY {
+            return;
+        }
+        peer.counted = self.now;
         let before = std::mem::replace(&mut peer.figures, figures);
         let id = peer.id;
         if let Some(publisher) = peer.publisher() {

@@ -26,6 +26,7 @@ pub mod client;
 pub mod decoder;
 mod faults;
 pub mod hub;
+pub mod limits;
 pub mod link;
 pub mod random;
 pub mod scenario;

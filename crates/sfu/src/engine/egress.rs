@@ -5,12 +5,16 @@
 //! [`Engine::send`] and what answers NACKs, and nothing else (docs/adr/0007).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Descriptor, Vp8Patch};
 
-use super::{Engine, Received};
+use super::{Engine, RESEND_PACKETS_MAX, Received};
 use crate::rewrite::Patches;
+
+/// How long packets are kept for resends, and what share of what is sent may be resends: the engine's own figures.
+const RESEND_FOR: Duration = Duration::from_secs(3);
+const RESEND_SHARE_MAX: f32 = 0.15;
 
 /// Bytes of VP8's payload descriptor that change for one subscriber, applied while the packet is encrypted, so that
 /// the payload stays shared.
@@ -74,5 +78,13 @@ impl Engine {
         }
         stream.write_rtp(write);
         true
+    }
+
+    /// What was sent of a stream is not sent again.
+    pub(crate) fn forget_sent(&mut self, ssrc: u32) {
+        if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc.into()) {
+            // Setting the buffer empties it.
+            stream.set_rtx_cache(RESEND_PACKETS_MAX, RESEND_FOR, Some(RESEND_SHARE_MAX));
+        }
     }
 }
