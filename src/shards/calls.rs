@@ -156,6 +156,10 @@ impl Calls {
         let added = std::mem::replace(&mut self.added, counted);
         counters.add(&counters.limited_packets, counted.refused - added.refused);
         counters.add(&counters.malformed_packets, counted.malformed - added.malformed);
+        counters.add(&counters.published_packets, counted.packets_in - added.packets_in);
+        counters.add(&counters.forwarded_packets, counted.packets_out - added.packets_out);
+        counters.add(&counters.overflowed_packets, counted.overflowed - added.overflowed);
+        counters.add(&counters.dropped_messages, counted.messages_dropped - added.messages_dropped);
         counters.add(&counters.asked_keyframes, counted.keyframes_asked - added.keyframes_asked);
         counters.add(&counters.panicked_peers, counted.panics - added.panics);
     }

@@ -24,6 +24,10 @@ const TRANSMITS_MAX: usize = 65_536;
 /// Rounds of one peer's engine at one time. The pacer asks to be called again at once while it has something to
 /// send; a defect that asks for ever must not stop the others.
 const ROUNDS_MAX: usize = 4_096;
+/// How far an engine's time may run ahead of ours. Its pacer asks to be called again a microsecond after each packet; if
+/// that were waited for, each packet of a picture would take a turn of the thread and a system call by itself. What it
+/// may send within this time it sends now. Higher sends earlier than the pacer meant, lower splits long runs.
+const AHEAD_MAX: Duration = Duration::from_micros(100);
 /// How long an engine waits that had all its rounds.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often allocation, demand and silence are looked after.
@@ -280,9 +284,9 @@ impl Sfu {
             match peer.engine.poll()? {
                 Output::Transmit(transmit) => self.transmit(key, peer, transmit),
                 Output::Happened(happened) => self.happened(key, peer, happened)?,
-                Output::Idle(at) if at <= self.now && rounds < ROUNDS_MAX => {
+                Output::Idle(at) if at <= self.now + AHEAD_MAX && rounds < ROUNDS_MAX => {
                     rounds += 1;
-                    peer.engine.advance(self.now);
+                    peer.engine.advance(at.max(self.now));
                 }
                 Output::Idle(at) => {
                     // Later if it would not stop, so that others get their turn.

@@ -41,6 +41,14 @@ net_counters! {
     limited_packets = "call_limited_packets",
     /// Media packets of publishers that no codec rule could read.
     malformed_packets = "call_malformed_packets",
+    /// Media packets that came from publishers.
+    published_packets = "call_published_packets",
+    /// Media packets that were handed to viewers' connections, without resends and padding.
+    forwarded_packets = "call_forwarded_packets",
+    /// Datagrams of calls that were dropped because a media thread made them faster than it sent them.
+    overflowed_packets = "call_overflowed_packets",
+    /// Lossy messages that a receiver had no room for.
+    dropped_messages = "call_dropped_messages",
     /// Keyframes that publishers were asked for.
     asked_keyframes = "call_asked_keyframes",
     /// Connections of calls that were ended by a panic of their own.

@@ -12,7 +12,7 @@ import { Results, median, round } from '../lib/results.mjs';
 import { janus, livekit, telstar } from '../lib/sfus.mjs';
 
 const ROUNDS = Number(process.env.BENCH_CALLS_ROUNDS ?? 3);
-const SECONDS = Number(process.env.BENCH_CALLS_SECONDS ?? 10);
+const SECONDS = Number(process.env.BENCH_CALLS_SECONDS ?? 5);
 /** Until bandwidth estimation and allocation rest. */
 const WARM_UP_SECONDS = 8;
 /** The server has one core; the load, and this script, the other. */

@@ -125,6 +125,8 @@ pub(crate) struct NewSection {
 /// One WebRTC connection.
 pub(crate) struct Engine {
     rtc: Rtc,
+    /// Its latest time. It may be a little ahead of the caller's (`sfu.rs`, `AHEAD_MAX`), and never goes back.
+    now: Instant,
     ice_lite: bool,
 }
 
@@ -148,7 +150,7 @@ impl Engine {
                 rtc.add_local_candidate(candidate);
             }
         }
-        Engine { rtc, ice_lite: config.ice_lite }
+        Engine { rtc, now, ice_lite: config.ice_lite }
     }
 
     /// The name fragment that the peer's checks carry.
@@ -182,8 +184,9 @@ impl Engine {
 
     /// Time passed.
     pub(crate) fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
         // An error here is one of DTLS after which the engine says that it is not alive; `poll` sees it.
-        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(self.now)) {
             tracing::debug!(%error, "the engine cannot go on");
         }
     }
