@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use telstar_sim::limits::{Outcome, run};
 
-/// A run takes half a second of one core in a debug build (measured); each test has so many.
+/// A run takes about a second of one core in a debug build (measured); each test has so many.
 const SEEDS: u64 = 50;
 /// What calls are accepted by.
 const DOWN_MAX: Duration = Duration::from_secs(5);
