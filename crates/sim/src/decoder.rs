@@ -95,9 +95,9 @@ impl Decoder {
         if !(late || first && self.next.is_some()) {
             return false;
         }
-        if late && self.has_all && !self.waiting.is_empty() {
-            let next = self.next.unwrap_or_default();
-            self.break_rule(format!("packet {next} or its frame's rest was never sent, and nothing was lost"));
+        if late && self.has_all {
+            let behind = self.waiting.keys().next_back().map_or(0, |last| last + 1);
+            self.judge_hole(behind);
         }
         // What is missing will not come: only a keyframe helps.
         self.reference = None;
@@ -172,15 +172,20 @@ impl Decoder {
         let found = begins.map(|(number, _)| *number).find(|number| self.end_of_frame(*number).is_some());
         let Some(found) = found.filter(|found| self.next != Some(*found)) else { return false };
         if self.has_all {
-            self.break_rule(format!(
-                "between {:?} and {found} something was never sent, and nothing was lost",
-                self.next
-            ));
+            self.judge_hole(found);
         }
         self.waiting = self.waiting.split_off(&found);
         self.next = Some(found);
         self.reference = None;
         true
+    }
+
+    /// Where nothing is lost, all numbers from the next on have come. A frame may be cut short by a pause; its numbers go on.
+    fn judge_hole(&mut self, behind: u64) {
+        let Some(next) = self.next.filter(|next| *next < behind) else { return };
+        if self.waiting.range(next..behind).count() as u64 != behind - next {
+            self.break_rule(format!("something from {next} to {behind} was never sent, and nothing was lost"));
+        }
     }
 
     /// The last number of the frame that begins at `first`, if all of it is there.
@@ -311,6 +316,19 @@ mod tests {
             decoder.advance(now + PATIENCE);
             assert!(decoder.broken.as_ref().is_some_and(|found| found.contains(rule)), "{:?}", decoder.broken);
         }
+    }
+
+    #[test]
+    fn a_frame_that_a_pause_cut_short_is_no_gap() {
+        let (now, mut decoder) = (Instant::now(), Decoder::new(Codec::Vp8));
+        decoder.has_all = true;
+        decoder.take(packet(now, 1, true, (5, 0, 9)));
+        decoder.take(Got { marker: false, ..packet(now, 2, false, (6, 0, 10)) });
+        decoder.advance(now);
+        decoder.advance(now + PATIENCE);
+        decoder.take(packet(now + PATIENCE, 3, true, (90, 0, 11)));
+        decoder.advance(now + PATIENCE);
+        assert_eq!((decoder.shown.len(), decoder.broken), (2, None));
     }
 
     #[test]
