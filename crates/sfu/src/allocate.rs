@@ -28,13 +28,16 @@ pub const OPTIONS_MAX: usize = 32;
 /// How long the estimate must have carried a rise. Longer flaps less, shorter gives a better picture sooner.
 pub const RISE_AFTER: Duration = Duration::from_millis(1_500);
 /// The longest wait after rises that did not last.
-pub const RISE_AFTER_MAX: Duration = Duration::from_secs(12);
+pub const RISE_AFTER_MAX: Duration = Duration::from_secs(6);
 /// A rise that lasted so long was right: the next one waits [`RISE_AFTER`] again.
 const RISE_LASTED: Duration = Duration::from_secs(10);
 /// After a fall so long ago the path is another one.
 const FALL_FORGOTTEN: Duration = Duration::from_secs(60);
 /// Percent of the estimate that rises may fill. The rest bears keyframes, resends and the error of measured rates.
 const RISE_PERCENT: u64 = 90;
+/// Percent of the estimate that rises may fill without a longer wait, however many did not last before: the path is another one
+/// by now. Higher tries again and again on a path that carries nearly enough, lower is late on one that became wide.
+const AMPLE_PERCENT: u64 = 67;
 /// Estimates are remembered in steps, so that their number is bounded however often the allocator is asked.
 const REMEMBER_STEP: Duration = Duration::from_millis(100);
 /// As many as the longest wait needs.
@@ -200,12 +203,13 @@ impl Allocator {
 
     /// How much a track may fill the estimate by rising.
     fn roof(&self, now: Instant, held: Option<&Held>) -> u64 {
+        let fell = held.and_then(|held| held.fell).map(|fell| now.saturating_duration_since(fell));
+        let part = |wait: Duration, percent: u64| match fell {
+            Some(since) if since < wait => 0,
+            _ => (u128::from(self.carried(now, wait)) * u128::from(percent) / 100) as u64,
+        };
         let wait = held.map_or(RISE_AFTER, |held| held.wait);
-        let fell = held.and_then(|held| held.fell);
-        if fell.is_some_and(|fell| now.saturating_duration_since(fell) < wait) {
-            return 0;
-        }
-        (u128::from(self.carried(now, wait)) * u128::from(RISE_PERCENT) / 100) as u64
+        part(wait, RISE_PERCENT).max(part(RISE_AFTER, AMPLE_PERCENT))
     }
 
     /// The least estimate of the last `wait`.

@@ -23,6 +23,9 @@ const AUDIO_BPS: u64 = 40_000;
 /// While more is desired than the path is known to carry, it is filled up to this share of what is sent, so that the
 /// estimate can rise. Higher finds a better path sooner and costs the bits.
 const FILL_PERCENT: u64 = 150;
+/// What is looked for, in percent of what all wishes take: the estimator finds hardly more than it looks for, and rises need
+/// headroom (`allocate.rs`). Higher costs the bits of probes, lower leaves a viewer one layer below what the path carries.
+const LOOK_PERCENT: u64 = 145;
 /// And by so much more, so that it rises from sound alone.
 const FILL_BPS: u64 = 100_000;
 
@@ -76,8 +79,9 @@ impl Sfu {
             }
         }
         subscriber.allocated_bps = allocation.total_bps;
-        let desired = allocation.desired_bps.min(send_bps_max);
-        let (least, desired) = match desired > allocation.total_bps {
+        let desired = allocation.desired_bps.saturating_mul(LOOK_PERCENT) / 100;
+        let desired = desired.min(send_bps_max);
+        let (least, desired) = match allocation.desired_bps > allocation.total_bps {
             // A keyframe needs all that is left of the path.
             _ if subscriber.overshoot.is_fresh(now) => (0, 0),
             true => (desired.min(allocation.total_bps * FILL_PERCENT / 100 + FILL_BPS), desired),

@@ -30,7 +30,7 @@ const ESTIMATES: usize = 10;
 const BEGINS_FOR: Duration = Duration::from_millis(1_500);
 /// More is looked for so often while it is desired and the estimate does not grow. Lower finds a path sooner that became wide,
 /// higher disturbs a thin one less often: a probe is a dozen packets.
-const LOOK_EVERY: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_millis(2_500);
 /// An estimate that is above so many percent of what it was grows.
 const MORE_PERCENT: u64 = 125;
 /// A second fall so soon after one that was doubted is believed.

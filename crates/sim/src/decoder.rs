@@ -92,7 +92,9 @@ impl Decoder {
         let since = *self.stuck.get_or_insert(now);
         let late = now.saturating_duration_since(since) >= PATIENCE;
         let first = self.shown.is_empty() && self.reference.is_none();
-        if !(late || first && self.next.is_some()) {
+        // Requests are lost as well: whoever has asked goes on asking until a keyframe is there.
+        let begs = self.reference.is_none() && self.asked.is_some();
+        if !(late || begs || first && self.next.is_some()) {
             return false;
         }
         if late && self.has_all {
@@ -102,7 +104,7 @@ impl Decoder {
         // What is missing will not come: only a keyframe helps.
         self.reference = None;
         let due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= ASK_EVERY);
-        if due && !self.waiting.is_empty() {
+        if due && (begs || !self.waiting.is_empty()) {
             self.asked = Some(now);
             return true;
         }

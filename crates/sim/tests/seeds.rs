@@ -14,7 +14,7 @@ use telstar_sim::scenario::{self, Failure};
 const SEEDS: u64 = 192;
 
 /// Of a thousand seeds so many may leave a viewer on an unlimited path below the best layer 30 s after the last fault.
-// TODO(#4): 0. The estimate stands still below the next layer in one seed of thirty; see seeds/failed.txt.
+// Not 0: the estimate stands still below the next layer in one seed of thirty; see seeds/failed.txt and docs/performance.md.
 const UNSTEADY_PERMILLE_MAX: usize = 70;
 
 /// What has to be tried, and by how many seeds at least.
