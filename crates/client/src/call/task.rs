@@ -126,10 +126,10 @@ impl Engine {
         let peer = subscriber.clone().expect("it was just made");
         drop(subscriber);
         peer.close_gate();
-        peer.connection.set_remote_description(RTCSessionDescription::offer(inner.paths.from_server(sdp))?).await?;
+        peer.connection.set_remote_description(RTCSessionDescription::offer(inner.paths.of_server(sdp))?).await?;
         let answer = peer.connection.create_answer(None).await?;
         peer.connection.set_local_description(answer.clone()).await?;
-        inner.signal.send(Request::Answer { version, sdp: inner.paths.to_server(&answer.sdp) })?;
+        inner.signal.send(Request::Answer { version, sdp: inner.paths.of_client(&answer.sdp) })?;
         for event in peer.open_gate() {
             self.take_peer_candidate(event);
         }
@@ -151,10 +151,10 @@ impl Engine {
     }
 
     fn take_peer_candidate(&self, event: PeerEvent) {
-        if let PeerEvent::Candidate(connection, candidate) = event {
-            if self.inner.paths.relay.is_none() {
-                let _ = self.inner.signal.send(Request::Candidate { connection, candidate }); // others will do
-            }
+        if let PeerEvent::Candidate(connection, candidate) = event
+            && self.inner.paths.relay.is_none()
+        {
+            let _ = self.inner.signal.send(Request::Candidate { connection, candidate }); // others will do
         }
     }
 

@@ -16,12 +16,12 @@ pub(crate) struct Paths {
 
 impl Paths {
     /// A description of the server's, as the engine is to see it.
-    pub fn from_server(&self, sdp: &str) -> String {
+    pub fn of_server(&self, sdp: &str) -> String {
         self.each_candidate(sdp, |candidate| self.server_candidate(candidate))
     }
 
     /// An own description, as the server is to see it.
-    pub fn to_server(&self, sdp: &str) -> String {
+    pub fn of_client(&self, sdp: &str) -> String {
         self.each_candidate(sdp, |candidate| self.relay.is_none().then(|| candidate.to_owned()))
     }
 
@@ -55,15 +55,15 @@ mod tests {
     #[test]
     fn without_a_relay_nothing_is_changed() {
         let paths = Paths::default();
-        assert_eq!((paths.from_server(SDP), paths.to_server(SDP)), (SDP.to_owned(), SDP.to_owned()));
+        assert_eq!((paths.of_server(SDP), paths.of_client(SDP)), (SDP.to_owned(), SDP.to_owned()));
     }
 
     #[test]
     fn a_relay_is_the_only_path_to_the_server_and_back() {
         let paths = Paths { relay: Some(([127, 0, 0, 1], 9).into()), ..Paths::default() };
         let relayed = "v=0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
-        assert_eq!(paths.from_server(SDP), relayed);
-        assert_eq!(paths.to_server(SDP), "v=0\r\na=end-of-candidates\r\n");
+        assert_eq!(paths.of_server(SDP), relayed);
+        assert_eq!(paths.of_client(SDP), "v=0\r\na=end-of-candidates\r\n");
         assert_eq!(paths.server_candidate("candidate:1 1 udp"), None);
     }
 }

@@ -126,7 +126,7 @@ impl Publisher {
             Some((draft, transceiver)) => vec![self.describe(draft, transceiver).await?],
             None => vec![],
         };
-        let pending = self.signal.begin(Request::Publish { sdp: self.paths.to_server(&offer.sdp), tracks }).await?;
+        let pending = self.signal.begin(Request::Publish { sdp: self.paths.of_client(&offer.sdp), tracks }).await?;
         for event in self.peer.open_gate() {
             let _ = self.events.send(event).await; // the call's task is gone: so is the call
         }
@@ -139,7 +139,7 @@ impl Publisher {
         };
         let published: Published =
             serde_json::from_value(reply).map_err(|error| Error::Protocol(format!("reply to publish: {error}")))?;
-        let answer = RTCSessionDescription::answer(self.paths.from_server(&published.sdp))?;
+        let answer = RTCSessionDescription::answer(self.paths.of_server(&published.sdp))?;
         self.peer.connection.set_remote_description(answer).await?;
         self.negotiated = true;
         Ok(published)
