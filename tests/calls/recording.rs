@@ -138,6 +138,9 @@ impl Judged {
         let mut shown: Vec<Shown> = Vec::new();
         let (mut before, mut from) = (None, 0);
         for (to, (number, _, packet)) in packets.iter().enumerate() {
+            if packet.header.timestamp != packets[from].2.header.timestamp {
+                from = to; // the end of the picture before is missing
+            }
             if packet.header.marker {
                 let parts = &packets[from..=to];
                 from = to + 1;
