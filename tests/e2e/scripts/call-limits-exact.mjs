@@ -12,7 +12,7 @@ const FREEZE_MAX_MS = 1000;
 /** As many as the test plays for each case. */
 const ROUNDS = 5;
 const CASES = [{ what: 'without loss', loss: 0 }, { what: 'with 5 % loss', loss: 5 }];
-const COMMAND = ['test', '--release', '--locked', '--test', 'calls', 'limits::timed', '--', '--ignored', '--nocapture'];
+const COMMAND = ['test', '--release', '--locked', '--test', 'calls', 'limits::timed', '--', '--ignored', '--nocapture', '--test-threads', '1'];
 
 const results = new Results('call-limits-exact', 'A viewer behind 300 kbit/s gets the low layer within 5 s and the top one back within 10 s, with no freeze above 1 s, while another keeps the top layer without a missing packet; every picture is the clip’s, byte for byte.');
 await results.during(async () => {
