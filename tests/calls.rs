@@ -10,6 +10,10 @@ mod apps;
 mod endings;
 #[path = "calls/kills.rs"]
 mod kills;
+#[path = "calls/limits.rs"]
+mod limits;
+#[path = "calls/line.rs"]
+mod line;
 #[path = "calls/media.rs"]
 mod media;
 #[path = "calls/moderation.rs"]
@@ -18,6 +22,8 @@ mod moderation;
 mod p2p;
 #[path = "calls/people.rs"]
 mod people;
+#[path = "calls/recording.rs"]
+mod recording;
 #[path = "calls/resume.rs"]
 mod resume;
 #[allow(dead_code, reason = "shared with the tests of the other doors, which use all of it")]

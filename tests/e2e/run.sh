@@ -17,7 +17,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
-calls=(call lab call-limits call-nat call-tcp call-proxy call-embed call-p2p call-kill)
+calls=(call lab call-limits call-limits-exact call-nat call-tcp call-proxy call-embed call-p2p call-kill)
 all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats "${calls[@]}")
 
 ../../scripts/node-modules tests/e2e

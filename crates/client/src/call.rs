@@ -4,7 +4,6 @@
 
 mod task;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use webrtc::peer_connection::StatsSelector;
 
 use crate::media::engine::{Peer, PeerEvent};
 use crate::media::local::{LayerState, LocalTrack, LocalTrackOptions};
+use crate::media::paths::Paths;
 use crate::media::publisher::Publisher;
 use crate::media::remote::{RemoteTrack, Routes};
 use crate::signal::Signal;
@@ -40,7 +40,7 @@ struct Inner {
     id: String,
     signal: Signal,
     servers: Vec<IceServer>,
-    addresses: Vec<SocketAddr>,
+    paths: Paths,
     /// Gone when the call is over, which ends every reader.
     events: Mutex<Option<broadcast::Sender<Event>>>,
     peer_events: mpsc::Sender<PeerEvent>,
@@ -66,18 +66,13 @@ impl Events {
 }
 
 impl Call {
-    pub(crate) fn start(
-        signal: Signal,
-        events: mpsc::Receiver<Event>,
-        joined: Joined,
-        addresses: Vec<SocketAddr>,
-    ) -> Call {
+    pub(crate) fn start(signal: Signal, events: mpsc::Receiver<Event>, joined: Joined, paths: Paths) -> Call {
         let (peer_events, from_peers) = mpsc::channel(PEER_EVENTS_MAX);
         let inner = Arc::new(Inner {
             id: joined.participant,
             signal,
             servers: joined.ice_servers,
-            addresses,
+            paths,
             events: Mutex::new(Some(broadcast::Sender::new(EVENTS_MAX))),
             peer_events,
             participants: Mutex::new(joined.state.participants),
@@ -224,7 +219,7 @@ impl Inner {
     async fn publisher_of<'a>(&self, publisher: &'a mut Option<Publisher>) -> Result<&'a mut Publisher, Error> {
         if publisher.is_none() {
             let events = self.peer_events.clone();
-            *publisher = Some(Publisher::new(self.signal.clone(), &self.servers, &self.addresses, events).await?);
+            *publisher = Some(Publisher::new(self.signal.clone(), &self.servers, &self.paths, events).await?);
         }
         Ok(publisher.as_mut().expect("it was just made"))
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::Error;
 use crate::call::Call;
 use crate::media::engine::default_addresses;
+use crate::media::paths::Paths;
 use crate::signal::{Pending, Signal};
 use crate::wire::{Event, Joined, Request};
 
@@ -38,11 +39,14 @@ pub struct JoinOptions {
     pub auto_subscribe: bool,
     /// The local addresses for media; empty for every interface, and loopback when the server is there.
     pub addresses: Vec<SocketAddr>,
+    /// A relay of UDP in front of the server's media port: media is sent there instead, and the server is told no other
+    /// way. For tests that make a path worse than it is.
+    pub media_relay: Option<SocketAddr>,
 }
 
 impl Default for JoinOptions {
     fn default() -> JoinOptions {
-        JoinOptions { name: None, metadata: None, auto_subscribe: true, addresses: Vec::new() }
+        JoinOptions { name: None, metadata: None, auto_subscribe: true, addresses: Vec::new(), media_relay: None }
     }
 }
 
@@ -75,8 +79,9 @@ impl Client {
             true => default_addresses(self.signal.peer()),
             false => options.addresses.clone(),
         };
+        let paths = Paths { addresses, relay: options.media_relay };
         let (signal, events, joined) = self.join_signalling(room, options).await?;
-        Ok(Call::start(signal, events, joined, addresses))
+        Ok(Call::start(signal, events, joined, paths))
     }
 
     /// Enters a call without media: the caller makes its own connections. For load generators.

@@ -121,15 +121,15 @@ impl Engine {
         let mut subscriber = inner.subscriber.lock().await;
         if subscriber.is_none() {
             let events = inner.peer_events.clone();
-            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.addresses, events).await?);
+            *subscriber = Some(Peer::new(Direction::Subscribe, &inner.servers, &inner.paths, events).await?);
         }
         let peer = subscriber.clone().expect("it was just made");
         drop(subscriber);
         peer.close_gate();
-        peer.connection.set_remote_description(RTCSessionDescription::offer(sdp.to_owned())?).await?;
+        peer.connection.set_remote_description(RTCSessionDescription::offer(inner.paths.of_server(sdp))?).await?;
         let answer = peer.connection.create_answer(None).await?;
         peer.connection.set_local_description(answer.clone()).await?;
-        inner.signal.send(Request::Answer { version, sdp: answer.sdp })?;
+        inner.signal.send(Request::Answer { version, sdp: inner.paths.of_client(&answer.sdp) })?;
         for event in peer.open_gate() {
             self.take_peer_candidate(event);
         }
@@ -141,16 +141,19 @@ impl Engine {
             Direction::Publish => self.inner.publisher.lock().await.as_ref().map(|publisher| publisher.peer.clone()),
             Direction::Subscribe => self.inner.subscriber.lock().await.clone(),
         };
-        let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
+        let Some(candidate) = self.inner.paths.server_candidate(candidate) else { return };
+        let init = RTCIceCandidateInit { candidate, ..Default::default() };
         if let Some(peer) = peer
-            && !candidate.is_empty()
+            && !init.candidate.is_empty()
         {
             let _ = peer.connection.add_ice_candidate(init).await; // one that cannot be read is no path
         }
     }
 
     fn take_peer_candidate(&self, event: PeerEvent) {
-        if let PeerEvent::Candidate(connection, candidate) = event {
+        if let PeerEvent::Candidate(connection, candidate) = event
+            && self.inner.paths.relay.is_none()
+        {
             let _ = self.inner.signal.send(Request::Candidate { connection, candidate }); // others will do
         }
     }

@@ -24,6 +24,7 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState,
 };
 
+use super::paths::Paths;
 use crate::Error;
 use crate::wire::{Direction, IceServer, Kind};
 
@@ -149,7 +150,7 @@ impl Peer {
     pub async fn new(
         direction: Direction,
         servers: &[IceServer],
-        addresses: &[SocketAddr],
+        paths: &Paths,
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Peer, Error> {
         let (engine, registry) = media_engine()?;
@@ -163,10 +164,10 @@ impl Peer {
         let connection = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers.collect()).build())
             .with_media_engine(engine)
-            .with_setting_engine(settings(addresses))
+            .with_setting_engine(settings(&paths.addresses))
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(addresses.to_vec())
+            .with_udp_addrs(paths.addresses.clone())
             .build()
             .await?;
         Ok(Peer { connection: Arc::new(connection), gate })

@@ -2,5 +2,6 @@
 
 pub(crate) mod engine;
 pub(crate) mod local;
+pub(crate) mod paths;
 pub(crate) mod publisher;
 pub(crate) mod remote;

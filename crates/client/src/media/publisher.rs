@@ -1,6 +1,5 @@
 //! The publishing connection: this client offers. In: tracks. Out: offers, and what the server answered applied.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
@@ -13,6 +12,7 @@ use webrtc::rtp_transceiver::RtpTransceiver;
 
 use super::engine::{Peer, PeerEvent};
 use super::local::{Draft, LocalTrack, LocalTrackOptions};
+use super::paths::Paths;
 use crate::signal::Signal;
 use crate::wire::{Direction, IceServer, NewTrack, Published, Request};
 use crate::{Error, LOSSY_BYTES_MAX};
@@ -23,6 +23,7 @@ pub(crate) const LOSSY_LABEL: &str = "lossy";
 pub(crate) struct Publisher {
     pub peer: Peer,
     signal: Signal,
+    paths: Paths,
     events: mpsc::Sender<PeerEvent>,
     lossy: Arc<dyn DataChannel>,
     negotiated: bool,
@@ -34,14 +35,14 @@ impl Publisher {
     pub async fn new(
         signal: Signal,
         servers: &[IceServer],
-        addresses: &[SocketAddr],
+        paths: &Paths,
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Publisher, Error> {
-        let peer = Peer::new(Direction::Publish, servers, addresses, events.clone()).await?;
+        let peer = Peer::new(Direction::Publish, servers, paths, events.clone()).await?;
         // In the first offer already, so that a lossy message later needs no negotiation.
         let init = RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..Default::default() };
         let lossy = peer.connection.create_data_channel(LOSSY_LABEL, Some(init)).await?;
-        Ok(Publisher { peer, signal, events, lossy, negotiated: false, sections: Vec::new() })
+        Ok(Publisher { peer, signal, paths: paths.clone(), events, lossy, negotiated: false, sections: Vec::new() })
     }
 
     /// Adds a track and waits until the server has it.
@@ -125,7 +126,7 @@ impl Publisher {
             Some((draft, transceiver)) => vec![self.describe(draft, transceiver).await?],
             None => vec![],
         };
-        let pending = self.signal.begin(Request::Publish { sdp: offer.sdp, tracks }).await?;
+        let pending = self.signal.begin(Request::Publish { sdp: self.paths.of_client(&offer.sdp), tracks }).await?;
         for event in self.peer.open_gate() {
             let _ = self.events.send(event).await; // the call's task is gone: so is the call
         }
@@ -138,7 +139,7 @@ impl Publisher {
         };
         let published: Published =
             serde_json::from_value(reply).map_err(|error| Error::Protocol(format!("reply to publish: {error}")))?;
-        let answer = RTCSessionDescription::answer(published.sdp.clone())?;
+        let answer = RTCSessionDescription::answer(self.paths.of_server(&published.sdp))?;
         self.peer.connection.set_remote_description(answer).await?;
         self.negotiated = true;
         Ok(published)
