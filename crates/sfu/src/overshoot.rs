@@ -15,8 +15,12 @@ use std::time::{Duration, Instant};
 
 /// What is delivered and sent is compared over so long. Longer is surer, shorter is sooner.
 const WINDOW: Duration = Duration::from_millis(200);
-/// A queue in the path so long, twice in a row and growing, is not jitter. A stall of Wi-Fi is seldom longer than both together.
+/// A queue in the path so much longer than any lately, twice in a row and growing, is not jitter. A stall of Wi-Fi is seldom
+/// longer than both together.
 const QUEUE_LONG: Duration = Duration::from_millis(80);
+/// What the path does without an overshoot is what it did until so long ago. Longer hides a queue that grows slowly, which is the
+/// estimator's to find; shorter takes the first reports of a queue for jitter.
+const USUAL_UNTIL: Duration = Duration::from_millis(400);
 /// A queue so short is none.
 const QUEUE_GONE: Duration = Duration::from_millis(40);
 /// Loss of so many percent in two windows in a row is of a queue that overflows. Random loss of 5 % does not come near.
@@ -26,6 +30,8 @@ const LOSS_BYTES_MIN: u64 = 12_000;
 /// So many reports in a row without a queue, and with less loss than this, say that a path is clear. As for random loss of 5 %.
 const CLEAR_SAMPLES: usize = 3;
 const CLEAR_LOSS_PERCENT: u64 = 15;
+/// Jitter beyond this is not told from a queue. Of mobile networks and bad Wi-Fi.
+const JITTER_MAX: Duration = Duration::from_millis(60);
 /// Less than so many percent of what is sent has to be delivered. Small overshoots are the estimator's to mend.
 const DELIVERED_PERCENT: u64 = 75;
 /// What is used of what is delivered, so that the queue becomes shorter. GoogCC's factor.
@@ -93,12 +99,21 @@ impl Overshoot {
 
     /// Whether there is neither a queue nor much loss: then nothing speaks for less than what was found before.
     pub fn is_clear(&self) -> bool {
+        self.is_clear_but_for(Duration::ZERO)
+    }
+
+    /// Whether what looks like a queue may be jitter: then more may be looked for, although falls have to be believed.
+    pub fn may_be_clear(&self) -> bool {
+        self.is_clear_but_for(self.jitter())
+    }
+
+    fn is_clear_but_for(&self, jitter: Duration) -> bool {
         let newest = self.samples.iter().rev().take(CLEAR_SAMPLES);
         let lost: u64 = newest.clone().map(|sample| sample.lost).sum();
         let begin = self.samples.iter().rev().nth(CLEAR_SAMPLES).map_or(0, |sample| sample.reached);
         let reached = self.samples.back().map_or(0, |sample| sample.reached).saturating_sub(begin);
         self.samples.len() > CLEAR_SAMPLES
-            && newest.clone().all(|sample| sample.queue <= QUEUE_GONE)
+            && newest.clone().all(|sample| sample.queue <= QUEUE_GONE.max(jitter))
             && lost * 100 <= reached * CLEAR_LOSS_PERCENT
     }
 
@@ -149,7 +164,8 @@ impl Overshoot {
         let lost = lost_since(before.at).min(reached);
         let delivered = rate(reached - lost);
         let sent = rate(newest.sent.saturating_sub(before.sent));
-        let is_queued = newest.queue >= QUEUE_LONG && last.queue >= QUEUE_LONG && newest.queue > last.queue;
+        let long = self.usual(now) + QUEUE_LONG;
+        let is_queued = newest.queue >= long && last.queue >= long && newest.queue > last.queue;
         let earlier = self.before(now, WINDOW * 2);
         let is_lossy = earlier.is_some_and(|earlier| {
             let reached_before = before.reached.saturating_sub(earlier.reached);
@@ -159,6 +175,20 @@ impl Overshoot {
         });
         let is_less = delivered * 100 < sent * DELIVERED_PERCENT || is_lossy;
         ((is_queued || is_lossy) && is_less).then(|| (delivered * USED_PERCENT / 100).max(LEAST_BPS))
+    }
+
+    /// How far reports are from each other mostly: half of the last ones came within it of the shortest. A queue that stands is
+    /// taken for no more than [`JITTER_MAX`].
+    fn jitter(&self) -> Duration {
+        let mut queues: Vec<Duration> = self.samples.iter().map(|sample| sample.queue).collect();
+        queues.sort_unstable();
+        queues.get(queues.len() / 2).copied().unwrap_or_default().min(JITTER_MAX) * 3 / 2
+    }
+
+    /// The longest queue before anything that may be an overshoot now.
+    fn usual(&self, now: Instant) -> Duration {
+        let since = |sample: &&Sample| now.saturating_duration_since(sample.at) >= USUAL_UNTIL;
+        self.samples.iter().filter(since).map(|sample| sample.queue).max().unwrap_or_default()
     }
 
     /// The newest sample that is at least so old.

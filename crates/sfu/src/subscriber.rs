@@ -169,7 +169,7 @@ impl Subscriber {
             self.still = (now, bps);
             return false;
         }
-        let is_due = now.saturating_duration_since(since) >= LOOK_EVERY && self.overshoot.is_clear();
+        let is_due = now.saturating_duration_since(since) >= LOOK_EVERY && self.overshoot.may_be_clear();
         if is_due {
             self.still = (now, bps);
         }

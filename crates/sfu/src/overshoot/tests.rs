@@ -64,6 +64,25 @@ fn loss_of_five_percent_alone_is_no_overshoot() {
 }
 
 #[test]
+fn a_path_with_jitter_is_neither_overrun_nor_unclear_for_long() {
+    let (mut overshoot, start) = (Overshoot::new(), Instant::now());
+    let (mut random, mut clear) = (1u64, 0);
+    // Two ways with up to 60 ms each.
+    let mut millis = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % 61
+    };
+    for step in 1..=3_000u64 {
+        let round_trip = Duration::from_millis(120 + millis() + millis());
+        let now = start + Duration::from_millis(step * 100);
+        let verdict = overshoot.handle_sample(now, step * 25_000, Some(round_trip), None);
+        assert_eq!(verdict, Verdict::Fine, "after {step} reports");
+        clear += u32::from(overshoot.may_be_clear());
+    }
+    assert!(clear > 300, "{clear} of 3000");
+}
+
+#[test]
 fn an_overshoot_of_a_tenth_is_left_to_the_estimator() {
     let thin = Path { carries_bps: 1_550_000, queue_ms: 300, random_loss: 0.0 };
     assert_eq!(found(1_700_000, &WIDE, &thin), None);
