@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use telstar_units::{AccountId, RoomName, WallTime};
@@ -28,6 +28,8 @@ const READERS: usize = 2;
 /// How long a transaction waits for another process, such as `telstar token` beside a running server.
 /// Its transactions take milliseconds; longer only delays the error when something holds the lock for good.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often opening is tried meanwhile.
+const BUSY_RETRY: Duration = Duration::from_millis(10);
 /// Prepared statements kept per connection: more than there are operations.
 const STATEMENTS_MAX: usize = 128;
 
@@ -44,6 +46,18 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, making it (readable by its owner only) and its schema as needed.
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        // SQLite waits for locks of transactions, but neither for the change to WAL nor for the recovery or the last close of
+        // another program (https://sqlite.org/wal.html §7): they take milliseconds.
+        let begun = Instant::now();
+        loop {
+            match SqliteStore::open_once(path) {
+                Err(StoreError::Busy) if begun.elapsed() < BUSY_TIMEOUT => std::thread::sleep(BUSY_RETRY),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(path: &Path) -> Result<SqliteStore, StoreError> {
         create_private(path)?;
         let writer = connect(path)?;
         // WAL: readers and the writer do not wait for each other. The mode is the file's and stays.
