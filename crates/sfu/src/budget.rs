@@ -65,7 +65,7 @@ impl Sfu {
             if let Some(selector) = &mut slot.selector {
                 selector.set_target(*layer);
                 if stops && selector.stop_dearer() {
-                    stopped.extend(slot.ssrc);
+                    stopped.push(index);
                 }
             }
             if layer.is_none() && !paused {
@@ -87,13 +87,11 @@ impl Sfu {
             true => (desired.min(allocation.total_bps * FILL_PERCENT / 100 + FILL_BPS), desired),
             false => (0, desired),
         };
-        if subscriber.probed != (least, desired) || !stopped.is_empty() {
+        stopped.into_iter().for_each(|slot| subscriber.egress.forget_sent(slot));
+        if subscriber.probed != (least, desired) {
             subscriber.probed = (least, desired);
-            self.touch(key, |sfu, peer| {
-                stopped.iter().for_each(|ssrc| peer.engine.forget_sent(*ssrc));
-                peer.engine.set_bitrate(least, desired);
-                peer.engine.advance(sfu.now);
-            });
+            subscriber.egress.set_bitrate(now, least, desired);
+            self.touch_media(key, |_, _| {});
         }
         self.ask_for_missing(key);
     }

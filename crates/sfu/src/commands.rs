@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use str0m::media::Mid;
 use telstar_units::{ParticipantId, TrackId};
 
 use crate::api::{Command, Event, Fault, Flow, Kind, NewLayer, NewTrack, PeerId, Quality, Role, RoomId, Subscription};
@@ -104,6 +103,7 @@ impl Sfu {
             ingress: Ingress::new(self.ingress_limits(role), now),
             new_streams: TokenBucket::new(NEW_STREAMS_PER_SEC, NEW_STREAMS_PER_SEC * 2, now),
             new_paths: TokenBucket::new(NEW_PATHS_PER_SEC, NEW_PATHS_PER_SEC * 2, now),
+            engine_at: now,
             deadline: now + Duration::from_secs(1),
             armed: None,
             dirty: false,
@@ -272,17 +272,13 @@ impl Sfu {
                 peer.link = Link::Connecting(sfu.now);
             }
             peer.engine.advance(sfu.now);
-            let mids: Vec<Mid> = peer
-                .subscriber()
-                .map(|subscriber| subscriber.slots.iter().map(|slot| slot.mid).collect())
-                .unwrap_or_default();
-            let streams: Vec<Option<u32>> = mids.into_iter().map(|mid| peer.engine.stream(mid)).collect();
-            if let Some(subscriber) = peer.subscriber() {
-                for (slot, ssrc) in subscriber.slots.iter_mut().zip(streams) {
-                    slot.ssrc = ssrc;
-                }
-                subscriber.slots_changed = true;
+            let Peer { engine, side: Side::Subscriber(subscriber), .. } = peer else { return Ok(false) };
+            for (index, slot) in subscriber.slots.iter_mut().enumerate() {
+                let section = engine.section(slot.mid, slot.kind);
+                slot.ssrc = section.as_ref().map(|section| section.ssrc);
+                section.into_iter().for_each(|section| subscriber.egress.set_section(index, section));
             }
+            subscriber.slots_changed = true;
             Ok(true)
         });
         match outcome {

@@ -2,26 +2,25 @@
 //!
 //! Per packet: which stream of which track (a short scan), what its payload says (once), then for each viewer the
 //! verdict of its selector, the numbers of its rewriter, and the egress. No allocation, lock or log of ours on the
-//! way; VP9's picture ids after a switch are the exception, because the engine patches VP8's only.
+//! way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use str0m::media::Mid;
-use telstar_media::Codec;
 
 use crate::api::{Event, Fault, Flow, Kind};
 use crate::budget::renew;
 use crate::descriptor::Descriptor;
-use crate::engine::{Outgoing, Patch, Received};
+use crate::egress::Outgoing;
+use crate::engine::Received;
 use crate::peer::{Peer, Side};
 use crate::publisher::Source;
-use crate::rewrite::{Incoming, Refused, Wall};
+use crate::rewrite::{Incoming, Patches, Refused, Wall};
 use crate::room::Viewer;
 use crate::select::{Layer, Selector, Verdict};
 use crate::sfu::Sfu;
-use crate::subscriber::Slot;
+use crate::subscriber::{Slot, Subscriber};
 
 /// Sender reports are believed if they put a packet at most so long before its arrival.
 const WALL_AGE_MAX: Duration = Duration::from_secs(5);
@@ -119,7 +118,9 @@ impl Sfu {
         }
         let Side::Subscriber(subscriber) = &mut peer.side else { return };
         let Some(slot) = subscriber.slots.get_mut(viewer.slot) else { return };
-        let Some(ssrc) = slot.ssrc else { return };
+        if slot.ssrc.is_none() {
+            return;
+        }
         let format = packet.source.format;
         if slot.payload_type.is_none_or(|(known, _)| known != format) {
             slot.payload_type = Some((format, peer.engine.payload_type(slot.mid, &format)));
@@ -132,7 +133,7 @@ impl Sfu {
         let incoming = packet.incoming();
         let bits = (received.payload.len() as u64).saturating_mul(8);
         let judged = match judge(slot, now, packet) {
-            Judged::Forward { .. } if !subscriber.egress.take(now, bits) => {
+            Judged::Forward { .. } if !subscriber.allowance.take(now, bits) => {
                 self.counters.refused += 1;
                 // A picture is paused until it is allocated again, which then begins with a keyframe.
                 slot.selector.iter_mut().for_each(|selector| selector.set_target(None));
@@ -151,18 +152,18 @@ impl Sfu {
             // Its number was kept free. Without anything there, decoders that go by sequence numbers (H.264's) wait for
             // it until the next keyframe; an empty payload is padding to them.
             Err(Some(hole)) => {
-                let sent = peer.engine.send(Outgoing {
-                    ssrc,
+                let filler = Outgoing {
                     payload_type,
                     sequence: hole,
                     time: slot.writer.newest_time(),
                     marker: false,
                     wall: packet.taken,
                     payload: Arc::from([]),
-                    patch: None,
-                    resendable: true,
-                    source: received,
-                });
+                    patches: Patches::default(),
+                    level: None,
+                    orientation: None,
+                };
+                let sent = subscriber.egress.send(now, viewer.slot, filler);
                 if sent && !std::mem::replace(&mut peer.dirty, true) {
                     self.dirty.push_back(viewer.peer);
                 }
@@ -170,31 +171,19 @@ impl Sfu {
             }
             Err(None) => return,
         };
-        let (payload, patch) = match (format.codec, outgoing.patches.is_empty()) {
-            (_, true) => (received.payload.clone(), None),
-            (Codec::Vp8, false) => match Patch::vp8(&received.payload, &outgoing.patches) {
-                Some(patch) => (received.payload.clone(), Some(patch)),
-                None => return,
-            },
-            (_, false) => {
-                let mut copy = received.payload.to_vec();
-                outgoing.patches.apply(&mut copy);
-                (Arc::from(copy), None)
-            }
-        };
         let layer = slot.selector.as_ref().and_then(Selector::current).map(|layer| layer.rung);
-        let sent = peer.engine.send(Outgoing {
-            ssrc,
+        let outgoing = Outgoing {
             payload_type,
             sequence: outgoing.sequence,
             time: outgoing.time,
             marker: received.marker || set_marker,
             wall: packet.taken,
-            payload,
-            patch,
-            resendable: slot.kind == Kind::Video,
-            source: received,
-        });
+            payload: received.payload.clone(),
+            patches: outgoing.patches,
+            level: received.audio_level.map(|level| (level.min(127), received.voice.unwrap_or(false))),
+            orientation: received.orientation,
+        };
+        let sent = subscriber.egress.send(now, viewer.slot, outgoing);
         if sent {
             slot.sent += 1;
             subscriber.set_flow(viewer.slot, Flow::Active, layer);
@@ -239,10 +228,9 @@ impl Sfu {
     }
 
     /// A subscriber cannot decode what a section carries.
-    pub(crate) fn keyframe_wanted(&mut self, peer: &mut Peer, mid: Mid) {
+    pub(crate) fn keyframe_wanted(&mut self, subscriber: &mut Subscriber, slot: usize) {
         let now = self.now;
-        let Some(subscriber) = peer.subscriber() else { return };
-        let Some(slot) = subscriber.slots.iter().find(|slot| slot.mid == mid) else { return };
+        let Some(slot) = subscriber.slots.get(slot) else { return };
         let rung = slot.selector.as_ref().and_then(Selector::current).map_or(0, |layer| layer.rung);
         if let Some(track) = slot.track
             && subscriber.requests.admit(now)

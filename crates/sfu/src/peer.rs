@@ -69,10 +69,12 @@ pub(crate) struct Peer {
     /// Checks on paths that it has not shown to be its own.
     pub(crate) new_paths: TokenBucket,
     /// When the engine wants to be called.
+    pub(crate) engine_at: Instant,
+    /// When it or the egress wants to.
     pub(crate) deadline: Instant,
     /// When it will be, at the latest.
     pub(crate) armed: Option<Instant>,
-    /// Whether packets wait in the engine for [`Engine::advance`].
+    /// Whether packets wait for [`Sfu::flush`](crate::sfu::Sfu::flush).
     pub(crate) dirty: bool,
     /// Makes the next call panic, for the test of what then happens to the others.
     #[cfg(feature = "probes")]

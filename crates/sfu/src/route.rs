@@ -88,6 +88,11 @@ impl Route {
         self.proven.retain(|other| other != path);
     }
 
+    /// The path that is used now.
+    pub(crate) fn present(&self) -> Option<Path> {
+        self.present
+    }
+
     /// Where something goes that the engine sends to `chosen`.
     pub(crate) fn path(&mut self, now: Instant, chosen: Path) -> Path {
         if self.present.is_none() {

@@ -9,7 +9,7 @@ use telstar_units::TrackId;
 use crate::api::{Command, Event, Fault, Path, PeerId, RoomId, Transmit};
 use crate::config::SfuConfig;
 use crate::demux::{Demux, Key, Sort, Told, nominates, sort, told};
-use crate::engine::{Engine, Happened, Output};
+use crate::engine::{Engine, Figures, Happened, Output, Pair};
 use crate::peer::{Link, Peer, Side};
 use crate::peers::Peers;
 use crate::police::Sources;
@@ -145,6 +145,15 @@ impl Sfu {
             self.counters.refused += 1;
             return true;
         }
+        if let (Sort::Media, Some(Side::Subscriber(_))) = (sort, self.peers.get(key).map(|peer| &peer.side)) {
+            self.touch_media(key, |sfu, peer| {
+                peer.route.hear(sfu.now, &path);
+                if let Some(subscriber) = peer.subscriber() {
+                    subscriber.egress.handle_datagram(sfu.now, bytes);
+                }
+            });
+            return true;
+        }
         self.touch(key, |sfu, peer| {
             peer.route.hear(sfu.now, &path);
             match sort {
@@ -202,7 +211,11 @@ impl Sfu {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.set_now(now);
         while let Some(key) = self.peers.due(now) {
-            self.touch(key, |sfu, peer| peer.engine.advance(sfu.now));
+            if self.peers.get(key).is_some_and(|peer| peer.engine_at > now) {
+                self.touch_media(key, |_, _| {});
+            } else {
+                self.touch(key, |sfu, peer| peer.engine.advance(sfu.now));
+            }
         }
         if self.next_tick.is_some_and(|at| at <= now) {
             self.next_tick = Some(now + TICK);
@@ -270,12 +283,32 @@ impl Sfu {
     /// The only way to work on a peer's engine: `act`, then everything that the engine then has to say. A peer whose
     /// engine gives up or panics is gone afterwards, and nobody else notices.
     pub(crate) fn touch<R>(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer) -> R) -> Option<R> {
+        self.touch_with(key, |sfu, peer| {
+            let result = act(sfu, peer);
+            sfu.drain(key, peer).map(|()| result)
+        })
+    }
+
+    /// As [`Sfu::touch`], for what concerns media towards a subscriber only: the engine is left alone.
+    pub(crate) fn touch_media(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer)) {
+        self.touch_with(key, |sfu, peer| {
+            act(sfu, peer);
+            Ok(())
+        });
+    }
+
+    fn touch_with<R>(
+        &mut self,
+        key: Key,
+        act: impl FnOnce(&mut Sfu, &mut Peer) -> Result<R, Fault>,
+    ) -> Option<R> {
         let mut peer = self.peers.take(key)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(feature = "probes")]
             assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
-            let result = act(self, &mut peer);
-            self.drain(key, &mut peer).map(|()| result)
+            let result = act(self, &mut peer)?;
+            self.drain_media(key, &mut peer);
+            Ok(result)
         }));
         match outcome {
             Ok(Ok(result)) => {
@@ -309,10 +342,35 @@ impl Sfu {
                 }
                 Output::Idle(at) => {
                     // Later if it would not stop, so that others get their turn.
-                    peer.deadline = if at > self.now { at } else { self.now + PAUSE };
+                    peer.engine_at = if at > self.now { at } else { self.now + PAUSE };
                     return if peer.engine.is_alive() { Ok(()) } else { Err(Fault::Handshake) };
                 }
             }
+        }
+    }
+
+    /// What leaves towards a subscriber now, and what is known of its path. Sets the peer's deadline.
+    fn drain_media(&mut self, key: Key, peer: &mut Peer) {
+        let now = self.now;
+        peer.deadline = peer.engine_at;
+        let Peer { side: Side::Subscriber(subscriber), .. } = peer else { return };
+        subscriber.egress.handle_timeout(now);
+        let known = subscriber.egress.poll_known();
+        while let Some(slot) = subscriber.egress.poll_keyframe() {
+            self.keyframe_wanted(subscriber, slot);
+        }
+        if let Some(known) = known {
+            self.sample(key, peer, &known);
+            self.figures(peer, Figures::of(&known));
+        }
+        let Peer { side: Side::Subscriber(subscriber), route, .. } = peer else { return };
+        if let Some(path) = route.present() {
+            while let Some(payload) = subscriber.egress.poll_datagram(now) {
+                self.push(Transmit { path, payload });
+            }
+        }
+        if let Some(at) = subscriber.egress.poll_timeout() {
+            peer.deadline = peer.deadline.min(if at > now { at } else { now + PAUSE });
         }
     }
 
@@ -328,6 +386,10 @@ impl Sfu {
             Told::Refused => {}
             Told::Nothing => transmit.path = peer.route.path(self.now, transmit.path),
         }
+        self.push(transmit);
+    }
+
+    fn push(&mut self, transmit: Transmit) {
         if self.transmits.len() < TRANSMITS_MAX {
             self.transmits.push_back(transmit);
         } else {
@@ -341,14 +403,16 @@ impl Sfu {
                 peer.link = Link::Up;
                 peer.heard = self.now;
                 self.events.push_back(Event::Connected { peer: peer.id });
-                if let Some(subscriber) = peer.subscriber() {
+                if let Peer { engine, side: Side::Subscriber(subscriber), .. } = peer {
+                    if let Some(Pair { ours, theirs }) = engine.keys() {
+                        subscriber.egress.open(self.now, ours, theirs);
+                    }
                     // What its slots carry begins with keyframes.
                     subscriber.allocate_at = self.now;
                     self.chores.push_back(Chore::Assign(key));
                 }
             }
             Happened::Packet(packet) => self.forward(peer, &packet),
-            Happened::KeyframeWanted(mid) => self.keyframe_wanted(peer, mid),
             Happened::ChannelOpen(channel, label) => {
                 if peer.channel.is_none() && label == crate::engine::CHANNEL {
                     peer.channel = Some(channel);
@@ -360,10 +424,7 @@ impl Sfu {
                     self.chores.push_back(Chore::Message { from: key, data });
                 }
             }
-            Happened::Figures(figures) => {
-                self.sample(key, peer, &figures);
-                self.figures(peer, figures);
-            }
+            Happened::Figures(figures) => self.figures(peer, figures),
             Happened::Over => return Err(Fault::NoPath),
         }
         Ok(())
@@ -393,10 +454,7 @@ impl Sfu {
             return true;
         }
         let Some(key) = self.dirty.pop_front() else { return false };
-        self.touch(key, |sfu, peer| {
-            peer.dirty = false;
-            peer.engine.advance(sfu.now);
-        });
+        self.touch_media(key, |_, peer| peer.dirty = false);
         true
     }
 
@@ -416,6 +474,10 @@ impl Sfu {
     pub(crate) fn dismiss(&mut self, key: Key) {
         let Some(mut peer) = self.peers.take(key) else { return };
         let _ = catch_unwind(AssertUnwindSafe(|| {
+            let path = peer.route.present();
+            if let (Some(path), Some(payload)) = (path, peer.subscriber().and_then(|subscriber| subscriber.egress.bye())) {
+                self.push(Transmit { path, payload });
+            }
             peer.engine.close();
             // What else happens in there is of no interest any more.
             while let Ok(output) = peer.engine.poll() {

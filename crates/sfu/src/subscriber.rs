@@ -9,7 +9,8 @@ use telstar_units::TrackId;
 use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::credit::Credit;
-use crate::engine::{Format, PendingOffer};
+use crate::egress::Egress;
+use crate::engine::{ESTIMATE_START_BPS, Format, PendingOffer};
 use crate::overshoot::Overshoot;
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
@@ -106,9 +107,11 @@ pub(crate) struct Subscriber {
     pub(crate) lent_bps: u64,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
+    /// All media towards it.
+    pub(crate) egress: Egress,
     /// What may leave for it, in bits. Allocation goes by measured rates and learns of a burst when it is over; a publisher and
     /// a viewer who are one could otherwise have each burst sent to an address of their choice.
-    pub(crate) egress: TokenBucket,
+    pub(crate) allowance: TokenBucket,
 }
 
 impl Subscriber {
@@ -139,7 +142,8 @@ impl Subscriber {
             credit: Credit::new(),
             lent_bps: 0,
             requests: ViewerRequests::new(now),
-            egress: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
+            egress: Egress::new(now, ESTIMATE_START_BPS),
+            allowance: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
     }
 

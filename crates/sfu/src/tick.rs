@@ -6,6 +6,7 @@ use telstar_units::TrackId;
 
 use crate::api::{Bandwidth, Event, Fault, Flow, Quality, RoomId};
 use crate::demux::Key;
+use crate::egress::Known;
 use crate::engine::Figures;
 use crate::overshoot::Verdict;
 use crate::peer::{Link, Peer, SILENCE, Side};
@@ -108,13 +109,12 @@ impl Sfu {
         None
     }
 
-    /// What the engine believes of a subscriber's path, ten times a second.
-    pub(crate) fn sample(&mut self, key: Key, peer: &mut Peer, figures: &Figures) {
+    /// What is known of a subscriber's path, ten times a second.
+    pub(crate) fn sample(&mut self, key: Key, peer: &mut Peer, known: &Known) {
         let now = self.now;
         let Side::Subscriber(subscriber) = &mut peer.side else { return };
-        let round_trip = figures.round_trip_ms.map(|millis| Duration::from_secs_f32(millis / 1_000.0));
-        let verdict = subscriber.overshoot.handle_sample(now, figures.bytes_sent, round_trip, figures.loss_out);
-        let estimate_bps = match (verdict, figures.estimate_bps) {
+        let verdict = subscriber.overshoot.handle_sample(now, known.bytes_sent, known.round_trip, known.loss);
+        let estimate_bps = match (verdict, known.estimate_bps) {
             (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => bps.min(subscriber.estimate_bps),
             (Verdict::Fine, Some(bps))
                 if bps * 100 < subscriber.estimate_bps * UNFOUNDED_PERCENT
@@ -125,18 +125,16 @@ impl Sfu {
                 // The keyframe of a layer that begins looks like a queue to the estimator, which then falls to what little
                 // was sent before.
                 let (estimate_bps, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
-                peer.engine.restart_estimator(estimate_bps);
-                peer.engine.set_bitrate(least, desired);
-                peer.engine.advance(now);
+                subscriber.egress.set_estimate(now, estimate_bps);
+                subscriber.egress.set_bitrate(now, least, desired);
                 estimate_bps
             }
             (Verdict::Fine, Some(bps)) => {
                 if subscriber.looks_for_more(now, bps) {
-                    // The engine probes when it begins anew, and under other conditions that loss or padding keeps away.
+                    // The estimator probes when it begins anew, and under other conditions that loss or padding keeps away.
                     let (least, desired) = subscriber.probed;
-                    peer.engine.restart_estimator(bps);
-                    peer.engine.set_bitrate(least, desired);
-                    peer.engine.advance(now);
+                    subscriber.egress.set_estimate(now, bps);
+                    subscriber.egress.set_bitrate(now, least, desired);
                 }
                 bps
             }
@@ -147,9 +145,8 @@ impl Sfu {
             subscriber.estimates.clear();
             subscriber.stops = verdict == Verdict::Overshoot(estimate_bps) || subscriber.stops;
             subscriber.probed = (0, 0);
-            peer.engine.restart_estimator(estimate_bps);
-            peer.engine.set_bitrate(0, 0);
-            peer.engine.advance(now);
+            subscriber.egress.set_estimate(now, estimate_bps);
+            subscriber.egress.set_bitrate(now, 0, 0);
         }
         let before_bps = subscriber.estimate_bps;
         subscriber.note_estimate(estimate_bps);
@@ -202,15 +199,15 @@ impl Sfu {
     /// acknowledged. Over a path on which everything was paused meanwhile both would wait for ever: the estimator is
     /// made anew, where it was.
     fn wake_estimator(&mut self, peer: &mut Peer, sent_bps: u64) {
+        let now = self.now;
         let Some(subscriber) = peer.subscriber() else { return };
         let is_stuck = subscriber.estimate_bps > 0 && sent_bps * 2 < subscriber.probed.0;
         subscriber.stuck = if is_stuck { subscriber.stuck + 1 } else { 0 };
         if subscriber.stuck >= STUCK_SECONDS {
             subscriber.stuck = 0;
             let (estimate, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
-            peer.engine.restart_estimator(estimate);
-            peer.engine.set_bitrate(least, desired);
-            peer.engine.advance(self.now);
+            subscriber.egress.set_estimate(now, estimate);
+            subscriber.egress.set_bitrate(now, least, desired);
         }
     }
 }

@@ -106,6 +106,12 @@ pub(super) fn payload_type(config: &CodecConfig, accepted: &[Pt], format: &Forma
     exact.or_else(|| usable().find(|(_, theirs)| opens(theirs, format))).map(|(payload_type, _)| payload_type)
 }
 
+/// The payload types that a peer accepted, each with that of its resends (RFC 4588).
+pub(super) fn resend_types(config: &CodecConfig, accepted: &[Pt]) -> Vec<(u8, u8)> {
+    let known = config.params().iter().filter(|params| accepted.contains(&params.pt()));
+    known.filter_map(|params| Some((*params.pt(), *params.resend()?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,23 +6,26 @@
 //! No other module of this crate names an `Rtc`.
 
 mod codecs;
-mod egress;
+mod keys;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use str0m::bwe::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::rtp::{Extension, ExtensionMap};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::{Candidate, Event, IceCreds, Input, Rtc, RtcConfig};
 
 use crate::api::{Fault, Kind, LocalCandidate, Path, Role, Transmit, Transport};
 use crate::config::SfuConfig;
+use crate::egress::{Known, Section};
+use crate::egress::header::Extensions;
+use crate::room::clock_rate;
 
 pub(crate) use codecs::Format;
-pub(crate) use egress::{Outgoing, Patch};
+pub(crate) use keys::Pair;
 
 /// The label of the data channel (`docs/protocol.md`).
 pub(crate) const CHANNEL: &str = "lossy";
@@ -34,13 +37,10 @@ pub(crate) const ESTIMATE_START_BPS: u64 = 1_000_000;
 const CHANNEL_BUFFER_BYTES: usize = 64 * 1024;
 /// The longest message of a data channel, with its list of receivers.
 const CHANNEL_MESSAGE_BYTES_MAX: u32 = 18 * 1024;
-/// Packets of one stream kept for retransmission: 3 s of 2.5 Mbit/s video. Higher costs 1.2 kB each and subscriber
-/// stream (payloads are shared between subscribers).
-const RESEND_PACKETS_MAX: usize = 1_000;
 /// How often str0m reports its figures of a publisher.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
-/// And of a subscriber: its own event tells the estimate as a mean of 3 s. Lower sees a thin path sooner and costs more.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often str0m writes reports about media of a subscriber, which it does not send: never.
+const NO_REPORTS: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// What every peer's DTLS shows (RFC 8122). Made once per process.
 #[derive(Clone)]
@@ -66,21 +66,33 @@ pub(crate) struct Received {
     /// RFC 6464: 0 is the loudest, 127 silence.
     pub(crate) audio_level: Option<u8>,
     pub(crate) voice: Option<bool>,
-    pub(crate) orientation: Option<str0m::rtp::VideoOrientation>,
+    /// 3GPP TS 26.114 §7.4.5: the camera and how the picture is turned.
+    pub(crate) orientation: Option<u8>,
     /// The last sender report of its stream: NTP time and RTP time (RFC 3550 §6.4.1).
     pub(crate) report: Option<(u64, u32)>,
 }
 
-/// What the engine counts, and what it believes.
+/// What was counted of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
-    /// What the path carries, as the estimator has it now.
-    pub(crate) estimate_bps: Option<u64>,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
     pub(crate) round_trip_ms: Option<f32>,
     pub(crate) loss_out: Option<f32>,
     pub(crate) loss_in: Option<f32>,
+}
+
+impl Figures {
+    /// Of a subscriber, whose media is not the engine's.
+    pub(crate) fn of(known: &Known) -> Figures {
+        Figures {
+            bytes_sent: known.bytes_sent,
+            bytes_received: 0,
+            round_trip_ms: known.round_trip.map(|time| time.as_secs_f32() * 1_000.0),
+            loss_out: known.loss,
+            loss_in: None,
+        }
+    }
 }
 
 /// What an engine reports.
@@ -90,8 +102,6 @@ pub(crate) enum Happened {
     Connected,
     /// Media came.
     Packet(Received),
-    /// The peer cannot decode what a section carries.
-    KeyframeWanted(Mid),
     /// A data channel opened.
     ChannelOpen(ChannelId, String),
     /// A data channel ended.
@@ -127,6 +137,8 @@ pub(crate) struct NewSection {
 /// One WebRTC connection.
 pub(crate) struct Engine {
     rtc: Rtc,
+    /// Of a subscriber: where its handshake leaves SRTP's keys.
+    keys: Option<keys::Cell>,
     /// Its latest time. It may be a little ahead of the caller's (`sfu.rs`, `AHEAD_MAX`), and never goes back.
     now: Instant,
     ice_lite: bool,
@@ -138,24 +150,24 @@ impl Engine {
             .set_rtp_mode(true)
             .set_ice_lite(config.ice_lite)
             .set_dtls_cert(config.certificate.0.clone())
-            .set_stats_interval(Some(match role {
-                Role::Publisher => STATISTICS_INTERVAL,
-                Role::Subscriber => SAMPLE_INTERVAL,
-            }))
-            .set_send_buffer_video(RESEND_PACKETS_MAX)
             .set_sctp_max_buffered_amount(CHANNEL_BUFFER_BYTES)
             .set_sctp_max_message_size(CHANNEL_MESSAGE_BYTES_MAX);
         codecs::configure(builder.codec_config());
-        if role == Role::Subscriber {
-            builder = builder.enable_bwe(Some(Bitrate::from(ESTIMATE_START_BPS)));
-        }
+        builder = match role {
+            Role::Publisher => builder.set_stats_interval(Some(STATISTICS_INTERVAL)),
+            Role::Subscriber => builder
+                .set_crypto_provider(keys::provider())
+                .set_rtcp_report_interval_audio(NO_REPORTS)
+                .set_rtcp_report_interval_video(NO_REPORTS),
+        };
         let mut rtc = builder.build(now);
+        let keys = (role == Role::Subscriber).then(keys::newest);
         for local in &config.candidates {
             if let Some(candidate) = candidate(local) {
                 rtc.add_local_candidate(candidate);
             }
         }
-        Engine { rtc, now, ice_lite: config.ice_lite }
+        Engine { rtc, keys, now, ice_lite: config.ice_lite }
     }
 
     /// The name fragment that the peer's checks carry.
@@ -321,23 +333,29 @@ impl Engine {
         codecs::payload_type(self.rtc.codec_config(), media.remote_pts(), format)
     }
 
-    /// The stream that a section sends, once it is negotiated.
-    pub(crate) fn stream(&mut self, mid: Mid) -> Option<u32> {
+    /// What was negotiated for the media that a section sends.
+    pub(crate) fn section(&mut self, mid: Mid, kind: Kind) -> Option<Section> {
         let media = self.rtc.media(mid)?;
         if media.stopped() || !media.direction().is_sending() {
             return None;
         }
-        self.rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| *stream.ssrc())
+        let extensions = extensions(mid, media.remote_extmap());
+        let resend_types = codecs::resend_types(self.rtc.codec_config(), media.remote_pts());
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(mid, None)?;
+        Some(Section {
+            ssrc: *stream.ssrc(),
+            resend: stream.rtx().map(|ssrc| *ssrc),
+            resend_types,
+            extensions,
+            clock_rate: clock_rate(kind),
+            is_video: kind == Kind::Video,
+        })
     }
 
-    /// What the estimator is to look for: `least` is filled up with padding, `desired` is probed for.
-    pub(crate) fn set_bitrate(&mut self, least: u64, desired: u64) {
-        self.rtc.bwe().set_bitrate(Bitrate::from(least), Bitrate::from(desired));
-    }
-
-    /// The estimator forgets everything but an estimate.
-    pub(crate) fn restart_estimator(&mut self, estimate: u64) {
-        self.rtc.bwe().reset(Bitrate::from(estimate));
+    /// The keys that the handshake made, of a subscriber that is connected.
+    pub(crate) fn keys(&self) -> Option<&Pair> {
+        self.keys.as_ref()?.get()
     }
 
     /// Sends a message, if there is room for it.
@@ -346,6 +364,22 @@ impl Engine {
             Some(mut channel) => matches!(channel.write(true, message), Ok(true)),
             None => false,
         }
+    }
+}
+
+/// The ids of the header extensions that a peer accepted for a section.
+fn extensions(mid: Mid, accepted: &ExtensionMap) -> Extensions {
+    let name = mid.as_bytes();
+    let mut bytes = [0; 4];
+    let fits = name.len() <= bytes.len();
+    if fits {
+        bytes[..name.len()].copy_from_slice(name);
+    }
+    Extensions {
+        mid: accepted.id_of(Extension::RtpMid).filter(|_| fits).map(|id| (id, bytes, name.len() as u8)),
+        transport: accepted.id_of(Extension::TransportSequenceNumber),
+        level: accepted.id_of(Extension::AudioLevel),
+        orientation: accepted.id_of(Extension::VideoOrientation),
     }
 }
 
@@ -375,16 +409,14 @@ fn happened(event: Event) -> Option<Happened> {
             // str0m turns RFC 6464's 0..127 into 0..-127 dB.
             audio_level: packet.header.ext_vals.audio_level.map(i8::unsigned_abs),
             voice: packet.header.ext_vals.voice_activity,
-            orientation: packet.header.ext_vals.video_orientation,
+            orientation: packet.header.ext_vals.video_orientation.map(|turned| turned as u8),
             report: packet.last_sender_info.map(|info| (ntp(info.ntp_time), info.rtp_time.numer() as u32)),
             payload: packet.payload,
         }),
-        Event::KeyframeRequest(request) => Happened::KeyframeWanted(request.mid),
         Event::ChannelOpen(channel, label) => Happened::ChannelOpen(channel, label),
         Event::ChannelClose(channel) => Happened::ChannelClosed(channel),
         Event::ChannelData(message) => Happened::Message(message.id, message.data),
         Event::PeerStats(stats) => Happened::Figures(Figures {
-            estimate_bps: stats.bwe_tx.map(|bitrate| bitrate.as_u64()),
             bytes_sent: stats.peer_bytes_tx,
             bytes_received: stats.peer_bytes_rx,
             round_trip_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1_000.0),

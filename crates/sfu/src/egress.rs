@@ -1,0 +1,592 @@
+//! The one door through which media leaves towards a subscriber: header, pacing, SRTP, resends, reports, and what its path carries.
+//!
+//! In: packets with their final numbers ([`Outgoing`]), the subscriber's SRTCP, `now`. Out: datagrams, requests for keyframes,
+//! figures of the path, deadlines. Nothing in here knows the WebRTC engine; its connection gives the keys (`engine/keys.rs`).
+//!
+//! Everything above decides what to send. A packet waits in the pacer, is written and encrypted when it leaves, and then kept for
+//! resends: payloads are shared by all subscribers until the one copy into the datagram.
+
+pub(crate) mod cache;
+pub(crate) mod header;
+pub(crate) mod pacer;
+pub(crate) mod rtcp;
+pub(crate) mod srtp;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::egress::cache::{Cache, Kept};
+use crate::egress::header::{Extensions, Fields, Values};
+use crate::egress::pacer::{Class, Pacer, Release};
+use crate::egress::rtcp::{Block, Message, SenderReport};
+use crate::egress::srtp::{Keys, Opener, Sealer};
+use crate::estimate::{Estimator, Kind as Sent};
+use crate::rewrite::Patches;
+
+/// How often what is known of the path is told. Lower sees a thin path sooner and costs more.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often sender reports leave (RFC 3550 §6.2 allows less than its five seconds). Lower brings sound and picture into step sooner.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A stream that sent nothing for so long reports nothing.
+const REPORT_IDLE: Duration = Duration::from_secs(5);
+/// IPv4 and UDP: what a path carries counts them.
+const PATH_OVERHEAD: usize = 28;
+/// What a packet grows by at the most: header with its extensions, the number of a resend, the tag.
+const PACKET_OVERHEAD: usize = 64;
+/// The most padding in one packet (RFC 3550 §5.1: its length is one byte).
+const PADDING_MAX: usize = 255;
+/// What is paced at for a peer that tells nothing of its path.
+const UNKNOWN_BPS: u64 = 30_000_000;
+/// NTP time of the first moment of a connection. Reports need a clock, not the time of day (RFC 3550 §4).
+const NTP_BASE: u64 = 0xe000_0000_0000_0000;
+/// The name of all streams in reports (RFC 3550 §6.5.1): they are of one clock.
+const CNAME: &str = "telstar";
+/// Sounds that wait for the end of a batch. More than twenty rooms of speakers send in the time of one; what is beyond is lost.
+const SOUNDS_MAX: usize = 512;
+/// SRTCP's index has 31 bits (RFC 3711 §3.4), and no value may come twice under one key: after so many reports none is sent, which is
+/// after 68 years.
+const REPORTS_MAX: u32 = 0x7fff_ffff;
+
+/// A packet for a subscriber.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) payload_type: u8,
+    /// Extended.
+    pub(crate) sequence: u64,
+    pub(crate) time: u32,
+    pub(crate) marker: bool,
+    /// When it was taken, as far as the publisher's sender reports tell; never later than now.
+    pub(crate) wall: Instant,
+    /// Shared by all subscribers.
+    pub(crate) payload: Arc<[u8]>,
+    /// What changes in it for this one.
+    pub(crate) patches: Patches,
+    /// RFC 6464, with whether it is voice.
+    pub(crate) level: Option<(u8, bool)>,
+    /// 3GPP TS 26.114 §7.4.5.
+    pub(crate) orientation: Option<u8>,
+}
+
+/// What was negotiated for one stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    pub(crate) ssrc: u32,
+    /// The stream of its resends (RFC 4588), and their payload type for each of its own.
+    pub(crate) resend: Option<u32>,
+    pub(crate) resend_types: Vec<(u8, u8)>,
+    pub(crate) extensions: Extensions,
+    pub(crate) clock_rate: u32,
+    /// Whether it is paced, and resent on request. Sound is neither: it is small, and late sound is lost sound.
+    pub(crate) is_video: bool,
+}
+
+impl Section {
+    /// The stream and payload type that resends of a payload type have.
+    fn resend_as(&self, payload_type: u8) -> Option<(u32, u8)> {
+        let resent = self.resend_types.iter().find(|(own, _)| *own == payload_type)?.1;
+        Some((self.resend?, resent))
+    }
+}
+
+/// What is known of the path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Known {
+    /// `None` while the peer tells nothing of what arrives.
+    pub(crate) estimate_bps: Option<u64>,
+    pub(crate) bytes_sent: u64,
+    pub(crate) round_trip: Option<Duration>,
+    /// A share.
+    pub(crate) loss: Option<f32>,
+}
+
+struct Stream {
+    section: Section,
+    cache: Cache,
+    /// Of its resends.
+    resend_sequence: u64,
+    packets: u32,
+    bytes: u32,
+    /// Of its last packet: when it was taken, its time, when it left, its payload type.
+    last: Option<(Instant, u32, Instant, u8)>,
+}
+
+struct Waiting {
+    stream: usize,
+    is_resend: bool,
+    kept: Kept,
+    wall: Instant,
+}
+
+/// All media towards one subscriber.
+pub(crate) struct Egress {
+    began: Instant,
+    sealer: Option<Sealer>,
+    opener: Option<Opener>,
+    /// By the index of its slot.
+    streams: Vec<Option<Stream>>,
+    /// Sound, which is not paced.
+    sounds: VecDeque<Waiting>,
+    pacer: Pacer<Waiting>,
+    estimator: Estimator,
+    /// Packets that left, counted over all streams: what transport feedback is about.
+    number: u64,
+    reports: u32,
+    report_at: Instant,
+    sample_at: Instant,
+    sampled: bool,
+    /// What is filled up to, and looked for.
+    wanted: (u64, u64),
+    bytes_sent: u64,
+    /// From receiver reports: round trip and loss of what is not told about otherwise.
+    reported: (Option<Duration>, Option<f32>),
+    /// Slots whose pictures cannot be decoded.
+    keyframes: Vec<usize>,
+    control: Vec<u8>,
+    report: Option<Vec<u8>>,
+}
+
+impl Egress {
+    pub(crate) fn new(now: Instant, start_bps: u64) -> Egress {
+        Egress {
+            began: now,
+            sealer: None,
+            opener: None,
+            streams: Vec::new(),
+            sounds: VecDeque::new(),
+            pacer: Pacer::new(now),
+            estimator: Estimator::new(now, start_bps),
+            number: 0,
+            reports: 0,
+            report_at: now,
+            sample_at: now + SAMPLE_INTERVAL,
+            sampled: false,
+            wanted: (0, 0),
+            bytes_sent: 0,
+            reported: (None, None),
+            keyframes: Vec::new(),
+            control: Vec::new(),
+            report: None,
+        }
+    }
+
+    /// The handshake is done: from now on media can leave.
+    pub(crate) fn open(&mut self, now: Instant, ours: &Keys, theirs: &Keys) {
+        self.sealer = Some(Sealer::new(ours));
+        self.opener = Some(Opener::new(theirs));
+        self.estimator.set_estimate(now, self.estimator.estimate_bps());
+        self.set_bitrate(now, self.wanted.0, self.wanted.1);
+        self.sample_at = now + SAMPLE_INTERVAL;
+    }
+
+    /// What was negotiated for a slot. What was sent under it does not change any more: nonces are made of its numbers.
+    pub(crate) fn set_section(&mut self, slot: usize, section: Section) {
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+        }
+        self.streams[slot].get_or_insert_with(|| Stream {
+            section,
+            cache: Cache::new(),
+            resend_sequence: 0,
+            packets: 0,
+            bytes: 0,
+            last: None,
+        });
+    }
+
+    /// Takes a packet. Sound leaves with the next [`Egress::poll_datagram`], pictures when the pacer lets them. False when it cannot be
+    /// sent: nothing is negotiated, or too much waits.
+    pub(crate) fn send(&mut self, now: Instant, slot: usize, packet: Outgoing) -> bool {
+        let Some(Some(stream)) = self.streams.get(slot) else { return false };
+        if self.sealer.is_none() {
+            return false;
+        }
+        let is_video = stream.section.is_video;
+        let bytes = packet.payload.len() + PACKET_OVERHEAD;
+        let kept = Kept {
+            sequence: packet.sequence,
+            time: packet.time,
+            marker: packet.marker,
+            payload_type: packet.payload_type,
+            payload: packet.payload,
+            patches: packet.patches,
+            level: packet.level,
+            orientation: packet.orientation,
+            transport: 0,
+        };
+        let waiting = Waiting { stream: slot, is_resend: false, kept, wall: packet.wall };
+        if is_video {
+            return self.pacer.push(now, Class::Video, bytes, waiting);
+        }
+        let has_room = self.sounds.len() < SOUNDS_MAX;
+        if has_room {
+            self.sounds.push_back(waiting);
+        }
+        has_room
+    }
+
+    /// What was sent of a slot is not sent again.
+    pub(crate) fn forget_sent(&mut self, slot: usize) {
+        if let Some(Some(stream)) = self.streams.get_mut(slot) {
+            stream.cache.clear();
+        }
+    }
+
+    /// What the path is filled up to with padding, and what is looked for on it.
+    pub(crate) fn set_bitrate(&mut self, now: Instant, least_bps: u64, desired_bps: u64) {
+        self.wanted = (least_bps.min(desired_bps), desired_bps);
+        // Nothing can be found out by what cannot be sent.
+        let can_pad = self.sealer.is_some() && self.is_told();
+        self.estimator.set_wanted(now, if can_pad { desired_bps } else { 0 });
+        self.set_rate(now);
+    }
+
+    /// The estimator begins anew.
+    pub(crate) fn set_estimate(&mut self, now: Instant, bps: u64) {
+        self.estimator.set_estimate(now, bps);
+        self.set_rate(now);
+    }
+
+    /// SRTCP came. Whatever is not the subscriber's is passed over.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(opener) = &mut self.opener else { return };
+        let mut control = std::mem::take(&mut self.control);
+        if opener.open_rtcp(datagram, &mut control) {
+            for message in rtcp::read(&control) {
+                self.told(now, message);
+            }
+            self.set_rate(now);
+        }
+        self.control = control;
+    }
+
+    fn told(&mut self, now: Instant, message: Message<'_>) {
+        match message {
+            Message::Transport(feedback) => {
+                self.estimator.handle_feedback(now, feedback.base(), feedback.statuses());
+            }
+            Message::Nack { ssrc, lost } => {
+                let Some(slot) = self.slot(ssrc) else { return };
+                for sequence in lost {
+                    self.resend(now, slot, sequence);
+                }
+            }
+            Message::Pli { ssrc } | Message::Fir { ssrc } => {
+                if let Some(slot) = self.slot(ssrc)
+                    && !self.keyframes.contains(&slot)
+                {
+                    self.keyframes.push(slot);
+                }
+            }
+            Message::Receiver(block) => self.reported(now, &block),
+            Message::Bye => {}
+        }
+    }
+
+    fn reported(&mut self, now: Instant, block: &Block) {
+        if self.slot(block.ssrc).is_none() {
+            return;
+        }
+        self.reported.1 = Some(f32::from(block.fraction_lost) / 256.0);
+        if block.last_report != 0 {
+            // RFC 3550 §6.4.1: in units of 1/65,536 s. More than a minute is a mistake.
+            let middle = (self.ntp(now) >> 16) as u32;
+            let units = middle.wrapping_sub(block.last_report).wrapping_sub(block.delay);
+            if units < 60 << 16 {
+                self.reported.0 = Some(Duration::from_micros(u64::from(units) * 1_000_000 / 65_536));
+            }
+        }
+    }
+
+    fn resend(&mut self, now: Instant, slot: usize, sequence: u16) {
+        let round_trip = self.round_trip();
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        if !stream.section.is_video {
+            return;
+        }
+        let Some(kept) = stream.cache.take(now, sequence, round_trip) else { return };
+        let (kept, bytes) = (kept.clone(), kept.payload.len() + PACKET_OVERHEAD);
+        // What does not find room is asked for again.
+        self.pacer.push(now, Class::Resend, bytes, Waiting { stream: slot, is_resend: true, kept, wall: now });
+    }
+
+    /// Time passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.sealer.is_none() {
+            return;
+        }
+        if self.estimator.poll_timeout().is_some_and(|at| at <= now) {
+            self.estimator.handle_timeout(now);
+            self.set_rate(now);
+        }
+        while let Some(probe) = self.estimator.poll_probe(now) {
+            self.pacer.start_probe(now, probe.id, probe.bps, probe.packets, probe.bytes);
+        }
+        if self.report_at <= now {
+            self.report_at = now + REPORT_INTERVAL;
+            self.report = self.reports(now);
+        }
+        if self.sample_at <= now {
+            self.sample_at = now + SAMPLE_INTERVAL;
+            self.sampled = true;
+        }
+    }
+
+    /// When [`Egress::handle_timeout`] is to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.sealer.as_ref()?;
+        let times = [self.pacer.poll_timeout(), self.estimator.poll_timeout(), Some(self.report_at), Some(self.sample_at)];
+        times.into_iter().flatten().min()
+    }
+
+    /// What is known of the path, once per interval.
+    pub(crate) fn poll_known(&mut self) -> Option<Known> {
+        std::mem::take(&mut self.sampled).then(|| Known {
+            estimate_bps: self.is_told().then(|| self.estimator.estimate_bps()),
+            bytes_sent: self.bytes_sent,
+            round_trip: self.round_trip(),
+            loss: self.estimator.loss().or(self.reported.1),
+        })
+    }
+
+    /// A slot whose picture the peer cannot decode.
+    pub(crate) fn poll_keyframe(&mut self) -> Option<usize> {
+        self.keyframes.pop()
+    }
+
+    /// The next datagram that may leave now.
+    pub(crate) fn poll_datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if let Some(report) = self.report.take() {
+            return Some(report);
+        }
+        while let Some(sound) = self.sounds.pop_front() {
+            if let Some(datagram) = self.write(now, sound, None) {
+                self.pacer.handle_sent(now, datagram.len() + PATH_OVERHEAD);
+                return Some(datagram);
+            }
+        }
+        loop {
+            let datagram = match self.pacer.poll(now)? {
+                Release::Send(waiting, probe) if waiting.is_resend => self.write_resend(now, waiting.stream, &waiting.kept, probe),
+                Release::Send(waiting, probe) => self.write(now, waiting, probe),
+                Release::Padding { bytes, probe } => {
+                    let datagram = self.write_padding(now, bytes, probe);
+                    let padded = datagram.as_ref().map_or(0, |datagram| datagram.len() + PATH_OVERHEAD);
+                    self.pacer.handle_padding(now, padded);
+                    datagram
+                }
+            };
+            if datagram.is_some() {
+                return datagram;
+            }
+        }
+    }
+
+    /// What tells the peer that it is over (RFC 3550 §6.6).
+    pub(crate) fn bye(&mut self) -> Option<Vec<u8>> {
+        let ssrcs: Vec<u32> = self.streams.iter().flatten().map(|stream| stream.section.ssrc).collect();
+        if ssrcs.is_empty() {
+            return None;
+        }
+        let mut packet = Vec::with_capacity(8 + ssrcs.len() * 4 + PACKET_OVERHEAD);
+        rtcp::write_bye(&mut packet, &ssrcs);
+        self.seal_report(packet)
+    }
+}
+
+impl Egress {
+    fn slot(&self, ssrc: u32) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.as_ref().is_some_and(|stream| stream.section.ssrc == ssrc))
+    }
+
+    /// Whether the peer tells what arrives.
+    fn is_told(&self) -> bool {
+        self.streams.iter().flatten().any(|stream| stream.section.extensions.transport.is_some())
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.estimator.round_trip().or(self.reported.0)
+    }
+
+    fn set_rate(&mut self, now: Instant) {
+        if self.is_told() {
+            // Padding into a queue makes it longer.
+            let padding_bps = if self.estimator.is_overusing() { 0 } else { self.wanted.0 };
+            self.pacer.set_rate(now, self.estimator.estimate_bps(), padding_bps);
+        } else {
+            self.pacer.set_rate(now, UNKNOWN_BPS, 0);
+        }
+    }
+
+    /// Writes and encrypts a packet of a stream, and keeps it for resends.
+    fn write(&mut self, now: Instant, waiting: Waiting, probe: Option<u32>) -> Option<Vec<u8>> {
+        let Waiting { stream, mut kept, wall, .. } = waiting;
+        let stream = self.streams.get_mut(stream)?.as_mut()?;
+        if stream.last.is_none() {
+            // The first report tells what belongs together.
+            self.report_at = now;
+        }
+        stream.last = Some((wall, kept.time, now, kept.payload_type));
+        stream.packets = stream.packets.wrapping_add(1);
+        stream.bytes = stream.bytes.wrapping_add(kept.payload.len() as u32);
+        if stream.section.extensions.transport.is_some() {
+            self.number += 1;
+        }
+        kept.transport = self.number as u16;
+        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept))?;
+        if stream.section.extensions.transport.is_some() {
+            self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
+        }
+        if stream.section.is_video {
+            stream.cache.push(now, kept);
+        }
+        self.bytes_sent += packet.len() as u64;
+        Some(packet)
+    }
+
+    /// Writes a packet that was sent before: as RFC 4588 has it, and to who does not know that the same bytes again.
+    fn write_resend(&mut self, now: Instant, slot: usize, kept: &Kept, probe: Option<u32>) -> Option<Vec<u8>> {
+        let section = &self.streams.get(slot)?.as_ref()?.section;
+        let Some((ssrc, payload_type)) = section.resend_as(kept.payload_type) else {
+            // The same numbers, the same bytes, the same nonce: nothing is told twice in different words.
+            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept))?;
+            self.bytes_sent += packet.len() as u64;
+            return Some(packet);
+        };
+        let original = (kept.sequence as u16).to_be_bytes();
+        self.write_other(now, slot, ssrc, kept.time, kept.marker, payload_type, Sent::Media, probe, |packet| {
+            packet.extend_from_slice(&original);
+            let begin = packet.len();
+            packet.extend_from_slice(&kept.payload);
+            kept.patches.apply(&mut packet[begin..]);
+        })
+    }
+
+    /// Padding: what was sent before once more, which may even be of use, or else bytes that say nothing, in the stream of the
+    /// resends. Without such a stream there is none: padding would need numbers of the pictures' own.
+    fn write_padding(&mut self, now: Instant, bytes: usize, probe: Option<u32>) -> Option<Vec<u8>> {
+        let able = |stream: &Stream| stream.section.resend.is_some() && !stream.section.resend_types.is_empty();
+        let newest = |stream: &Stream| stream.last.map(|(.., left, _)| left);
+        let streams = self.streams.iter().enumerate().filter_map(|(slot, stream)| Some((slot, stream.as_ref()?)));
+        let (slot, stream) = streams.filter(|(_, stream)| able(stream)).max_by_key(|(_, stream)| newest(stream))?;
+        // A packet is sent whole: for a little padding one of many bytes would be too much.
+        if bytes > PADDING_MAX
+            && let Some(kept) = stream.cache.padding().cloned()
+        {
+            return self.write_resent_padding(now, slot, &kept, probe);
+        }
+        let ssrc = stream.section.resend?;
+        let time = stream.last.map_or(0, |(_, time, ..)| time);
+        let own = stream.last.map(|(.., payload_type)| payload_type);
+        let types = &stream.section.resend_types;
+        let payload_type = types.iter().find(|(of, _)| Some(*of) == own).or(types.first())?.1;
+        let padding = bytes.clamp(1, PADDING_MAX) as u8;
+        self.write_other(now, slot, ssrc, time, false, payload_type, Sent::Padding, probe, |packet| {
+            // RFC 3550 §5.1: the bit P, and the last byte says how many there are.
+            packet[0] |= 0x20;
+            packet.resize(packet.len() + usize::from(padding) - 1, 0);
+            packet.push(padding);
+        })
+    }
+
+    fn write_resent_padding(&mut self, now: Instant, slot: usize, kept: &Kept, probe: Option<u32>) -> Option<Vec<u8>> {
+        let (ssrc, payload_type) = self.streams.get(slot)?.as_ref()?.section.resend_as(kept.payload_type)?;
+        let original = (kept.sequence as u16).to_be_bytes();
+        self.write_other(now, slot, ssrc, kept.time, kept.marker, payload_type, Sent::Padding, probe, |packet| {
+            packet.extend_from_slice(&original);
+            let begin = packet.len();
+            packet.extend_from_slice(&kept.payload);
+            kept.patches.apply(&mut packet[begin..]);
+        })
+    }
+
+    /// Writes a packet of a stream of resends.
+    #[expect(clippy::too_many_arguments, reason = "the fields of a packet")]
+    fn write_other(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        ssrc: u32,
+        time: u32,
+        marker: bool,
+        payload_type: u8,
+        sort: Sent,
+        probe: Option<u32>,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Vec<u8>> {
+        let stream = self.streams.get_mut(slot)?.as_mut()?;
+        let sealer = self.sealer.as_mut()?;
+        stream.resend_sequence += 1;
+        self.number += 1;
+        let fields = Fields { payload_type, marker, sequence: stream.resend_sequence as u16, time, ssrc };
+        let values = Values { transport: self.number as u16, level: None, orientation: None };
+        let mut packet = Vec::with_capacity(1_500);
+        let header = header::write(&mut packet, &fields, &stream.section.extensions, &values);
+        payload(&mut packet);
+        sealer.seal_rtp(&mut packet, header, ssrc, stream.resend_sequence);
+        self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, sort, probe);
+        self.bytes_sent += packet.len() as u64;
+        Some(packet)
+    }
+
+    /// The reports of the streams that send.
+    fn reports(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let ntp = self.ntp(now);
+        let report = |stream: &Stream| {
+            let (wall, time, left, _) = stream.last?;
+            let is_sending = now.saturating_duration_since(left) < REPORT_IDLE;
+            let passed = now.saturating_duration_since(wall).as_micros() as u64;
+            let ticks = passed * u64::from(stream.section.clock_rate) / 1_000_000;
+            is_sending.then(|| SenderReport {
+                ssrc: stream.section.ssrc,
+                ntp,
+                rtp_time: time.wrapping_add(ticks as u32),
+                packets: stream.packets,
+                bytes: stream.bytes,
+            })
+        };
+        let reports: Vec<SenderReport> = self.streams.iter().flatten().filter_map(report).collect();
+        if reports.is_empty() {
+            return None;
+        }
+        let mut packet = Vec::with_capacity(reports.len() * 28 + PACKET_OVERHEAD);
+        rtcp::write_reports(&mut packet, &reports, CNAME);
+        self.seal_report(packet)
+    }
+
+    fn seal_report(&mut self, mut packet: Vec<u8>) -> Option<Vec<u8>> {
+        if self.reports >= REPORTS_MAX {
+            return None;
+        }
+        self.reports += 1;
+        let index = self.reports;
+        self.sealer.as_mut()?.seal_rtcp(&mut packet, index);
+        self.bytes_sent += packet.len() as u64;
+        Some(packet)
+    }
+
+    /// RFC 3550 §4: 32 bits of seconds, 32 of their fraction.
+    fn ntp(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.began);
+        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+        NTP_BASE.wrapping_add((since.as_secs() << 32) | fraction)
+    }
+}
+
+/// A packet of a stream, ready to leave. The same every time: its nonce is made of its numbers.
+fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept) -> Vec<u8> {
+    let fields = Fields {
+        payload_type: kept.payload_type,
+        marker: kept.marker,
+        sequence: kept.sequence as u16,
+        time: kept.time,
+        ssrc: section.ssrc,
+    };
+    let values = Values { transport: kept.transport, level: kept.level, orientation: kept.orientation };
+    let mut packet = Vec::with_capacity(kept.payload.len() + PACKET_OVERHEAD);
+    let header = header::write(&mut packet, &fields, &section.extensions, &values);
+    packet.extend_from_slice(&kept.payload);
+    kept.patches.apply(&mut packet[header..]);
+    sealer.seal_rtp(&mut packet, header, section.ssrc, kept.sequence);
+    packet
+}
