@@ -9,6 +9,7 @@ mod budget;
 mod commands;
 mod config;
 mod demux;
+mod egress;
 mod engine;
 mod forward;
 mod keyframes;
