@@ -46,7 +46,7 @@ const CNAME: &str = "telstar";
 const SOUNDS_MAX: usize = 512;
 /// SRTCP's index has 31 bits (RFC 3711 §3.4), and no value may come twice under one key: after so many reports none is sent, which is
 /// after 68 years.
-const REPORTS_MAX: u32 = 0x7fff_ffff;
+const INDEX_MAX: u32 = 0x7fff_ffff;
 
 /// A packet for a subscriber.
 #[derive(Debug)]
@@ -115,6 +115,8 @@ struct Waiting {
     stream: usize,
     is_resend: bool,
     kept: Kept,
+    /// Of sound.
+    level: Option<(u8, bool)>,
     wall: Instant,
 }
 
@@ -143,7 +145,8 @@ pub(crate) struct Egress {
     /// Slots whose pictures cannot be decoded.
     keyframes: Vec<usize>,
     control: Vec<u8>,
-    report: Option<Vec<u8>>,
+    /// RTCP that waits to leave: at most one second's.
+    reporting: Vec<Vec<u8>>,
 }
 
 impl Egress {
@@ -166,7 +169,7 @@ impl Egress {
             reported: (None, None),
             keyframes: Vec::new(),
             control: Vec::new(),
-            report: None,
+            reporting: Vec::new(),
         }
     }
 
@@ -210,11 +213,10 @@ impl Egress {
             payload_type: packet.payload_type,
             payload: packet.payload,
             patches: packet.patches,
-            level: packet.level,
             orientation: packet.orientation,
             transport: 0,
         };
-        let waiting = Waiting { stream: slot, is_resend: false, kept, wall: packet.wall };
+        let waiting = Waiting { stream: slot, is_resend: false, kept, level: packet.level, wall: packet.wall };
         if is_video {
             return self.pacer.push(now, Class::Video, bytes, waiting);
         }
@@ -307,7 +309,7 @@ impl Egress {
         let Some(kept) = stream.cache.take(now, sequence, round_trip) else { return };
         let (kept, bytes) = (kept.clone(), kept.payload.len() + PACKET_OVERHEAD);
         // What does not find room is asked for again.
-        self.pacer.push(now, Class::Resend, bytes, Waiting { stream: slot, is_resend: true, kept, wall: now });
+        self.pacer.push(now, Class::Resend, bytes, Waiting { stream: slot, is_resend: true, kept, level: None, wall: now });
     }
 
     /// Time passed.
@@ -324,7 +326,7 @@ impl Egress {
         }
         if self.report_at <= now {
             self.report_at = now + REPORT_INTERVAL;
-            self.report = self.reports(now);
+            self.reporting = self.reports(now);
         }
         if self.sample_at <= now {
             self.sample_at = now + SAMPLE_INTERVAL;
@@ -356,7 +358,7 @@ impl Egress {
 
     /// The next datagram that may leave now.
     pub(crate) fn poll_datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if let Some(report) = self.report.take() {
+        if let Some(report) = self.reporting.pop() {
             return Some(report);
         }
         while let Some(sound) = self.sounds.pop_front() {
@@ -420,7 +422,7 @@ impl Egress {
 
     /// Writes and encrypts a packet of a stream, and keeps it for resends.
     fn write(&mut self, now: Instant, waiting: Waiting, probe: Option<u32>) -> Option<Vec<u8>> {
-        let Waiting { stream, mut kept, wall, .. } = waiting;
+        let Waiting { stream, mut kept, level, wall, .. } = waiting;
         let stream = self.streams.get_mut(stream)?.as_mut()?;
         if stream.last.is_none() {
             // The first report tells what belongs together.
@@ -433,7 +435,7 @@ impl Egress {
             self.number += 1;
         }
         kept.transport = self.number as u16;
-        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept))?;
+        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept, level))?;
         if stream.section.extensions.transport.is_some() {
             self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
         }
@@ -449,7 +451,7 @@ impl Egress {
         let section = &self.streams.get(slot)?.as_ref()?.section;
         let Some((ssrc, payload_type)) = section.resend_as(kept.payload_type) else {
             // The same numbers, the same bytes, the same nonce: nothing is told twice in different words.
-            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept))?;
+            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept, None))?;
             self.bytes_sent += packet.len() as u64;
             return Some(packet);
         };
@@ -530,7 +532,7 @@ impl Egress {
     }
 
     /// The reports of the streams that send.
-    fn reports(&mut self, now: Instant) -> Option<Vec<u8>> {
+    fn reports(&mut self, now: Instant) -> Vec<Vec<u8>> {
         let ntp = self.ntp(now);
         let report = |stream: &Stream| {
             let (wall, time, left, _) = stream.last?;
@@ -546,16 +548,16 @@ impl Egress {
             })
         };
         let reports: Vec<SenderReport> = self.streams.iter().flatten().filter_map(report).collect();
-        if reports.is_empty() {
-            return None;
-        }
-        let mut packet = Vec::with_capacity(reports.len() * 28 + PACKET_OVERHEAD);
-        rtcp::write_reports(&mut packet, &reports, CNAME);
-        self.seal_report(packet)
+        let write = |reports: &[SenderReport]| {
+            let mut packet = Vec::with_capacity(reports.len() * 28 + PACKET_OVERHEAD);
+            rtcp::write_reports(&mut packet, reports, CNAME);
+            self.seal_report(packet)
+        };
+        reports.chunks(rtcp::REPORTS_MAX).filter_map(write).collect()
     }
 
     fn seal_report(&mut self, mut packet: Vec<u8>) -> Option<Vec<u8>> {
-        if self.reports >= REPORTS_MAX {
+        if self.reports >= INDEX_MAX {
             return None;
         }
         self.reports += 1;
@@ -574,7 +576,7 @@ impl Egress {
 }
 
 /// A packet of a stream, ready to leave. The same every time: its nonce is made of its numbers.
-fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept) -> Vec<u8> {
+fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept, level: Option<(u8, bool)>) -> Vec<u8> {
     let fields = Fields {
         payload_type: kept.payload_type,
         marker: kept.marker,
@@ -582,7 +584,7 @@ fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept) -> Vec<u8> {
         time: kept.time,
         ssrc: section.ssrc,
     };
-    let values = Values { transport: kept.transport, level: kept.level, orientation: kept.orientation };
+    let values = Values { transport: kept.transport, level, orientation: kept.orientation };
     let mut packet = Vec::with_capacity(kept.payload.len() + PACKET_OVERHEAD);
     let header = header::write(&mut packet, &fields, &section.extensions, &values);
     packet.extend_from_slice(&kept.payload);
