@@ -32,6 +32,7 @@ pub mod credit;
 pub mod data;
 pub mod dependency;
 pub mod descriptor;
+pub mod estimate;
 pub mod overshoot;
 pub mod police;
 pub mod rewrite;
