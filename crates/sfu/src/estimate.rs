@@ -42,7 +42,7 @@ const USAGE_FOR: Micros = SECOND / 2;
 const LOSS_CALM: Micros = 5 * SECOND;
 /// While so young an estimator sees no loss, it does not look at it (libwebrtc's `kStartPhase`).
 const START: Micros = 2 * SECOND;
-/// How long after a sender began to use its path what arrives may still be of before.
+/// How long after a sender began to use its path, or more of it, what arrives may still be of before.
 const LIMITED_UNTIL: Micros = SECOND;
 /// Nobody reported what left so long ago, though it was reported before: the path stands. Each second more makes the estimate less
 /// (libwebrtc's `RttBasedBackoff`).
@@ -123,6 +123,8 @@ struct Path {
     loss: Loss,
     clusters: Clusters,
     probing: Probing,
+    /// When a probe last found more.
+    raised: Option<Micros>,
     smooth_round_trip: Micros,
     started: Option<Micros>,
     /// When something last arrived.
@@ -289,6 +291,7 @@ impl Path {
             loss: Loss::new(estimate),
             clusters: Clusters::new(),
             probing,
+            raised: None,
             smooth_round_trip: ROUND_TRIP_FIRST,
             started: None,
             heard: None,
@@ -337,6 +340,10 @@ impl Path {
         let bps = bps.max(least);
         // A probe is short: jitter makes it slower. While less is sent than may be, nothing is in need of a lower estimate.
         if bps >= self.aimd.bps() || !self.limited.is() {
+            if bps > self.aimd.bps() {
+                self.raised = Some(now);
+                self.acknowledged.expect_change();
+            }
             self.aimd.set(now, bps);
             self.loss.set(bps);
         }
@@ -344,7 +351,8 @@ impl Path {
 
     fn follow_delay(&mut self, now: Micros) {
         let mut arriving = self.acknowledged.bps();
-        if self.trend.usage() == Usage::Over && self.limited.was_within(now, LIMITED_UNTIL) {
+        let is_raised = self.raised.is_some_and(|at| now.saturating_sub(at) < LIMITED_UNTIL);
+        if self.trend.usage() == Usage::Over && (is_raised || self.limited.was_within(now, LIMITED_UNTIL)) {
             // What arrived before is what little was sent: a keyframe after it makes a queue, but says by how fast it comes
             // out of it what the path carries. (libwebrtc falls to what was sent before.)
             let burst = self.burst.bps();

@@ -38,7 +38,7 @@ impl Acknowledged {
         self.bps
     }
 
-    /// The sender is not limited by what it has to send any more: the next windows count more.
+    /// More is sent from now on: the next windows count more.
     pub fn expect_change(&mut self) {
         self.variance += VARIANCE_CHANGE;
     }
@@ -80,7 +80,9 @@ impl Acknowledged {
             return;
         };
         let scale = if is_small && sample < bps { UNCERTAINTY_SMALL } else { UNCERTAINTY };
-        let uncertainty = scale * (bps - sample).abs() / bps;
+        // Relative to the larger one: libwebrtc's, relative to the estimate, takes seconds to follow a rate that became tenfold,
+        // and a queue that grows meanwhile makes the estimate fall to what was sent before.
+        let uncertainty = scale * (bps - sample).abs() / bps.max(sample);
         let of_sample = uncertainty * uncertainty;
         let before = self.variance + VARIANCE_GROWTH;
         self.bps = Some((of_sample * bps + before * sample) / (of_sample + before));
