@@ -1,0 +1,238 @@
+//! When more is looked for than is sent: probes, and how fast each is.
+//!
+//! In: what is wanted, the estimate and what limits it, results. Out: probes to be sent.
+//! libwebrtc's `ProbeController`; where it probes only a sender that is limited by what it has to send, a sender whose next layer
+//! does not fit is probed as well, though seldom: it cannot send a little more to find out.
+
+use super::Probe;
+use super::history::{Micros, SECOND};
+
+/// The first two probes: parts of the estimate.
+const FIRST: [f64; 2] = [3.0, 6.0];
+/// Every further one.
+const FURTHER: f64 = 2.0;
+/// A result of so much of the rate that was tried asks for a further one.
+const FURTHER_FROM: f64 = 0.7;
+/// No probe is faster than so many times what is wanted: media comes in bursts.
+const WANTED: f64 = 2.0;
+/// A probe is of so much time. Longer is surer, shorter disturbs less.
+const LENGTH: Micros = 20_000;
+/// And of so many packets.
+const PACKETS: u32 = 5;
+/// A result comes within so long, or not at all (`kMaxWaitingTimeForProbingResult`).
+const RESULT_WITHIN: Micros = SECOND;
+/// More is wanted when it is so many percent more than before. Less takes a measured rate's noise for a wish.
+const GREW: f64 = 1.1;
+/// A fall to less than this part of what was before is a large one (`kBitrateDropThreshold`), and so much of it is looked for
+/// after it ended (`kProbeFractionAfterDrop`).
+const LARGE_FALL: f64 = 0.66;
+const AFTER_FALL: f64 = 0.85;
+/// It ended when nothing fell for so long; after so much more time the periodic probes look for it.
+const FALL_ENDED: Micros = SECOND;
+const FALL_FORGOTTEN: Micros = 5 * SECOND;
+/// How often a sender is probed that is limited by what it has to send: at first, and while nothing is found. libwebrtc's 5 s is
+/// the longer one.
+const LIMITED_EVERY: (Micros, Micros) = (5 * SECOND / 2, 5 * SECOND);
+/// And one that uses its path.
+const USING_EVERY: (Micros, Micros) = (5 * SECOND, 15 * SECOND);
+/// A probe found something when it is so much more than before.
+const FOUND: f64 = 1.05;
+/// So many probes wait at most.
+const PLANNED: usize = 2;
+
+/// What a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    pub estimate: f64,
+    /// The queue grows, or loss limits more and more.
+    pub is_congested: bool,
+    /// The sender is limited by what it has to send.
+    pub is_limited: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Micros,
+    bps: f64,
+    id: u32,
+    /// The estimate before it.
+    before: f64,
+    was_sent: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fall {
+    at: Micros,
+    before: f64,
+    lowest: f64,
+}
+
+/// The controller.
+#[derive(Clone, Debug)]
+pub(super) struct Probing {
+    wanted: f64,
+    /// What was wanted when more was last looked for because of it.
+    wanted_before: f64,
+    has_grown: bool,
+    next_id: u32,
+    planned: [Option<Probe>; PLANNED],
+    last: Option<Last>,
+    /// Whether the first two were planned.
+    has_begun: bool,
+    fall: Option<Fall>,
+    failures: u32,
+}
+
+impl Probing {
+    /// Nothing is wanted; probes have numbers from there.
+    pub fn new(next_id: u32) -> Probing {
+        Probing {
+            wanted: 0.0,
+            wanted_before: 0.0,
+            has_grown: false,
+            next_id,
+            planned: [None; PLANNED],
+            last: None,
+            has_begun: false,
+            fall: None,
+            failures: 0,
+        }
+    }
+
+    /// The number of the next probe.
+    pub fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// What is wanted.
+    pub fn wanted(&self) -> f64 {
+        self.wanted
+    }
+
+    /// So much is wanted. 0: nothing is to be looked for.
+    pub fn set_wanted(&mut self, wanted: f64) {
+        if wanted > self.wanted_before * GREW {
+            self.has_grown = true;
+        } else if wanted < self.wanted_before / 2.0 {
+            self.wanted_before = wanted;
+        }
+        self.wanted = wanted;
+    }
+
+    /// A packet of a probe left.
+    pub fn handle_sent(&mut self, id: u32) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.id == id) {
+            last.was_sent = true;
+        }
+    }
+
+    /// The queue made the estimate fall from there.
+    pub fn handle_fall(&mut self, now: Micros, before: f64, bps: f64) {
+        let fall = self.fall.filter(|fall| now.saturating_sub(fall.at) < FALL_ENDED);
+        let before = fall.map_or(before, |fall| fall.before.max(before));
+        self.fall = Some(Fall { at: now, before, lowest: bps });
+        self.planned = [None; PLANNED];
+    }
+
+    /// A probe found so much.
+    pub fn handle_result(&mut self, now: Micros, bps: f64, situation: Situation) {
+        let Some(last) = self.last.as_mut() else { return };
+        if bps > last.before * FOUND {
+            self.failures = 0;
+        }
+        let last = *last;
+        let is_wanted = situation.estimate < self.wanted && last.bps < self.wanted * WANTED * 0.99;
+        if is_wanted && !situation.is_congested && bps >= last.bps * FURTHER_FROM {
+            self.plan(now, situation.estimate * FURTHER, situation);
+        }
+    }
+
+    /// Whether a probe is due, and which.
+    pub fn handle_time(&mut self, now: Micros, situation: Situation) {
+        let estimate = situation.estimate;
+        if self.wanted <= estimate || situation.is_congested {
+            self.planned = [None; PLANNED];
+            return;
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            self.has_grown = false;
+            self.wanted_before = self.wanted;
+            FIRST.iter().for_each(|part| self.plan(now, part * estimate, situation));
+            return;
+        }
+        let since = self.last.map_or(Micros::MAX, |last| now.saturating_sub(last.at));
+        if since < RESULT_WITHIN {
+            return;
+        }
+        if self.has_grown {
+            self.has_grown = false;
+            self.wanted_before = self.wanted;
+            let most = FURTHER * estimate;
+            self.plan(now, self.wanted.min(most), situation);
+            if self.wanted < most {
+                self.plan(now, most, situation);
+            }
+        } else if let Some(before) = self.large_fall(now) {
+            self.fall = None;
+            if before * AFTER_FALL > estimate {
+                self.plan(now, before * AFTER_FALL, situation);
+            }
+        } else if since >= self.interval(situation) {
+            self.failures = self.failures.saturating_add(1);
+            self.plan(now, FURTHER * estimate, situation);
+        }
+    }
+
+    /// When a probe may be due, after a moment.
+    pub fn timeout(&self, now: Micros, situation: Situation) -> Option<Micros> {
+        if self.planned.iter().any(Option::is_some) {
+            return Some(now);
+        }
+        if self.wanted <= situation.estimate {
+            return None;
+        }
+        let Some(last) = self.last else { return Some(now) };
+        let last = last.at;
+        let ended = self.fall.map(|fall| fall.at + FALL_ENDED).filter(|at| *at > now);
+        let due = if self.has_grown { last + RESULT_WITHIN } else { last + self.interval(situation) };
+        Some(ended.map_or(due, |ended| due.min(ended.max(last + RESULT_WITHIN))))
+    }
+
+    /// The next probe.
+    pub fn poll(&mut self) -> Option<Probe> {
+        let probe = self.planned[0].take();
+        self.planned.rotate_left(1);
+        probe
+    }
+
+    /// What was before a large fall that ended.
+    fn large_fall(&mut self, now: Micros) -> Option<f64> {
+        let fall = self.fall?;
+        let passed = now.saturating_sub(fall.at);
+        if passed > FALL_FORGOTTEN {
+            self.fall = None;
+        }
+        let is_large = fall.lowest < fall.before * LARGE_FALL;
+        (is_large && (FALL_ENDED..=FALL_FORGOTTEN).contains(&passed)).then_some(fall.before)
+    }
+
+    fn interval(&self, situation: Situation) -> Micros {
+        // Nothing of it left: there was nothing to pad with, or no path yet.
+        if self.last.is_some_and(|last| !last.was_sent) {
+            return RESULT_WITHIN;
+        }
+        let (shortest, longest) = if situation.is_limited { LIMITED_EVERY } else { USING_EVERY };
+        (shortest * u64::from(1 + self.failures.min(8))).min(longest)
+    }
+
+    fn plan(&mut self, now: Micros, bps: f64, situation: Situation) {
+        let bps = bps.min(self.wanted * WANTED);
+        let Some(slot) = self.planned.iter_mut().find(|slot| slot.is_none()) else { return };
+        let id = self.next_id;
+        let bytes = (bps * LENGTH as f64 / (8 * SECOND) as f64) as usize;
+        *slot = Some(Probe { id, bps: bps as u64, packets: PACKETS, bytes });
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        self.last = Some(Last { at: now, bps, id, before: situation.estimate, was_sent: false });
+    }
+}
