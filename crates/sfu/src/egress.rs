@@ -38,6 +38,11 @@ const PACKET_OVERHEAD: usize = 64;
 const PADDING_MAX: usize = 255;
 /// What is paced at for a peer that tells nothing of its path.
 const UNKNOWN_BPS: u64 = 30_000_000;
+/// Of what is sent, so many percent may be sent again on request. Higher heals paths that lose more, and gives a receiver that asks for
+/// everything more of the server's time.
+const RESEND_PERCENT: usize = 15;
+/// What may be sent again at once, besides that share of a second at the estimate. Higher heals the first losses of a thin path.
+const RESEND_BYTES_MIN: usize = 8_000;
 /// NTP time of the first moment of a connection. Reports need a clock, not the time of day (RFC 3550 §4).
 const NTP_BASE: u64 = 0xe000_0000_0000_0000;
 /// The name of all streams in reports (RFC 3550 §6.5.1): they are of one clock.
@@ -140,6 +145,8 @@ pub(crate) struct Egress {
     /// What is filled up to, and looked for.
     wanted: (u64, u64),
     bytes_sent: u64,
+    /// Bytes that may be sent again, times 100.
+    resend_credit: usize,
     /// From receiver reports: round trip and loss of what is not told about otherwise.
     reported: (Option<Duration>, Option<f32>),
     /// Slots whose pictures cannot be decoded.
@@ -166,6 +173,7 @@ impl Egress {
             sampled: false,
             wanted: (0, 0),
             bytes_sent: 0,
+            resend_credit: RESEND_BYTES_MIN * 100,
             reported: (None, None),
             keyframes: Vec::new(),
             control: Vec::new(),
@@ -308,6 +316,8 @@ impl Egress {
         }
         let Some(kept) = stream.cache.take(now, sequence, round_trip) else { return };
         let (kept, bytes) = (kept.clone(), kept.payload.len() + PACKET_OVERHEAD);
+        let Some(left) = self.resend_credit.checked_sub(bytes * 100) else { return };
+        self.resend_credit = left;
         // What does not find room is asked for again.
         self.pacer.push(now, Class::Resend, bytes, Waiting { stream: slot, is_resend: true, kept, level: None, wall: now });
     }
@@ -439,6 +449,8 @@ impl Egress {
         if stream.section.extensions.transport.is_some() {
             self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
         }
+        let most = (self.estimator.estimate_bps() / 8) as usize * RESEND_PERCENT;
+        self.resend_credit = (self.resend_credit + packet.len() * RESEND_PERCENT).min(most.max(RESEND_BYTES_MIN * 100));
         if stream.section.is_video {
             stream.cache.push(now, kept);
         }
