@@ -423,8 +423,9 @@ impl Egress {
     fn set_rate(&mut self, now: Instant) {
         if self.is_told() {
             // Padding into a queue makes it longer.
-            let padding_bps = if self.estimator.is_overusing() { 0 } else { self.wanted.0 };
-            self.pacer.set_rate(now, self.estimator.estimate_bps(), padding_bps);
+            let estimate_bps = self.estimator.estimate_bps();
+            let padding_bps = if self.estimator.is_overusing() { 0 } else { self.wanted.0.min(estimate_bps) };
+            self.pacer.set_rate(now, estimate_bps, padding_bps);
         } else {
             self.pacer.set_rate(now, UNKNOWN_BPS, 0);
         }
