@@ -45,6 +45,8 @@ const RATE_MAX_BPS: u64 = 10_000_000_000;
 const PADDING_BURST: Duration = Duration::from_millis(5);
 /// But no less than this, as a packet of few bytes costs more than it says. libwebrtc's `min_packet_size` of probes.
 const PADDING_BYTES_MIN: usize = 200;
+/// And no more than this, whatever the rate: `kMaxBurstSize`. Higher fills the socket's buffer with what nobody needs.
+const PADDING_BYTES_MAX: usize = 63_000;
 /// When there was nothing to pad with, it is asked for again after this time. Lower asks in vain more often.
 const PADDING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -193,7 +195,7 @@ impl<T> Pacer<T> {
             None => (self.padding.bytes_within(nanos(PADDING_BURST)), None),
         };
         self.asked = Some(probe);
-        Some(Release::Padding { bytes: bytes.max(PADDING_BYTES_MIN), probe })
+        Some(Release::Padding { bytes: bytes.clamp(PADDING_BYTES_MIN, PADDING_BYTES_MAX), probe })
     }
 
     /// So many bytes left without asking: sound, headers of resends.
