@@ -20,7 +20,7 @@ impl Stream {
         let kept = Kept {
             sequence,
             time: sequence as u32,
-            marker: sequence % 2 == 0,
+            marker: sequence.is_multiple_of(2),
             payload_type: 96,
             payload,
             patches: Patches::default(),
@@ -32,7 +32,10 @@ impl Stream {
     fn take(&mut self, millis: u64, sequence: u64, round_trip_ms: u64) -> Option<u64> {
         let now = self.start + Duration::from_millis(millis);
         let kept = self.cache.take(now, sequence as u16, Some(Duration::from_millis(round_trip_ms)))?;
-        assert_eq!((kept.time, kept.payload_type, kept.marker), (kept.sequence as u32, 96, kept.sequence % 2 == 0));
+        assert_eq!(
+            (kept.time, kept.payload_type, kept.marker),
+            (kept.sequence as u32, 96, kept.sequence.is_multiple_of(2))
+        );
         assert_eq!((kept.orientation, kept.patches.is_empty()), (Some(kept.sequence as u8), true));
         assert!(kept.payload.iter().all(|byte| *byte == kept.sequence as u8));
         Some(kept.sequence)

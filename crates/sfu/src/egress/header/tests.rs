@@ -63,7 +63,7 @@ proptest! {
         let mut bytes = vec![7; prefix];
         let length = write(&mut bytes, &fields, &extensions, &values);
         prop_assert_eq!(bytes.len(), prefix + length);
-        prop_assert!(length % 4 == 0 && length <= HEADER_BYTES_MAX);
+        prop_assert!(length.is_multiple_of(4) && length <= HEADER_BYTES_MAX);
         let mut expected = Vec::new();
         expected.extend(ids.0.map(|id| (id, transport.to_be_bytes().to_vec())));
         expected.extend(mid.map(|(id, value, length)| (id, value[..usize::from(length)].to_vec())));
