@@ -74,6 +74,21 @@ fn payloads_that_nobody_can_ask_for_are_given_back() {
 }
 
 #[test]
+fn a_jump_of_the_numbers_costs_no_memory() {
+    let mut stream = Stream::new();
+    (0..16).chain(5_000..5_016).for_each(|sequence| stream.push(sequence, sequence, 100));
+    assert_eq!((stream.cache.ring.len(), stream.take(5_020, 5_000, 0)), (16, Some(5_000)));
+}
+
+#[test]
+fn a_packet_that_came_late_is_given_back_too() {
+    let mut stream = Stream::new();
+    (100..103).chain([99]).for_each(|sequence| stream.push(0, sequence, 100));
+    (103..106).for_each(|sequence| stream.push(4_000, sequence, 100));
+    assert_eq!(stream.cache.ring.iter().flatten().count(), 3);
+}
+
+#[test]
 fn a_packet_is_sent_again_once_per_round_trip_ten_times_and_for_three_seconds() {
     let mut stream = Stream::new();
     stream.push(0, 70_000, 100);

@@ -151,10 +151,10 @@ fn a_queue_of_ten_seconds_leaves_within_two() {
     line.run(Duration::from_millis(2_100));
     assert_eq!(line.pacer.queued(), 0);
     // And the haste ends with it.
-    line.left.clear();
-    line.video(0..20, 1_200);
-    line.run(10 * MILLI);
-    assert!(line.left.len() <= 2, "{}", line.left.len());
+    line.run(SECOND);
+    assert_eq!(line.pacer.pass(line.now, 1_250), Passage::Free(None));
+    line.video(0..1, 1_250);
+    assert_eq!(line.pacer.poll_timeout(), Some(line.now + 40 * MILLI));
 }
 
 #[test]
@@ -217,6 +217,8 @@ fn what_is_owed_is_owed_in_bytes() {
     let at = line.pacer.poll_timeout().expect("it waits") - line.now;
     assert!(at.abs_diff(4 * MILLI) < Duration::from_micros(1), "{at:?}");
     line.pacer.set_rate(line.now, 1, 0);
+    assert_eq!(line.pacer.poll_timeout(), Some(line.now + DEBT_MAX), "but for no longer");
+    line.pacer.handle_sent(line.now, 1_000_000);
     assert_eq!(line.pacer.poll_timeout(), Some(line.now + DEBT_MAX));
 }
 
@@ -295,12 +297,25 @@ fn probes_come_one_after_the_other_and_at_most_five_wait() {
 fn a_probe_that_was_late_is_not_made_up_for_by_a_burst() {
     let mut line = Line::new(1_000_000, 0);
     line.pacer.start_probe(line.now, 1, 4_000_000, 5, 60_000);
+    line.now += 60 * MILLI;
     line.drain();
+    assert_eq!(line.left.len(), 1, "it begins when it begins");
     line.now += 60 * MILLI;
     let before = line.bytes(|_| true);
     line.drain();
     let burst = line.bytes(|_| true) - before;
     assert!(burst <= 7_000, "10 ms of 4 Mbit/s: {burst}");
+}
+
+#[test]
+fn a_fast_probe_wakes_every_two_milliseconds() {
+    let mut line = Line::new(300_000, 0);
+    line.pacer.start_probe(line.now, 1, 20_000_000, 5, 100_000);
+    line.video(0..1_000, 100);
+    line.run(39 * MILLI);
+    let wakes = line.left.chunk_by(|a, b| a.at_us == b.at_us).count();
+    assert_eq!(wakes, 21, "the last one because the test ends there");
+    assert!(line.left.len() > 900, "{}", line.left.len());
 }
 
 #[test]
