@@ -74,10 +74,10 @@ fn payloads_that_nobody_can_ask_for_are_given_back() {
 }
 
 #[test]
-fn a_jump_of_the_numbers_costs_no_memory() {
+fn a_jump_of_the_numbers_and_a_number_that_comes_twice_cost_no_memory() {
     let mut stream = Stream::new();
-    (0..16).chain(5_000..5_016).for_each(|sequence| stream.push(sequence, sequence, 100));
-    assert_eq!((stream.cache.ring.len(), stream.take(5_020, 5_000, 0)), (16, Some(5_000)));
+    (0..16).chain(5_000..5_016).chain(5_000..5_016).for_each(|sequence| stream.push(0, sequence, 100));
+    assert_eq!((stream.cache.ring.len(), stream.take(20, 5_000, 0)), (16, Some(5_000)));
 }
 
 #[test]
