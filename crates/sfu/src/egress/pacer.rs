@@ -1,12 +1,17 @@
 //! When what leaves: a picture is spread over time, so that no queue on the path has to take it at once.
 //!
 //! In: packets that want to leave, what the path carries, probes, `now`. Out: packets, requests for padding, the next
-//! deadline. It is libwebrtc's `PacingController` in what it decides: media leaves at 2.5 times the estimate, a queue that
-//! lasts too long faster, probes at their own rate but on the common account, padding when there is nothing else.
-//! It knows no packet, no header, no estimator.
+//! deadline. It knows no packet, no header, no estimator.
 //!
-//! A debt is the time at which it is paid off (GCRA, ITU-T I.371 annex A): nothing has to be counted down, and while
-//! nothing waits there is no deadline.
+//! It decides as libwebrtc's `PacingController` does. Media leaves at 2.5 times the estimate, a queue that lasts too long
+//! faster. A probe's packets, whatever they are, follow the probe's rate and not the budget, but are charged to it. Padding
+//! needs an empty queue; without a probe, it also needs that nothing is owed at its own rate, to which everything is
+//! charged, so that it fills up what else leaves and does not get between the packets of a picture that is coming in.
+//! What differs: a probe is given up after a second, not five; what it is late by is caught up in part, where libwebrtc
+//! ends it; there is no window of bytes in flight (`overshoot.rs` answers that); resends have a share.
+//!
+//! A debt is the time at which it is paid off (the virtual scheduling of ITU-T I.371): nothing has to be counted down, and
+//! while nothing waits there is no deadline.
 
 mod account;
 mod probe;
@@ -21,7 +26,7 @@ use probe::Probes;
 /// and strains short queues on the path, lower delays pictures that are larger than the mean.
 const PACE_TENTHS: u64 = 25;
 /// So much of that rate may leave at once. Higher means fewer and larger bursts (a system call and a timer each), lower is
-/// gentler to short queues. libwebrtc has 40 ms since 2023, 5 ms before.
+/// gentler to short queues. libwebrtc's default is 40 ms.
 const BURST: Duration = Duration::from_millis(5);
 /// A debt is forgiven beyond this: `kMaxDebtInTime`. Higher keeps media waiting longer behind what passed by (sound, probes).
 const DEBT_MAX: Duration = Duration::from_millis(500);
