@@ -8,7 +8,7 @@
 //! needs an empty queue; without a probe, it also needs that nothing is owed at its own rate, to which everything is
 //! charged, so that it fills up what else leaves and does not get between the packets of a picture that is coming in.
 //! What differs: a probe is given up after a second, not five; what it is late by is caught up in part, where libwebrtc
-//! ends it; there is no window of bytes in flight (`overshoot.rs` answers that); resends have a share.
+//! ends it. There is no window of bytes in flight (`overshoot.rs` answers that).
 //!
 //! A debt is the time at which it is paid off (the virtual scheduling of ITU-T I.371): nothing has to be counted down, and
 //! while nothing waits there is no deadline.
@@ -39,11 +39,6 @@ const QUEUE_LEFT_MIN: Duration = Duration::from_millis(1);
 const QUEUE_PACKETS_MAX: usize = 2_000;
 /// And of them resends, so that a receiver that asks for everything still gets pictures.
 const RESENDS_WAITING_MAX: usize = 500;
-/// Resends may be so many percent of what leaves otherwise, in the long run. Higher repairs worse paths without keyframes,
-/// lower leaves more to pictures when a receiver asks for what it has.
-const RESEND_SHARE_PERCENT: usize = 15;
-/// So much of that share is saved up: an outage of 0.8 s at 2.5 Mbit/s. Higher repairs longer ones.
-const RESEND_SAVED_MAX: usize = 256 * 1024;
 /// A queue that had room for more packets gives its memory back when it is empty. Lower does so with every keyframe.
 const QUEUE_ROOM_KEPT: usize = 512;
 /// The rate until the first estimate, and the lowest one: libwebrtc's start, and `kCongestionControllerMinBitrate`.
@@ -110,8 +105,6 @@ pub struct Pacer<T> {
     bytes: u64,
     /// The sum of the times at which what waits came.
     since_us: u64,
-    /// Bytes that may be sent again, of what was saved up.
-    resendable: usize,
     media: Account,
     padding: Account,
     probes: Probes,
@@ -130,7 +123,6 @@ impl<T> Pacer<T> {
             video: VecDeque::new(),
             bytes: 0,
             since_us: 0,
-            resendable: RESEND_SAVED_MAX,
             media: Account::new(ESTIMATE_START_BPS * PACE_TENTHS / 10),
             padding: Account::new(0),
             probes: Probes::default(),
@@ -162,23 +154,18 @@ impl<T> Pacer<T> {
         if !may_leave {
             return Passage::Wait;
         }
-        self.save(bytes);
         Passage::Free(self.account(now, bytes))
     }
 
-    /// A packet wants to leave, of so many bytes on the wire. `false`: too many wait, or resends had
-    /// their share, and it is dropped.
+    /// A packet wants to leave, of so many bytes on the wire. `false`: too many wait, and it is dropped.
     pub fn push(&mut self, now: Instant, class: Class, bytes: usize, item: T) -> bool {
         if self.queued() >= QUEUE_PACKETS_MAX {
             return false;
         }
         let since_us = self.clock.nanos(now) / 1_000;
         let queue = match class {
-            Class::Resend if self.resends.len() >= RESENDS_WAITING_MAX || self.resendable < bytes => return false,
-            Class::Resend => {
-                self.resendable -= bytes;
-                &mut self.resends
-            }
+            Class::Resend if self.resends.len() >= RESENDS_WAITING_MAX => return false,
+            Class::Resend => &mut self.resends,
             Class::Video => &mut self.video,
         };
         queue.push_back(Waiting { item, bytes, since_us });
@@ -219,7 +206,6 @@ impl<T> Pacer<T> {
     /// So many bytes left without asking: sound, headers of resends.
     pub fn handle_sent(&mut self, now: Instant, bytes: usize) {
         let now = self.clock.nanos(now);
-        self.save(bytes);
         self.media.charge(now, bytes);
         self.padding.charge(now, bytes);
     }
@@ -275,14 +261,7 @@ impl<T> Pacer<T> {
     fn pop(&mut self, now: u64) -> Option<Release<T>> {
         // Before it is taken out: what it is part of decides how fast it leaves.
         self.hurry(now);
-        let waiting = match self.resends.pop_front() {
-            Some(waiting) => waiting,
-            None => {
-                let waiting = self.video.pop_front()?;
-                self.save(waiting.bytes);
-                waiting
-            }
-        };
+        let waiting = self.resends.pop_front().or_else(|| self.video.pop_front())?;
         self.bytes -= waiting.bytes as u64;
         self.since_us -= waiting.since_us;
         if self.queued() == 0 && self.resends.capacity() + self.video.capacity() > QUEUE_ROOM_KEPT {
@@ -290,12 +269,6 @@ impl<T> Pacer<T> {
         }
         let probe = self.account(now, waiting.bytes);
         Some(Release::Send(waiting.item, probe))
-    }
-
-    /// What leaves for the first time makes room for resends.
-    fn save(&mut self, bytes: usize) {
-        let share = bytes.saturating_mul(RESEND_SHARE_PERCENT) / 100;
-        self.resendable = self.resendable.saturating_add(share).min(RESEND_SAVED_MAX);
     }
 
     /// Accounts for a packet that leaves, and says which probe it is part of.

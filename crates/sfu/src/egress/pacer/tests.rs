@@ -182,19 +182,6 @@ fn a_full_queue_takes_nothing_and_resends_do_not_fill_it() {
 }
 
 #[test]
-fn resends_have_their_share_and_what_was_saved_up() {
-    let mut line = Line::new(5_000_000, 0);
-    let mut resent = 0;
-    for item in 0..20_000 {
-        line.video(item..item + 1, 1_000);
-        resent += usize::from(line.push(Class::Resend, 0, 1_000));
-        line.run(2 * MILLI);
-    }
-    let share = 20_000 * RESEND_SHARE_PERCENT / 100 + RESEND_SAVED_MAX / 1_000;
-    assert!(resent.abs_diff(share) <= 2, "{resent} of {share}");
-}
-
-#[test]
 fn clearing_forgets_what_waits_and_not_what_left() {
     let mut line = Line::new(300_000, 500_000);
     line.video(0..300, 1_200);
