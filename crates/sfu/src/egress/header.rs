@@ -56,7 +56,8 @@ pub struct Values {
 
 /// Appends a header and returns its length, which is a multiple of four.
 pub fn write(into: &mut Vec<u8>, fields: &Fields, extensions: &Extensions, values: &Values) -> usize {
-    let mut header = Header { bytes: [0; HEADER_BYTES_MAX], length: FIXED_BYTES + 4, two_byte: needs_two(extensions) };
+    let mut header =
+        Header { bytes: [0; HEADER_BYTES_MAX + 4], length: FIXED_BYTES + 4, two_byte: needs_two(extensions) };
     header.bytes[0] = 2 << 6;
     header.bytes[1] = u8::from(fields.marker) << 7 | fields.payload_type & 0x7f;
     header.bytes[2..4].copy_from_slice(&fields.sequence.to_be_bytes());
@@ -64,16 +65,16 @@ pub fn write(into: &mut Vec<u8>, fields: &Fields, extensions: &Extensions, value
     header.bytes[8..12].copy_from_slice(&fields.ssrc.to_be_bytes());
     // The transport's number comes first, where whoever reads only that finds it at once.
     if let Some(id) = extensions.transport {
-        header.push(id, &values.transport.to_be_bytes());
+        header.push(id, values.transport.to_be_bytes(), 2);
     }
-    if let Some((id, value, length)) = &extensions.mid {
-        header.push(*id, &value[..usize::from(*length).min(value.len())]);
+    if let Some((id, value, length)) = extensions.mid {
+        header.push(id, value, usize::from(length).min(value.len()));
     }
     if let (Some(id), Some((level, voice))) = (extensions.level, values.level) {
-        header.push(id, &[u8::from(voice) << 7 | level.min(127)]);
+        header.push(id, [u8::from(voice) << 7 | level.min(127)], 1);
     }
     if let (Some(id), Some(orientation)) = (extensions.orientation, values.orientation) {
-        header.push(id, &[orientation]);
+        header.push(id, [orientation], 1);
     }
     let length = header.finish();
     into.extend_from_slice(&header.bytes[..length]);
@@ -91,39 +92,42 @@ fn needs_two(extensions: &Extensions) -> bool {
 
 /// A header that is being written.
 struct Header {
-    bytes: [u8; HEADER_BYTES_MAX],
+    bytes: [u8; HEADER_BYTES_MAX + 4],
     length: usize,
     two_byte: bool,
 }
 
 impl Header {
-    /// Appends one element: at most four values of at most four bytes come here, so there is room.
+    /// Appends one element: the first bytes of a value. At most four values of at most four bytes come here, so there is
+    /// room. All of a value is copied, because that takes one instruction; what follows overwrites the rest, or
+    /// [`Header::finish`] does.
     #[inline]
-    fn push(&mut self, id: u8, value: &[u8]) {
+    fn push<const BYTES: usize>(&mut self, id: u8, value: [u8; BYTES], length: usize) {
         // A one-byte header cannot say that a value is empty, and a two-byte one would say nothing by it.
-        if id == 0 || value.is_empty() {
+        if id == 0 || length == 0 {
             return;
         }
-        let length = value.len() as u8;
         if self.two_byte {
             self.bytes[self.length] = id;
-            self.bytes[self.length + 1] = length;
+            self.bytes[self.length + 1] = length as u8;
             self.length += 2;
         } else {
-            self.bytes[self.length] = id << 4 | (length - 1);
+            self.bytes[self.length] = id << 4 | (length - 1) as u8;
             self.length += 1;
         }
-        self.bytes[self.length..self.length + value.len()].copy_from_slice(value);
-        self.length += value.len();
+        self.bytes[self.length..self.length + BYTES].copy_from_slice(&value);
+        self.length += length;
     }
 
-    /// The header's length. What pads it to whole words is zero already (RFC 8285 §4.1).
+    /// The header's length. It is padded to whole words with zeros (RFC 8285 §4.1).
     fn finish(&mut self) -> usize {
         let elements = self.length - FIXED_BYTES - 4;
         if elements == 0 {
             return FIXED_BYTES;
         }
         let words = elements.div_ceil(4);
+        // No more than three bytes are needed, and four always have room.
+        self.bytes[self.length..self.length + 4].copy_from_slice(&[0; 4]);
         self.bytes[0] |= 1 << 4;
         self.bytes[FIXED_BYTES..FIXED_BYTES + 2].copy_from_slice(if self.two_byte { &TWO_BYTE } else { &ONE_BYTE });
         self.bytes[FIXED_BYTES + 2..FIXED_BYTES + 4].copy_from_slice(&(words as u16).to_be_bytes());

@@ -1,12 +1,17 @@
 //! When what leaves: a picture is spread over time, so that no queue on the path has to take it at once.
 //!
 //! In: packets that want to leave, what the path carries, probes, `now`. Out: packets, requests for padding, the next
-//! deadline. It is libwebrtc's `PacingController` in what it decides: media leaves at 2.5 times the estimate, a queue that
-//! lasts too long faster, probes at their own rate but on the common account, padding when there is nothing else.
-//! It knows no packet, no header, no estimator.
+//! deadline. It knows no packet, no header, no estimator.
 //!
-//! A debt is the time at which it is paid off (GCRA, ITU-T I.371 annex A): nothing has to be counted down, and while
-//! nothing waits there is no deadline.
+//! It decides as libwebrtc's `PacingController` does. Media leaves at 2.5 times the estimate, a queue that lasts too long
+//! faster. A probe's packets, whatever they are, follow the probe's rate and not the budget, but are charged to it. Padding
+//! needs an empty queue; without a probe, it also needs that nothing is owed at its own rate, to which everything is
+//! charged, so that it fills up what else leaves and does not get between the packets of a picture that is coming in.
+//! What differs: a probe is given up after a second, not five; what it is late by is caught up in part, where libwebrtc
+//! ends it. There is no window of bytes in flight (`overshoot.rs` answers that).
+//!
+//! A debt is the time at which it is paid off (the virtual scheduling of ITU-T I.371): nothing has to be counted down, and
+//! while nothing waits there is no deadline.
 
 mod account;
 mod probe;
@@ -21,7 +26,7 @@ use probe::Probes;
 /// and strains short queues on the path, lower delays pictures that are larger than the mean.
 const PACE_TENTHS: u64 = 25;
 /// So much of that rate may leave at once. Higher means fewer and larger bursts (a system call and a timer each), lower is
-/// gentler to short queues. libwebrtc has 40 ms since 2023, 5 ms before.
+/// gentler to short queues. libwebrtc's default is 40 ms.
 const BURST: Duration = Duration::from_millis(5);
 /// A debt is forgiven beyond this: `kMaxDebtInTime`. Higher keeps media waiting longer behind what passed by (sound, probes).
 const DEBT_MAX: Duration = Duration::from_millis(500);
@@ -45,6 +50,8 @@ const RATE_MAX_BPS: u64 = 10_000_000_000;
 const PADDING_BURST: Duration = Duration::from_millis(5);
 /// But no less than this, as a packet of few bytes costs more than it says. libwebrtc's `min_packet_size` of probes.
 const PADDING_BYTES_MIN: usize = 200;
+/// And no more than this, whatever the rate: `kMaxBurstSize`. Higher fills the socket's buffer with what nobody needs.
+const PADDING_BYTES_MAX: usize = 63_000;
 /// When there was nothing to pad with, it is asked for again after this time. Lower asks in vain more often.
 const PADDING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -132,7 +139,7 @@ impl<T> Pacer<T> {
         self.padding.set_rate(now, padding_bps.min(RATE_MAX_BPS));
     }
 
-    /// Whether a packet may leave at once, because nothing waits and the budget is there: then it is accounted for, and
+    /// Whether a packet of video may leave at once, because nothing waits and the budget is there: then it is accounted for, and
     /// need not be moved through the queue.
     pub fn pass(&mut self, now: Instant, bytes: usize) -> Passage {
         if self.queued() > 0 {
@@ -193,7 +200,7 @@ impl<T> Pacer<T> {
             None => (self.padding.bytes_within(nanos(PADDING_BURST)), None),
         };
         self.asked = Some(probe);
-        Some(Release::Padding { bytes: bytes.max(PADDING_BYTES_MIN), probe })
+        Some(Release::Padding { bytes: bytes.clamp(PADDING_BYTES_MIN, PADDING_BYTES_MAX), probe })
     }
 
     /// So many bytes left without asking: sound, headers of resends.
