@@ -228,6 +228,21 @@ fn transport_feedback_of_runs_of_nothing_ends() {
     assert_eq!(drain(&feedback(FORMAT_TRANSPORT, TRANSPORT_FEEDBACK, &body)), (1, 4));
 }
 
+#[test]
+fn feedback_on_more_packets_than_are_remembered_is_not_read() {
+    let of = |count: u32| {
+        let chunks = vec![0x1fff_1fff; 5];
+        feedback(FORMAT_TRANSPORT, TRANSPORT_FEEDBACK, &[words(&[count, 0]), words(&chunks)].concat())
+    };
+    let most = usize::from(STATUSES_MAX);
+    assert_eq!(drain(&of(most as u32)), (1, most));
+    assert_eq!(drain(&of(most as u32 + 1)), (0, 0));
+    let halves = [of(most as u32 / 2), of(most as u32 / 2), of(1)].concat();
+    assert_eq!(drain(&halves), (2, most));
+    let many: Vec<u8> = (0..40).flat_map(|_| of(65_535)).collect();
+    assert_eq!(drain(&many), (0, 0));
+}
+
 /// What a compound packet names: kind and count of each packet, and the SSRCs of its description.
 fn shape(bytes: &[u8]) -> Vec<(u8, u8)> {
     let (mut rest, mut shape) = (bytes, Vec::new());

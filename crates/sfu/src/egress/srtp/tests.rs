@@ -163,7 +163,7 @@ fn the_exported_material_is_split_as_dtls_orders_it() {
         assert_eq!((server.key(), server.salt()), (&vec![2; key][..], &vec![4; salt][..]));
         assert!(Keys::split(profile, &material[1..]).is_none());
         assert!(Keys::split(profile, &[&material[..], &[0]].concat()).is_none());
-        assert!(!format!("{client:?}").contains('1') || profile != Profile::AeadAes256Gcm);
+        assert_eq!(format!("{client:?}"), format!("Keys {{ profile: {profile:?}, .. }}"));
         let mut sealed = REPORT.to_vec();
         Sealer::new(&server).seal_rtcp(&mut sealed, 0);
         assert_eq!(opened(&mut Opener::new(&client), &sealed), None);
