@@ -57,6 +57,55 @@ pub mod fuzz {
         let _ = crate::demux::told(bytes);
     }
 
+    /// SRTCP as it comes; and RTCP that was sealed, which opens once and in no other form.
+    pub fn srtcp(bytes: &[u8]) {
+        use crate::egress::srtp::{Keys, Opener, Profile, Sealer};
+        let Some((&choice, bytes)) = bytes.split_first() else { return };
+        let profile =
+            [Profile::Aes128CmSha1_80, Profile::AeadAes128Gcm, Profile::AeadAes256Gcm][usize::from(choice % 3)];
+        let material = vec![choice; profile.material_bytes()];
+        let (keys, _) = Keys::split(profile, &material).expect("the length is right");
+        let (mut opener, mut into) = (Opener::new(&keys), Vec::new());
+        assert!(!opener.open_rtcp(bytes, &mut into) && into.is_empty());
+        let Some(&[a, b, c, d]) = bytes.first_chunk::<4>() else { return };
+        let clear = &bytes[4..];
+        if clear.len() < 8 {
+            return;
+        }
+        let mut sealed = clear.to_vec();
+        Sealer::new(&keys).seal_rtcp(&mut sealed, u32::from_be_bytes([a & 0x7f, b, c, d]));
+        let at = usize::from(d) % sealed.len();
+        sealed[at] ^= 1;
+        assert!(!opener.open_rtcp(&sealed, &mut into) && into.is_empty());
+        sealed[at] ^= 1;
+        assert!(opener.open_rtcp(&sealed, &mut into) && into == clear);
+        assert!(!opener.open_rtcp(&sealed, &mut into) && into.is_empty());
+    }
+
+    /// RTCP in the clear: no more comes out than its length allows.
+    pub fn rtcp(bytes: &[u8]) {
+        use crate::egress::rtcp::{Message, read};
+        let (mut messages, mut statuses) = (0, 0);
+        for message in read(bytes) {
+            messages += 1;
+            match message {
+                Message::Nack { lost, .. } => assert!(lost.count() <= bytes.len() / 4 * 17),
+                Message::Transport(feedback) => {
+                    let mut expect = feedback.base();
+                    for (sequence, _) in feedback.statuses() {
+                        assert_eq!(sequence, expect);
+                        expect = expect.wrapping_add(1);
+                        statuses += 1;
+                    }
+                    assert_eq!(expect, feedback.base().wrapping_add(feedback.count()));
+                }
+                _ => (),
+            }
+        }
+        // The shortest is an end with no source: its header.
+        assert!(messages <= bytes.len() / 4 && statuses <= 16_384);
+    }
+
     /// An SDP: what is made of it has as many sections and no candidates.
     pub fn sdp(text: &str) {
         let Ok(sheet) = crate::sdp::Sheet::read(text, 40) else { return };

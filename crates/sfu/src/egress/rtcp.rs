@@ -4,7 +4,7 @@
 //! In: compound packets of a peer; what was sent of each stream. Out: messages, in the order they stand; compound packets.
 //!
 //! Nothing is copied and nothing allocated while reading: a message borrows from the packet. All work is bounded by the
-//! packet's length, that of transport feedback by its count as well.
+//! packet's length, that of transport feedback by [`STATUSES_MAX`].
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,10 @@ const BLOCK: usize = 24;
 const FIR_ENTRY: usize = 8;
 /// Bytes of an entry of a NACK: a sequence number, and a bit for each of the sixteen behind it.
 const NACK_ENTRY: usize = 4;
+
+/// So many packets the transport feedback of one compound packet tells of. A few bytes can tell of 65,535, and fifty such
+/// fit a datagram, each number of which would be looked up. Higher serves nobody: less is remembered of what was sent.
+const STATUSES_MAX: u16 = 16_384;
 
 /// What a subscriber says.
 #[derive(Clone, Debug)]
@@ -131,13 +135,13 @@ impl Iterator for NackNumbers<'_> {
     }
 }
 
-/// The messages of a compound packet. Ends at what cannot be read; kinds that are not known are passed over.
+/// The messages of a compound packet. Ends at what cannot be read, and at transport feedback beyond [`STATUSES_MAX`]; kinds
+/// that are not known are passed over.
 pub(crate) fn read(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    let mut rest = bytes;
+    let (mut rest, mut statuses_left) = (bytes, STATUSES_MAX);
     iter::from_fn(move || {
-        let packet = Packet::split(&mut rest)?;
+        let messages = Packet::split(&mut rest)?.messages(&mut statuses_left);
         // What cannot be read may as well have a wrong length, so nothing behind it is believed.
-        let messages = packet.messages();
         if messages.is_none() {
             rest = &[];
         }
@@ -175,8 +179,8 @@ impl<'a> Packet<'a> {
         Some(Packet { count: first & 0b1_1111, kind, body })
     }
 
-    /// What it says. None: it cannot be read.
-    fn messages(&self) -> Option<Messages<'a>> {
+    /// What it says. None: it cannot be read, or tells of more packets than are left.
+    fn messages(&self, statuses_left: &mut u16) -> Option<Messages<'a>> {
         let items = usize::from(self.count);
         Some(match (self.kind, self.count) {
             (SENDER_REPORT, _) => Messages::blocks(self.body.get(SSRC + SENDER_INFO..)?, items)?,
@@ -188,7 +192,9 @@ impl<'a> Packet<'a> {
                 Messages::One(Some(Message::Nack { ssrc: word(self.body, SSRC)?, lost }))
             }
             (TRANSPORT_FEEDBACK, FORMAT_TRANSPORT) => {
-                Messages::One(Some(Message::Transport(TransportFeedback::read(self.body.get(2 * SSRC..)?)?)))
+                let feedback = TransportFeedback::read(self.body.get(2 * SSRC..)?)?;
+                *statuses_left = statuses_left.checked_sub(feedback.count())?;
+                Messages::One(Some(Message::Transport(feedback)))
             }
             (PAYLOAD_FEEDBACK, FORMAT_PLI) => Messages::One(Some(Message::Pli { ssrc: word(self.body, SSRC)? })),
             (PAYLOAD_FEEDBACK, FORMAT_FIR) => Messages::Firs(self.body.get(2 * SSRC..)?.chunks_exact(FIR_ENTRY)),

@@ -6,8 +6,8 @@
 //! roll-overs, and one key serves any number of streams. Keys are expanded once; sealing allocates nothing when the
 //! packet's capacity holds [`OVERHEAD_MAX`] bytes more.
 //!
-//! Not here, because WebRTC has no use for it: key identifiers (MKI), rekeying by lifetime (2⁴⁸ packets of a stream are
-//! 300,000 years of video), SRTCP that is only authenticated (RFC 8827 §6.5 forbids ciphers without encryption).
+//! Not here, because WebRTC has no use for it: key identifiers (MKI), rekeying by lifetime (a stream
+//! sends 2⁴⁸ packets in some thousand years), SRTCP that is only authenticated (RFC 8827 §6.5 forbids ciphers without encryption).
 
 mod cipher;
 mod derive;
@@ -184,7 +184,7 @@ impl Opener {
         let Some(ssrc) = rtcp_ssrc(packet) else { return false };
         let Some(word) = self.rtcp.rtcp_index(packet) else { return false };
         let index = word & !ENCRYPTED;
-        // Before the tag is looked at, because that costs a hundred times as much; what was here is written down after it.
+        // Before the tag, because looking costs less; what came is written down after it.
         if word & ENCRYPTED == 0 || !self.senders.is_new(ssrc, index) {
             return false;
         }
