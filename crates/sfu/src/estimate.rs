@@ -320,6 +320,9 @@ impl Path {
             let before = self.smooth_round_trip;
             self.smooth_round_trip = before - before / ROUND_TRIP_WEIGHT + round_trip / ROUND_TRIP_WEIGHT;
         }
+        if found.is_some() {
+            self.probing.handle_answer();
+        }
         let found = found.filter(|_| self.trend.usage() != Usage::Over);
         match found {
             Some(bps) => self.take_found(now, bps),
