@@ -44,6 +44,10 @@ const LOSS_CALM: Micros = 5 * SECOND;
 const START: Micros = 2 * SECOND;
 /// How long after a sender began to use its path, or more of it, what arrives may still be of before.
 const LIMITED_UNTIL: Micros = SECOND;
+/// A sender counts as limited by what it has to send for so long after it last was: around the threshold it goes to and fro.
+const LIMITED_LATELY: Micros = 3 * SECOND;
+/// Loss that comes at any rate is after the queue, as far as anybody can tell: what came out of the queue is more by so much.
+const BORNE_LOSS: f64 = 0.1;
 /// Nobody reported what left so long ago, though it was reported before: the path stands. Each second more makes the estimate less
 /// (libwebrtc's `RttBasedBackoff`).
 const SILENT_AFTER: Micros = 3 * SECOND;
@@ -361,6 +365,7 @@ impl Path {
             let burst = self.burst.bps();
             arriving = arriving.zip(burst).map(|(arriving, burst)| arriving.max(burst)).or(burst);
         }
+        let arriving = arriving.map(|bps| bps / (1.0 - self.loss.inherent().min(BORNE_LOSS)));
         self.aimd.handle_report(now, self.trend.usage(), arriving, self.smooth_round_trip);
     }
 
@@ -412,7 +417,8 @@ impl Path {
 
     fn situation(&self, now: Micros) -> Situation {
         let is_congested = self.usage(now) != Usage::Normal || self.loss.is_falling(now, LOSS_CALM);
-        Situation { estimate: self.estimate, is_congested, is_limited: self.limited.is() }
+        let is_limited = self.limited.was_within(now, LIMITED_LATELY);
+        Situation { estimate: self.estimate, is_congested, is_limited }
     }
 
     fn usage(&self, now: Micros) -> Usage {

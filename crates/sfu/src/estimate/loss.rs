@@ -126,6 +126,11 @@ impl Loss {
         self.limit == Limit::Falling && self.fell.is_some_and(|at| now.saturating_sub(at) < within)
     }
 
+    /// The share that is lost at any rate, as it seems.
+    pub fn inherent(&self) -> f64 {
+        self.channel.inherent
+    }
+
     /// What may be sent, with the delay's estimate.
     pub fn bps(&self, delay: f64) -> f64 {
         if self.limit == Limit::Delay { delay } else { self.channel.bps.min(self.instant).min(delay) }

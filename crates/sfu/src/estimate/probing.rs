@@ -34,9 +34,9 @@ const AFTER_FALL: f64 = 0.85;
 /// It ended when nothing fell for so long; after so much more time the periodic probes look for it.
 const FALL_ENDED: Micros = SECOND;
 const FALL_FORGOTTEN: Micros = 5 * SECOND;
-/// How often a sender is probed that is limited by what it has to send: at first, and while nothing is found. libwebrtc's 5 s is
-/// the longer one.
-const LIMITED_EVERY: (Micros, Micros) = (5 * SECOND / 2, 5 * SECOND);
+/// How often a sender is probed that is limited by what it has to send: at first, and while nothing is found. libwebrtc: 5 s.
+/// Longer finds a path that became wider later, shorter disturbs one that did not more often.
+const LIMITED_EVERY: (Micros, Micros) = (5 * SECOND / 2, 4 * SECOND);
 /// And one that uses its path.
 const USING_EVERY: (Micros, Micros) = (5 * SECOND / 2, 15 * SECOND / 2);
 /// A probe found something when it is so much more than before.

@@ -32,10 +32,12 @@ fn reached(samples: &[Sample], bps: f64) -> f64 {
 #[test]
 fn figures() {
     for bps in [300_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000] {
-        for (loss, jitter) in [(0.0, 0.0), (0.02, 0.0), (0.05, 0.0), (0.0, 15.0)] {
+        for (loss, jitter, queue_ms) in
+            [(0.0, 0.0, 500), (0.02, 0.0, 500), (0.05, 0.0, 500), (0.0, 15.0, 500), (0.0, 0.0, 40), (0.0, 0.0, 15)]
+        {
             let mut lines = Vec::new();
             for seed in 0..SEEDS {
-                let line = Line { loss, jitter_ms: jitter, ..Line::of(bps) };
+                let line = Line { loss, jitter_ms: jitter, queue_ms, ..Line::of(bps) };
                 let samples = Call::new(seed, line, greedy(12_000_000), START_BPS).run_until(40.0);
                 let late = between(&samples, 10.0, 40.0);
                 let mut queues: Vec<f64> = late.iter().map(|s| s.queue_ms).collect();
@@ -49,10 +51,16 @@ fn figures() {
                     late.iter().map(|s| s.estimate).min().unwrap() as f64 / bps as f64,
                 ]);
             }
-            let column = |i: usize| { let mut c: Vec<f64> = lines.iter().map(|l| l[i]).collect(); c.sort_by(f64::total_cmp); (c[c.len() / 2], c[c.len() - 1], c[0]) };
+            let column = |i: usize| {
+                let mut c: Vec<f64> = lines.iter().map(|l| l[i]).collect();
+                c.sort_by(f64::total_cmp);
+                (c[c.len() / 2], c[c.len() - 1], c[0])
+            };
             let (t, q, p, u, e, m) = (column(0), column(1), column(2), column(3), column(4), column(5));
-            println!("{bps:>9} loss {loss} jitter {jitter}: 80% at {:.1} (worst {:.1}), queue {:.0} (worst {:.0}) p95 {:.0} ({:.0}), used {:.2} (worst {:.2}), est {:.2} (worst {:.2}, least {:.2})",
-                t.0, t.1, q.0, q.1, p.0, p.1, u.0, u.2, e.0, e.2, m.2);
+            println!(
+                "{bps:>9} loss {loss} jitter {jitter} queue {queue_ms}: 80% at {:.1} (worst {:.1}), queue {:.0} (worst {:.0}) p95 {:.0} ({:.0}), used {:.2} (worst {:.2}), est {:.2} (worst {:.2}, least {:.2})",
+                t.0, t.1, q.0, q.1, p.0, p.1, u.0, u.2, e.0, e.2, m.2
+            );
         }
     }
 }
@@ -76,14 +84,62 @@ fn scenes() {
             println!("  {at:>5}: min {} median {} max {}", row[0], row[row.len() / 2], row[row.len() - 1]);
         }
     };
-    run("drop 3M to 1M", Line::of(3_000_000).then(20.0, 1_000_000), greedy(12_000_000), START_BPS, &[10.0, 19.9, 20.5, 21.0, 21.5, 22.0, 25.0, 30.0]);
-    run("drop 9M to 3M", Line::of(9_000_000).then(20.0, 3_000_000), greedy(12_000_000), START_BPS, &[10.0, 19.9, 20.5, 21.0, 21.5, 22.0, 25.0, 30.0]);
-    run("hole of 3 s", Line::of(3_000_000).then(20.0, 1_000_000).then(23.0, 3_000_000), greedy(12_000_000), START_BPS, &[19.9, 21.0, 22.9, 24.0, 25.0, 26.0, 28.0, 30.0]);
-    run("rise 1M to 4M, sends 600k", Line::of(1_000_000).then(20.0, 4_000_000), Media { bps: 600_000, wanted: 3_000_000, keyframe: None }, START_BPS, &[5.0, 19.9, 22.0, 23.0, 25.0, 30.0]);
-    run("limited 300k of 3M", Line::of(3_000_000), Media { bps: 300_000, wanted: 2_500_000, keyframe: None }, START_BPS, &[1.0, 2.0, 5.0, 10.0, 30.0, 60.0]);
-    run("keyframes 60k every 5 s in 400k of 3M", Line::of(3_000_000), Media { bps: 400_000, wanted: 2_500_000, keyframe: Some((5.0, 60_000)) }, START_BPS, &[4.9, 5.3, 6.0, 10.3, 11.0, 15.3, 20.3, 30.3, 30.9, 60.0]);
-    run("keyframes 60k jitter", Line { jitter_ms: 15.0, ..Line::of(3_000_000) }, Media { bps: 400_000, wanted: 2_500_000, keyframe: Some((5.0, 60_000)) }, START_BPS, &[4.9, 5.3, 6.0, 10.3, 11.0, 15.3, 20.3, 30.3, 30.9, 60.0]);
-    run("stuck layer: sends 800k, wants 2.5M of 4M from 20", Line::of(1_000_000).then(20.0, 4_000_000), Media { bps: 800_000, wanted: 2_500_000, keyframe: None }, START_BPS, &[5.0, 19.9, 22.0, 23.0, 25.0, 30.0, 35.0, 40.0]);
+    run(
+        "drop 3M to 1M",
+        Line::of(3_000_000).then(20.0, 1_000_000),
+        greedy(12_000_000),
+        START_BPS,
+        &[10.0, 19.9, 20.5, 21.0, 21.5, 22.0, 25.0, 30.0],
+    );
+    run(
+        "drop 9M to 3M",
+        Line::of(9_000_000).then(20.0, 3_000_000),
+        greedy(12_000_000),
+        START_BPS,
+        &[10.0, 19.9, 20.5, 21.0, 21.5, 22.0, 25.0, 30.0],
+    );
+    run(
+        "hole of 3 s",
+        Line::of(3_000_000).then(20.0, 1_000_000).then(23.0, 3_000_000),
+        greedy(12_000_000),
+        START_BPS,
+        &[19.9, 21.0, 22.9, 24.0, 25.0, 26.0, 28.0, 30.0],
+    );
+    run(
+        "rise 1M to 4M, sends 600k",
+        Line::of(1_000_000).then(20.0, 4_000_000),
+        Media { bps: 600_000, wanted: 3_000_000, keyframe: None },
+        START_BPS,
+        &[5.0, 19.9, 22.0, 23.0, 25.0, 30.0],
+    );
+    run(
+        "limited 300k of 3M",
+        Line::of(3_000_000),
+        Media { bps: 300_000, wanted: 2_500_000, keyframe: None },
+        START_BPS,
+        &[1.0, 2.0, 5.0, 10.0, 30.0, 60.0],
+    );
+    run(
+        "keyframes 60k every 5 s in 400k of 3M",
+        Line::of(3_000_000),
+        Media { bps: 400_000, wanted: 2_500_000, keyframe: Some((5.0, 60_000)) },
+        START_BPS,
+        &[4.9, 5.3, 6.0, 10.3, 11.0, 15.3, 20.3, 30.3, 30.9, 60.0],
+    );
+    run(
+        "keyframes 60k jitter",
+        Line { jitter_ms: 15.0, ..Line::of(3_000_000) },
+        Media { bps: 400_000, wanted: 2_500_000, keyframe: Some((5.0, 60_000)) },
+        START_BPS,
+        &[4.9, 5.3, 6.0, 10.3, 11.0, 15.3, 20.3, 30.3, 30.9, 60.0],
+    );
+    run(
+        "stuck layer: sends 800k, wants 2.5M of 4M from 20",
+        Line::of(1_000_000).then(20.0, 4_000_000),
+        Media { bps: 800_000, wanted: 2_500_000, keyframe: None },
+        START_BPS,
+        &[5.0, 19.9, 22.0, 23.0, 25.0, 30.0, 35.0, 40.0],
+    );
 }
 
 #[test]
