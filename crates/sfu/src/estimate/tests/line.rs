@@ -22,6 +22,14 @@ impl Line {
         Line { rates: vec![(0.0, bps)], delay_ms: 25, queue_ms: 500, loss: 0.0, jitter_ms: 0.0 }
     }
 
+    pub fn jittering(self, jitter_ms: f64) -> Line {
+        Line { jitter_ms, ..self }
+    }
+
+    pub fn losing(self, loss: f64) -> Line {
+        Line { loss, ..self }
+    }
+
     pub fn then(mut self, from: f64, bps: u64) -> Line {
         self.rates.push((from, bps));
         self
@@ -58,11 +66,11 @@ pub struct Random(u64);
 impl Random {
     pub fn new(seed: u64) -> Random {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..8).for_each(|_| _ = random.next());
+        (0..8).for_each(|_| _ = random.word());
         random
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -70,7 +78,7 @@ impl Random {
     }
 
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.word() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -107,11 +115,11 @@ impl Call {
     pub fn new(seed: u64, line: Line, media: Media, start_bps: u64) -> Call {
         let start = Instant::now();
         let mut random = Random::new(seed);
-        let number = random.next() % 200_000;
-        let clock = (random.next() % (1 << 24)) as i64 * 64_000;
+        let number = random.word() % 200_000;
+        let clock = (random.word() % (1 << 24)) as i64 * 64_000;
         let mut estimator = Estimator::new(start, start_bps);
         estimator.set_wanted(start, media.wanted);
-        let phase = random.next() % 33_000;
+        let phase = random.word() % 33_000;
         Call {
             estimator,
             keyframe_at: media.keyframe.map_or(u64::MAX, |(every, _)| (every * 1e6) as u64),
@@ -130,7 +138,7 @@ impl Call {
             on_way: VecDeque::new(),
             received: Vec::new(),
             reported: number,
-            report_at: random.next() % REPORT_EVERY,
+            report_at: random.word() % REPORT_EVERY,
             reports: VecDeque::new(),
             carried: 0,
             clock,
