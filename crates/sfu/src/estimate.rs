@@ -38,6 +38,8 @@ const CLOCK_STEP_MAX: i64 = 60 * SECOND as i64;
 const TIMEOUT_EVERY: Micros = 25_000;
 /// Nothing arrived for so long: what the queue did then says nothing any more.
 const USAGE_FOR: Micros = SECOND / 2;
+/// A queue longer than this is not made longer by a probe.
+const QUEUE_BORNE: Duration = Duration::from_millis(80);
 /// Loss that limits keeps probes away for so long after it last made the limit fall.
 const LOSS_CALM: Micros = 5 * SECOND;
 /// While so young an estimator sees no loss, it does not look at it (libwebrtc's `kStartPhase`).
@@ -365,8 +367,13 @@ impl Path {
             let burst = self.burst.bps();
             arriving = arriving.zip(burst).map(|(arriving, burst)| arriving.max(burst)).or(burst);
         }
+        // libwebrtc falls again and again until the slope is flat, though the queue is gone long before.
+        let usage = match self.trend.usage() {
+            Usage::Over if self.trend.is_draining() => Usage::Under,
+            usage => usage,
+        };
         let arriving = arriving.map(|bps| bps / (1.0 - self.loss.inherent().min(BORNE_LOSS)));
-        self.aimd.handle_report(now, self.trend.usage(), arriving, self.smooth_round_trip);
+        self.aimd.handle_report(now, usage, arriving, self.smooth_round_trip);
     }
 
     fn follow_loss(&mut self, now: Micros, report: Report, is_found: bool) {
@@ -416,14 +423,18 @@ impl Path {
     }
 
     fn situation(&self, now: Micros) -> Situation {
-        let is_congested = self.usage(now) != Usage::Normal || self.loss.is_falling(now, LOSS_CALM);
+        let is_queued = self.is_fresh(now) && self.trend.queue() > QUEUE_BORNE;
+        let is_congested = self.usage(now) != Usage::Normal || is_queued || self.loss.is_falling(now, LOSS_CALM);
         let is_limited = self.limited.was_within(now, LIMITED_LATELY);
         Situation { estimate: self.estimate, is_congested, is_limited }
     }
 
     fn usage(&self, now: Micros) -> Usage {
-        let is_fresh = self.heard.is_some_and(|at| now.saturating_sub(at) < USAGE_FOR);
-        if is_fresh { self.trend.usage() } else { Usage::Normal }
+        if self.is_fresh(now) { self.trend.usage() } else { Usage::Normal }
+    }
+
+    fn is_fresh(&self, now: Micros) -> bool {
+        self.heard.is_some_and(|at| now.saturating_sub(at) < USAGE_FOR)
     }
 }
 

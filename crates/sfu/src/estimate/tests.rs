@@ -72,22 +72,29 @@ struct Greedy {
     queue: f64,
     carried: f64,
     estimate: f64,
+    loss: f64,
 }
 
 /// A sender that takes all it gets, on a line: what was seen after 10 s of 30, as parts of the line; the worst of all seeds.
 fn greedy_on(line: &Line) -> Greedy {
     let bps = line.rate(0) as f64;
-    let mut worst = Greedy { found: 0.0, queue: 0.0, carried: f64::INFINITY, estimate: f64::INFINITY };
+    let mut worst = Greedy { found: 0.0, queue: 0.0, carried: f64::INFINITY, estimate: f64::INFINITY, loss: 0.0 };
     for seed in 0..SEEDS {
-        let samples = Call::new(seed, line.clone(), greedy(), START_BPS).run_until(30.0);
+        let mut call = Call::new(seed, line.clone(), greedy(), START_BPS);
+        let mut samples = call.run_until(10.0);
+        let (sent, lost) = (call.sent, call.lost);
+        samples.append(&mut call.run_until(30.0));
         let late = between(&samples, 10.0, 30.0);
+        worst.loss = worst.loss.max((call.lost - lost) as f64 / (call.sent - sent) as f64);
         worst.found = worst.found.max(found(&samples, bps * 0.8));
         worst.queue = worst.queue.max(mean(late, |sample| sample.queue_ms));
         worst.carried = worst.carried.min(carried(late) / bps);
         worst.estimate = worst.estimate.min(estimate(late) / bps);
     }
-    let Greedy { found, queue, carried, estimate } = worst;
-    println!("{bps:>9}: found after {found:.1} s, queue {queue:.0} ms, carried {carried:.2}, estimate {estimate:.2}");
+    let Greedy { found, queue, carried, estimate, loss } = worst;
+    println!(
+        "{bps:>9}: found after {found:.1} s, queue {queue:.0} ms, carried {carried:.2}, estimate {estimate:.2}, loss {loss:.3}"
+    );
     worst
 }
 

@@ -90,6 +90,8 @@ pub struct Call {
     pub estimator: Estimator,
     pub media: Media,
     pub probes: Vec<(f64, Probe)>,
+    pub sent: u64,
+    pub lost: u64,
     line: Line,
     random: Random,
     start: Instant,
@@ -125,6 +127,8 @@ impl Call {
             keyframe_at: media.keyframe.map_or(u64::MAX, |(every, _)| (every * 1e6) as u64),
             media,
             probes: Vec::new(),
+            sent: 0,
+            lost: 0,
             line,
             start,
             now: 0,
@@ -234,13 +238,16 @@ impl Call {
         let at = self.instant();
         self.estimator.handle_sent(at, self.number, bytes, kind, probe);
         self.number += 1;
+        self.sent += 1;
         let begin = self.busy_until.max(self.now);
         if begin - self.now > self.line.queue_ms * 1_000 {
+            self.lost += 1;
             return;
         }
         self.busy_until = begin + (bytes as u64 * 8_000_000) / self.line.rate(self.now);
         let jitter = (self.random.unit() * self.line.jitter_ms * 1e3) as u64;
         if self.random.unit() < self.line.loss {
+            self.lost += 1;
             return;
         }
         let arrival = (self.busy_until + self.line.delay_ms * 1_000 + jitter).max(self.last_arrival);
