@@ -28,7 +28,7 @@ const BIAS_SMOOTHING: f64 = 0.002;
 const INSTANT: (f64, f64) = (0.05, 100_000.0);
 /// Less loss than this never keeps it from growing: it may be of the radio. (libwebrtc: any loss that is more than the inherent one,
 /// which is as likely as not at any time.) draft-ietf-rmcat-gcc-02 §6 grows up to 2 % and falls from 10 %.
-const GROWS_UNTIL: f64 = 0.08;
+const GROWS_UNTIL: f64 = 0.07;
 /// How fast it grows again: to so much of what arrives; less while held, so much in each window.
 const RAMP: f64 = 1.5;
 const RAMP_HELD: f64 = 1.2;

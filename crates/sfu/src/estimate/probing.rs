@@ -107,14 +107,9 @@ impl Probing {
         }
     }
 
-    /// The number of the next probe.
-    pub fn next_id(&self) -> u32 {
-        self.next_id
-    }
-
-    /// What is wanted.
-    pub fn wanted(&self) -> f64 {
-        self.wanted
+    /// For a path that is begun anew: what is wanted stays, and no number comes twice.
+    pub fn anew(&self) -> Probing {
+        Probing { wanted: self.wanted, has_grown: self.wanted > 0.0, ..Probing::new(self.next_id) }
     }
 
     /// So much is wanted. 0: nothing is to be looked for.
@@ -204,9 +199,14 @@ impl Probing {
         }
     }
 
+    /// Whether a probe is to be sent now.
+    pub fn has_planned(&self) -> bool {
+        self.planned.iter().any(Option::is_some)
+    }
+
     /// When a probe may be due, after a moment.
     pub fn timeout(&self, now: Micros, situation: Situation) -> Option<Micros> {
-        if self.planned.iter().any(Option::is_some) {
+        if self.has_planned() {
             return Some(now);
         }
         if self.wanted <= situation.estimate {

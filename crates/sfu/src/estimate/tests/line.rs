@@ -159,7 +159,7 @@ impl Call {
         while (self.now as f64) < secs * 1e6 {
             self.now += 1_000;
             self.step();
-            if self.now % 10_000 == 0 {
+            if self.now.is_multiple_of(10_000) {
                 samples.push(Sample {
                     secs: self.now as f64 / 1e6,
                     estimate: self.estimator.estimate_bps(),
