@@ -178,3 +178,6 @@ impl Losses {
         (reported > 0).then(|| lost as f32 / reported as f32)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ const BIAS_LOSS: f64 = 0.2;
 const BIAS_SMOOTHING: f64 = 0.002;
 /// Loss beyond this limits at once: so many bits per second, divided by the excess.
 const INSTANT: (f64, f64) = (0.05, 100_000.0);
+/// Less loss than this never keeps it from growing: it may be of the radio. (libwebrtc: any loss that is more than the inherent one,
+/// which is as likely as not at any time.) draft-ietf-rmcat-gcc-02 §6 grows up to 2 % and falls from 10 %.
+const GROWS_UNTIL: f64 = 0.07;
 /// How fast it grows again: to so much of what arrives; less while held, so much in each window.
 const RAMP: f64 = 1.5;
 const RAMP_HELD: f64 = 1.2;
@@ -126,6 +129,11 @@ impl Loss {
         self.limit == Limit::Falling && self.fell.is_some_and(|at| now.saturating_sub(at) < within)
     }
 
+    /// The share that is lost at any rate, as it seems.
+    pub fn inherent(&self) -> f64 {
+        self.channel.inherent
+    }
+
     /// What may be sent, with the delay's estimate.
     pub fn bps(&self, delay: f64) -> f64 {
         if self.limit == Limit::Delay { delay } else { self.channel.bps.min(self.instant).min(delay) }
@@ -150,7 +158,7 @@ impl Loss {
             self.fell = Some(now);
         }
         let average = self.average();
-        if average > best.inherent && current < best.bps {
+        if average > best.inherent.max(GROWS_UNTIL) && current < best.bps {
             best.bps = current;
         }
         self.instant = instant(average);

@@ -9,6 +9,10 @@ use super::history::{Micros, SECOND};
 
 /// The first two probes: parts of the estimate.
 const FIRST: [f64; 2] = [3.0, 6.0];
+/// So often, if they are lost.
+const FIRST_TIMES: u8 = 3;
+/// Any other is tried again so often at once.
+const AGAIN_TIMES: u8 = 2;
 /// Every further one.
 const FURTHER: f64 = 2.0;
 /// A result of so much of the rate that was tried asks for a further one.
@@ -30,11 +34,11 @@ const AFTER_FALL: f64 = 0.85;
 /// It ended when nothing fell for so long; after so much more time the periodic probes look for it.
 const FALL_ENDED: Micros = SECOND;
 const FALL_FORGOTTEN: Micros = 5 * SECOND;
-/// How often a sender is probed that is limited by what it has to send: at first, and while nothing is found. libwebrtc's 5 s is
-/// the longer one.
-const LIMITED_EVERY: (Micros, Micros) = (5 * SECOND / 2, 5 * SECOND);
+/// How often a sender is probed that is limited by what it has to send: at first, and while nothing is found. libwebrtc: 5 s.
+/// Longer finds a path that became wider later, shorter disturbs one that did not more often.
+const LIMITED_EVERY: (Micros, Micros) = (5 * SECOND / 2, 4 * SECOND);
 /// And one that uses its path.
-const USING_EVERY: (Micros, Micros) = (5 * SECOND, 15 * SECOND);
+const USING_EVERY: (Micros, Micros) = (5 * SECOND / 2, 15 * SECOND / 2);
 /// A probe found something when it is so much more than before.
 const FOUND: f64 = 1.05;
 /// So many probes wait at most.
@@ -58,6 +62,7 @@ struct Last {
     /// The estimate before it.
     before: f64,
     was_sent: bool,
+    has_answer: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +82,10 @@ pub(super) struct Probing {
     next_id: u32,
     planned: [Option<Probe>; PLANNED],
     last: Option<Last>,
-    /// Whether the first two were planned.
-    has_begun: bool,
+    /// How often the first two may still be tried.
+    first: u8,
+    /// How often in a row one without an answer may be tried again at once.
+    again: u8,
     fall: Option<Fall>,
     failures: u32,
 }
@@ -93,20 +100,16 @@ impl Probing {
             next_id,
             planned: [None; PLANNED],
             last: None,
-            has_begun: false,
+            first: FIRST_TIMES,
+            again: AGAIN_TIMES,
             fall: None,
             failures: 0,
         }
     }
 
-    /// The number of the next probe.
-    pub fn next_id(&self) -> u32 {
-        self.next_id
-    }
-
-    /// What is wanted.
-    pub fn wanted(&self) -> f64 {
-        self.wanted
+    /// For a path that is begun anew: what is wanted stays, and no number comes twice.
+    pub fn anew(&self) -> Probing {
+        Probing { wanted: self.wanted, has_grown: self.wanted > 0.0, ..Probing::new(self.next_id) }
     }
 
     /// So much is wanted. 0: nothing is to be looked for.
@@ -134,6 +137,14 @@ impl Probing {
         self.planned = [None; PLANNED];
     }
 
+    /// Enough of a probe arrived, whatever it means.
+    pub fn handle_answer(&mut self) {
+        (self.first, self.again) = (0, AGAIN_TIMES);
+        if let Some(last) = &mut self.last {
+            last.has_answer = true;
+        }
+    }
+
     /// A probe found so much.
     pub fn handle_result(&mut self, now: Micros, bps: f64, situation: Situation) {
         let Some(last) = self.last.as_mut() else { return };
@@ -154,15 +165,15 @@ impl Probing {
             self.planned = [None; PLANNED];
             return;
         }
-        if !self.has_begun {
-            self.has_begun = true;
+        let since = self.last.map_or(Micros::MAX, |last| now.saturating_sub(last.at));
+        if since < RESULT_WITHIN {
+            return;
+        }
+        if self.first > 0 {
+            self.first -= u8::from(self.last.is_some_and(|last| last.was_sent));
             self.has_grown = false;
             self.wanted_before = self.wanted;
             FIRST.iter().for_each(|part| self.plan(now, part * estimate, situation));
-            return;
-        }
-        let since = self.last.map_or(Micros::MAX, |last| now.saturating_sub(last.at));
-        if since < RESULT_WITHIN {
             return;
         }
         if self.has_grown {
@@ -179,14 +190,23 @@ impl Probing {
                 self.plan(now, before * AFTER_FALL, situation);
             }
         } else if since >= self.interval(situation) {
-            self.failures = self.failures.saturating_add(1);
+            match self.last {
+                Some(last) if last.was_sent && last.has_answer => self.failures = self.failures.saturating_add(1),
+                Some(last) if last.was_sent => self.again = self.again.saturating_sub(1),
+                _ => {}
+            }
             self.plan(now, FURTHER * estimate, situation);
         }
     }
 
+    /// Whether a probe is to be sent now.
+    pub fn has_planned(&self) -> bool {
+        self.planned.iter().any(Option::is_some)
+    }
+
     /// When a probe may be due, after a moment.
     pub fn timeout(&self, now: Micros, situation: Situation) -> Option<Micros> {
-        if self.planned.iter().any(Option::is_some) {
+        if self.has_planned() {
             return Some(now);
         }
         if self.wanted <= situation.estimate {
@@ -218,8 +238,8 @@ impl Probing {
     }
 
     fn interval(&self, situation: Situation) -> Micros {
-        // Nothing of it left: there was nothing to pad with, or no path yet.
-        if self.last.is_some_and(|last| !last.was_sent) {
+        // Nothing of it left: there was nothing to pad with, or no path yet. Or too much of it was lost.
+        if self.last.is_some_and(|last| !last.was_sent || (!last.has_answer && self.again > 0)) {
             return RESULT_WITHIN;
         }
         let (shortest, longest) = if situation.is_limited { LIMITED_EVERY } else { USING_EVERY };
@@ -233,6 +253,6 @@ impl Probing {
         let bytes = (bps * LENGTH as f64 / (8 * SECOND) as f64) as usize;
         *slot = Some(Probe { id, bps: bps as u64, packets: PACKETS, bytes });
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        self.last = Some(Last { at: now, bps, id, before: situation.estimate, was_sent: false });
+        self.last = Some(Last { at: now, bps, id, before: situation.estimate, was_sent: false, has_answer: false });
     }
 }

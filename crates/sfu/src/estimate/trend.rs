@@ -5,6 +5,8 @@
 //! draft-ietf-rmcat-gcc-02 §5.2 to §5.4; the groups are those of libwebrtc's `InterArrivalDelta`, the filter is its
 //! `TrendlineEstimator`, which replaced the draft's Kalman filter.
 
+use std::time::Duration;
+
 use super::history::{Micros, SECOND};
 
 /// Packets that left within so long are one group (§5.2).
@@ -17,6 +19,10 @@ const BURST_MAX: i64 = 100_000;
 const BACKWARDS_MAX: u32 = 3;
 /// Nothing for so long, and what was before says nothing (libwebrtc's `kStreamTimeOut`).
 const SILENCE: i64 = 2 * SECOND as i64;
+/// What an empty queue is like is known from the last two periods of so long. Longer mistakes another route for a queue.
+const LOWEST_FOR: i64 = 10 * SECOND as i64;
+/// No queue is longer, in seconds.
+const QUEUE_MAX: f64 = 60.0;
 
 /// The slope is taken over so many groups. More is surer, fewer is sooner.
 const GROUPS: usize = 20;
@@ -68,6 +74,8 @@ pub(super) struct Trend {
     slope_before: f64,
     threshold: f64,
     adapted: Option<i64>,
+    /// Since when, the lowest delay since then, and of the period before: what an empty queue is like.
+    lowest: Option<(i64, f64, f64)>,
     /// How long, and in how many groups, the threshold is exceeded.
     over: Option<(f64, u32)>,
     usage: Usage,
@@ -88,6 +96,7 @@ impl Trend {
             slope_before: 0.0,
             threshold: THRESHOLD,
             adapted: None,
+            lowest: None,
             over: None,
             usage: Usage::Normal,
         }
@@ -96,6 +105,17 @@ impl Trend {
     /// What the queue does.
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Whether the queue became shorter already, although its slope is steep: the newest packets waited less than those before.
+    pub fn is_draining(&self) -> bool {
+        self.delay < self.smoothed
+    }
+
+    /// How long the queue is: how much later packets come than the earliest did lately.
+    pub fn queue(&self) -> Duration {
+        let lowest = self.lowest.map_or(self.delay, |(_, lowest, before)| lowest.min(before));
+        Duration::from_secs_f64(((self.delay - lowest).max(0.0) / 1_000.0).min(QUEUE_MAX))
     }
 
     /// A packet arrived that left then.
@@ -144,12 +164,22 @@ impl Trend {
         }
         self.delay += arrival_gap - sent_gap;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.delay;
+        self.keep_lowest(arrived);
         let at = arrived.saturating_sub(self.origin) as f64 / 1_000.0;
         self.points[self.count as usize % GROUPS] = (at, self.smoothed);
         self.count = self.count.saturating_add(1);
         let is_full = self.count as usize >= GROUPS;
         let slope = if is_full { self.slope().unwrap_or(self.slope_before) } else { self.slope_before };
         self.detect(slope, sent_gap, arrived);
+    }
+
+    fn keep_lowest(&mut self, arrived: i64) {
+        let (since, lowest, before) = self.lowest.unwrap_or((arrived, self.delay, self.delay));
+        self.lowest = Some(if arrived.saturating_sub(since) >= LOWEST_FOR {
+            (arrived, self.delay, lowest)
+        } else {
+            (since, lowest.min(self.delay), before)
+        });
     }
 
     /// Linear regression over the points.

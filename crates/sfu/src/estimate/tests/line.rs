@@ -22,6 +22,14 @@ impl Line {
         Line { rates: vec![(0.0, bps)], delay_ms: 25, queue_ms: 500, loss: 0.0, jitter_ms: 0.0 }
     }
 
+    pub fn jittering(self, jitter_ms: f64) -> Line {
+        Line { jitter_ms, ..self }
+    }
+
+    pub fn losing(self, loss: f64) -> Line {
+        Line { loss, ..self }
+    }
+
     pub fn then(mut self, from: f64, bps: u64) -> Line {
         self.rates.push((from, bps));
         self
@@ -58,11 +66,11 @@ pub struct Random(u64);
 impl Random {
     pub fn new(seed: u64) -> Random {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..8).for_each(|_| _ = random.next());
+        (0..8).for_each(|_| _ = random.word());
         random
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -70,7 +78,7 @@ impl Random {
     }
 
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.word() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -82,6 +90,8 @@ pub struct Call {
     pub estimator: Estimator,
     pub media: Media,
     pub probes: Vec<(f64, Probe)>,
+    pub sent: u64,
+    pub lost: u64,
     line: Line,
     random: Random,
     start: Instant,
@@ -107,16 +117,18 @@ impl Call {
     pub fn new(seed: u64, line: Line, media: Media, start_bps: u64) -> Call {
         let start = Instant::now();
         let mut random = Random::new(seed);
-        let number = random.next() % 200_000;
-        let clock = (random.next() % (1 << 24)) as i64 * 64_000;
+        let number = random.word() % 200_000;
+        let clock = (random.word() % (1 << 24)) as i64 * 64_000;
         let mut estimator = Estimator::new(start, start_bps);
         estimator.set_wanted(start, media.wanted);
-        let phase = random.next() % 33_000;
+        let phase = random.word() % 33_000;
         Call {
             estimator,
             keyframe_at: media.keyframe.map_or(u64::MAX, |(every, _)| (every * 1e6) as u64),
             media,
             probes: Vec::new(),
+            sent: 0,
+            lost: 0,
             line,
             start,
             now: 0,
@@ -130,7 +142,7 @@ impl Call {
             on_way: VecDeque::new(),
             received: Vec::new(),
             reported: number,
-            report_at: random.next() % REPORT_EVERY,
+            report_at: random.word() % REPORT_EVERY,
             reports: VecDeque::new(),
             carried: 0,
             clock,
@@ -147,7 +159,7 @@ impl Call {
         while (self.now as f64) < secs * 1e6 {
             self.now += 1_000;
             self.step();
-            if self.now % 10_000 == 0 {
+            if self.now.is_multiple_of(10_000) {
                 samples.push(Sample {
                     secs: self.now as f64 / 1e6,
                     estimate: self.estimator.estimate_bps(),
@@ -226,13 +238,16 @@ impl Call {
         let at = self.instant();
         self.estimator.handle_sent(at, self.number, bytes, kind, probe);
         self.number += 1;
+        self.sent += 1;
         let begin = self.busy_until.max(self.now);
         if begin - self.now > self.line.queue_ms * 1_000 {
+            self.lost += 1;
             return;
         }
         self.busy_until = begin + (bytes as u64 * 8_000_000) / self.line.rate(self.now);
         let jitter = (self.random.unit() * self.line.jitter_ms * 1e3) as u64;
         if self.random.unit() < self.line.loss {
+            self.lost += 1;
             return;
         }
         let arrival = (self.busy_until + self.line.delay_ms * 1_000 + jitter).max(self.last_arrival);
