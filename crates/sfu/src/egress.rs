@@ -11,16 +11,18 @@ pub(crate) mod header;
 pub(crate) mod pacer;
 pub(crate) mod rtcp;
 pub(crate) mod srtp;
+mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::egress::cache::{Cache, Kept};
-use crate::egress::header::{Extensions, Fields, Values};
+use crate::egress::header::Extensions;
 use crate::egress::pacer::{Class, Pacer, Release};
-use crate::egress::rtcp::{Block, Message, SenderReport};
+use crate::egress::rtcp::{Block, Message};
 use crate::egress::srtp::{Keys, Opener, Sealer};
+use crate::egress::write::PACKET_OVERHEAD;
 use crate::estimate::{Estimator, Kind as Sent};
 use crate::rewrite::Patches;
 
@@ -28,30 +30,16 @@ use crate::rewrite::Patches;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often sender reports leave (RFC 3550 §6.2 allows less than its five seconds). Lower brings sound and picture into step sooner.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// A stream that sent nothing for so long reports nothing.
-const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// IPv4 and UDP: what a path carries counts them.
 const PATH_OVERHEAD: usize = 28;
-/// What a packet grows by at the most: header with its extensions, the number of a resend, the tag.
-const PACKET_OVERHEAD: usize = 64;
-/// The most padding in one packet (RFC 3550 §5.1: its length is one byte).
-const PADDING_MAX: usize = 255;
 /// What is paced at for a peer that tells nothing of its path.
 const UNKNOWN_BPS: u64 = 30_000_000;
-/// Of what is sent, so many percent may be sent again on request. Higher heals paths that lose more, and gives a receiver that asks for
-/// everything more of the server's time.
-const RESEND_PERCENT: usize = 15;
 /// What may be sent again at once, besides that share of a second at the estimate. Higher heals the first losses of a thin path.
-const RESEND_BYTES_MIN: usize = 8_000;
-/// NTP time of the first moment of a connection. Reports need a clock, not the time of day (RFC 3550 §4).
-const NTP_BASE: u64 = 0xe000_0000_0000_0000;
-/// The name of all streams in reports (RFC 3550 §6.5.1): they are of one clock.
-const CNAME: &str = "telstar";
+const RESEND_BYTES_MIN: usize = 5_000;
 /// Sounds that wait for the end of a batch. More than twenty rooms of speakers send in the time of one; what is beyond is lost.
 const SOUNDS_MAX: usize = 512;
-/// SRTCP's index has 31 bits (RFC 3711 §3.4), and no value may come twice under one key: after so many reports none is sent, which is
-/// after 68 years.
-const INDEX_MAX: u32 = 0x7fff_ffff;
+/// Packets between two reports of what arrived that count as lost. More is a jump that nobody can make sense of.
+const PASSED_OVER_MAX: u16 = 500;
 
 /// A packet for a subscriber.
 #[derive(Debug)]
@@ -147,6 +135,8 @@ pub(crate) struct Egress {
     bytes_sent: u64,
     /// Bytes that may be sent again, times 100.
     resend_credit: usize,
+    /// The number of the last transport feedback, and where it ended.
+    fed: Option<(u8, u16)>,
     /// From receiver reports: round trip and loss of what is not told about otherwise.
     reported: (Option<Duration>, Option<f32>),
     /// Slots whose pictures cannot be decoded.
@@ -174,6 +164,7 @@ impl Egress {
             wanted: (0, 0),
             bytes_sent: 0,
             resend_credit: RESEND_BYTES_MIN * 100,
+            fed: None,
             reported: (None, None),
             keyframes: Vec::new(),
             control: Vec::new(),
@@ -273,7 +264,17 @@ impl Egress {
     fn told(&mut self, now: Instant, message: Message<'_>) {
         match message {
             Message::Transport(feedback) => {
-                self.estimator.handle_feedback(now, feedback.base(), feedback.statuses());
+                // Some receivers begin with what arrived: what they pass over between two reports was lost.
+                let from = match self.fed {
+                    Some((number, end)) if number.wrapping_add(1) == feedback.number() => end,
+                    _ => feedback.base(),
+                };
+                let passed_over = feedback.base().wrapping_sub(from);
+                let passed_over = if passed_over <= PASSED_OVER_MAX { passed_over } else { 0 };
+                let first = feedback.base().wrapping_sub(passed_over);
+                let lost = (0..passed_over).map(|index| (first.wrapping_add(index), None));
+                self.estimator.handle_feedback(now, first, lost.chain(feedback.statuses()));
+                self.fed = Some((feedback.number(), feedback.base().wrapping_add(feedback.count())));
             }
             Message::Nack { ssrc, lost } => {
                 let Some(slot) = self.slot(ssrc) else { return };
@@ -319,7 +320,12 @@ impl Egress {
         let Some(left) = self.resend_credit.checked_sub(bytes * 100) else { return };
         self.resend_credit = left;
         // What does not find room is asked for again.
-        self.pacer.push(now, Class::Resend, bytes, Waiting { stream: slot, is_resend: true, kept, level: None, wall: now });
+        self.pacer.push(
+            now,
+            Class::Resend,
+            bytes,
+            Waiting { stream: slot, is_resend: true, kept, level: None, wall: now },
+        );
     }
 
     /// Time passed.
@@ -347,7 +353,8 @@ impl Egress {
     /// When [`Egress::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.sealer.as_ref()?;
-        let times = [self.pacer.poll_timeout(), self.estimator.poll_timeout(), Some(self.report_at), Some(self.sample_at)];
+        let times =
+            [self.pacer.poll_timeout(), self.estimator.poll_timeout(), Some(self.report_at), Some(self.sample_at)];
         times.into_iter().flatten().min()
     }
 
@@ -379,7 +386,9 @@ impl Egress {
         }
         loop {
             let datagram = match self.pacer.poll(now)? {
-                Release::Send(waiting, probe) if waiting.is_resend => self.write_resend(now, waiting.stream, &waiting.kept, probe),
+                Release::Send(waiting, probe) if waiting.is_resend => {
+                    self.write_again(now, waiting.stream, &waiting.kept, Sent::Media, probe)
+                }
                 Release::Send(waiting, probe) => self.write(now, waiting, probe),
                 Release::Padding { bytes, probe } => {
                     let datagram = self.write_padding(now, bytes, probe);
@@ -430,178 +439,4 @@ impl Egress {
             self.pacer.set_rate(now, UNKNOWN_BPS, 0);
         }
     }
-
-    /// Writes and encrypts a packet of a stream, and keeps it for resends.
-    fn write(&mut self, now: Instant, waiting: Waiting, probe: Option<u32>) -> Option<Vec<u8>> {
-        let Waiting { stream, mut kept, level, wall, .. } = waiting;
-        let stream = self.streams.get_mut(stream)?.as_mut()?;
-        if stream.last.is_none() {
-            // The first report tells what belongs together.
-            self.report_at = now;
-        }
-        stream.last = Some((wall, kept.time, now, kept.payload_type));
-        stream.packets = stream.packets.wrapping_add(1);
-        stream.bytes = stream.bytes.wrapping_add(kept.payload.len() as u32);
-        if stream.section.extensions.transport.is_some() {
-            self.number += 1;
-        }
-        kept.transport = self.number as u16;
-        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept, level))?;
-        if stream.section.extensions.transport.is_some() {
-            self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
-        }
-        let most = (self.estimator.estimate_bps() / 8) as usize * RESEND_PERCENT;
-        self.resend_credit = (self.resend_credit + packet.len() * RESEND_PERCENT).min(most.max(RESEND_BYTES_MIN * 100));
-        if stream.section.is_video {
-            stream.cache.push(now, kept);
-        }
-        self.bytes_sent += packet.len() as u64;
-        Some(packet)
-    }
-
-    /// Writes a packet that was sent before: as RFC 4588 has it, and to who does not know that the same bytes again.
-    fn write_resend(&mut self, now: Instant, slot: usize, kept: &Kept, probe: Option<u32>) -> Option<Vec<u8>> {
-        let section = &self.streams.get(slot)?.as_ref()?.section;
-        let Some((ssrc, payload_type)) = section.resend_as(kept.payload_type) else {
-            // The same numbers, the same bytes, the same nonce: nothing is told twice in different words.
-            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept, None))?;
-            self.bytes_sent += packet.len() as u64;
-            return Some(packet);
-        };
-        let original = (kept.sequence as u16).to_be_bytes();
-        self.write_other(now, slot, ssrc, kept.time, kept.marker, payload_type, Sent::Media, probe, |packet| {
-            packet.extend_from_slice(&original);
-            let begin = packet.len();
-            packet.extend_from_slice(&kept.payload);
-            kept.patches.apply(&mut packet[begin..]);
-        })
-    }
-
-    /// Padding: what was sent before once more, which may even be of use, or else bytes that say nothing, in the stream of the
-    /// resends. Without such a stream there is none: padding would need numbers of the pictures' own.
-    fn write_padding(&mut self, now: Instant, bytes: usize, probe: Option<u32>) -> Option<Vec<u8>> {
-        let able = |stream: &Stream| stream.section.resend.is_some() && !stream.section.resend_types.is_empty();
-        let newest = |stream: &Stream| stream.last.map(|(.., left, _)| left);
-        let streams = self.streams.iter().enumerate().filter_map(|(slot, stream)| Some((slot, stream.as_ref()?)));
-        let (slot, stream) = streams.filter(|(_, stream)| able(stream)).max_by_key(|(_, stream)| newest(stream))?;
-        // A packet is sent whole: for a little padding one of many bytes would be too much.
-        if bytes > PADDING_MAX
-            && let Some(kept) = stream.cache.padding().cloned()
-        {
-            return self.write_resent_padding(now, slot, &kept, probe);
-        }
-        let ssrc = stream.section.resend?;
-        let time = stream.last.map_or(0, |(_, time, ..)| time);
-        let own = stream.last.map(|(.., payload_type)| payload_type);
-        let types = &stream.section.resend_types;
-        let payload_type = types.iter().find(|(of, _)| Some(*of) == own).or(types.first())?.1;
-        let padding = bytes.clamp(1, PADDING_MAX) as u8;
-        self.write_other(now, slot, ssrc, time, false, payload_type, Sent::Padding, probe, |packet| {
-            // RFC 3550 §5.1: the bit P, and the last byte says how many there are.
-            packet[0] |= 0x20;
-            packet.resize(packet.len() + usize::from(padding) - 1, 0);
-            packet.push(padding);
-        })
-    }
-
-    fn write_resent_padding(&mut self, now: Instant, slot: usize, kept: &Kept, probe: Option<u32>) -> Option<Vec<u8>> {
-        let (ssrc, payload_type) = self.streams.get(slot)?.as_ref()?.section.resend_as(kept.payload_type)?;
-        let original = (kept.sequence as u16).to_be_bytes();
-        self.write_other(now, slot, ssrc, kept.time, kept.marker, payload_type, Sent::Padding, probe, |packet| {
-            packet.extend_from_slice(&original);
-            let begin = packet.len();
-            packet.extend_from_slice(&kept.payload);
-            kept.patches.apply(&mut packet[begin..]);
-        })
-    }
-
-    /// Writes a packet of a stream of resends.
-    #[expect(clippy::too_many_arguments, reason = "the fields of a packet")]
-    fn write_other(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        ssrc: u32,
-        time: u32,
-        marker: bool,
-        payload_type: u8,
-        sort: Sent,
-        probe: Option<u32>,
-        payload: impl FnOnce(&mut Vec<u8>),
-    ) -> Option<Vec<u8>> {
-        let stream = self.streams.get_mut(slot)?.as_mut()?;
-        let sealer = self.sealer.as_mut()?;
-        stream.resend_sequence += 1;
-        self.number += 1;
-        let fields = Fields { payload_type, marker, sequence: stream.resend_sequence as u16, time, ssrc };
-        let values = Values { transport: self.number as u16, level: None, orientation: None };
-        let mut packet = Vec::with_capacity(1_500);
-        let header = header::write(&mut packet, &fields, &stream.section.extensions, &values);
-        payload(&mut packet);
-        sealer.seal_rtp(&mut packet, header, ssrc, stream.resend_sequence);
-        self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, sort, probe);
-        self.bytes_sent += packet.len() as u64;
-        Some(packet)
-    }
-
-    /// The reports of the streams that send.
-    fn reports(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let ntp = self.ntp(now);
-        let report = |stream: &Stream| {
-            let (wall, time, left, _) = stream.last?;
-            let is_sending = now.saturating_duration_since(left) < REPORT_IDLE;
-            let passed = now.saturating_duration_since(wall).as_micros() as u64;
-            let ticks = passed * u64::from(stream.section.clock_rate) / 1_000_000;
-            is_sending.then(|| SenderReport {
-                ssrc: stream.section.ssrc,
-                ntp,
-                rtp_time: time.wrapping_add(ticks as u32),
-                packets: stream.packets,
-                bytes: stream.bytes,
-            })
-        };
-        let reports: Vec<SenderReport> = self.streams.iter().flatten().filter_map(report).collect();
-        let write = |reports: &[SenderReport]| {
-            let mut packet = Vec::with_capacity(reports.len() * 28 + PACKET_OVERHEAD);
-            rtcp::write_reports(&mut packet, reports, CNAME);
-            self.seal_report(packet)
-        };
-        reports.chunks(rtcp::REPORTS_MAX).filter_map(write).collect()
-    }
-
-    fn seal_report(&mut self, mut packet: Vec<u8>) -> Option<Vec<u8>> {
-        if self.reports >= INDEX_MAX {
-            return None;
-        }
-        self.reports += 1;
-        let index = self.reports;
-        self.sealer.as_mut()?.seal_rtcp(&mut packet, index);
-        self.bytes_sent += packet.len() as u64;
-        Some(packet)
-    }
-
-    /// RFC 3550 §4: 32 bits of seconds, 32 of their fraction.
-    fn ntp(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.began);
-        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-        NTP_BASE.wrapping_add((since.as_secs() << 32) | fraction)
-    }
-}
-
-/// A packet of a stream, ready to leave. The same every time: its nonce is made of its numbers.
-fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept, level: Option<(u8, bool)>) -> Vec<u8> {
-    let fields = Fields {
-        payload_type: kept.payload_type,
-        marker: kept.marker,
-        sequence: kept.sequence as u16,
-        time: kept.time,
-        ssrc: section.ssrc,
-    };
-    let values = Values { transport: kept.transport, level, orientation: kept.orientation };
-    let mut packet = Vec::with_capacity(kept.payload.len() + PACKET_OVERHEAD);
-    let header = header::write(&mut packet, &fields, &section.extensions, &values);
-    packet.extend_from_slice(&kept.payload);
-    kept.patches.apply(&mut packet[header..]);
-    sealer.seal_rtp(&mut packet, header, section.ssrc, kept.sequence);
-    packet
 }

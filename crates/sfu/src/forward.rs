@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-
 use crate::api::{Event, Fault, Flow, Kind};
 use crate::budget::renew;
 use crate::descriptor::Descriptor;

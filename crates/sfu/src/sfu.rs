@@ -297,11 +297,7 @@ impl Sfu {
         });
     }
 
-    fn touch_with<R>(
-        &mut self,
-        key: Key,
-        act: impl FnOnce(&mut Sfu, &mut Peer) -> Result<R, Fault>,
-    ) -> Option<R> {
+    fn touch_with<R>(&mut self, key: Key, act: impl FnOnce(&mut Sfu, &mut Peer) -> Result<R, Fault>) -> Option<R> {
         let mut peer = self.peers.take(key)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(feature = "probes")]
@@ -475,7 +471,9 @@ impl Sfu {
         let Some(mut peer) = self.peers.take(key) else { return };
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let path = peer.route.present();
-            if let (Some(path), Some(payload)) = (path, peer.subscriber().and_then(|subscriber| subscriber.egress.bye())) {
+            if let (Some(path), Some(payload)) =
+                (path, peer.subscriber().and_then(|subscriber| subscriber.egress.bye()))
+            {
                 self.push(Transmit { path, payload });
             }
             peer.engine.close();

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
-use str0m::rtp::{Extension, ExtensionMap};
 use str0m::net::{Protocol, Receive, TcpType};
+use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceCreds, Input, Rtc, RtcConfig};
 
 use crate::api::{Fault, Kind, LocalCandidate, Path, Role, Transmit, Transport};
 use crate::config::SfuConfig;
-use crate::egress::{Known, Section};
 use crate::egress::header::Extensions;
+use crate::egress::{Known, Section};
 use crate::room::clock_rate;
 
 pub(crate) use codecs::Format;

@@ -18,6 +18,7 @@ pub(crate) struct TransportFeedback<'a> {
     count: u16,
     /// 24 bits.
     reference: u32,
+    number: u8,
     /// Enough of them for `count`, and behind them the deltas.
     chunks: &'a [u8],
     /// Enough of them for all that arrived.
@@ -27,7 +28,7 @@ pub(crate) struct TransportFeedback<'a> {
 impl<'a> TransportFeedback<'a> {
     /// None unless there is a chunk for every packet and a delta for each that arrived. One pass over the chunks.
     pub(super) fn read(bytes: &'a [u8]) -> Option<TransportFeedback<'a>> {
-        let &[base_high, base_low, count_high, count_low, a, b, c, _] = bytes.first_chunk::<HEADER>()?;
+        let &[base_high, base_low, count_high, count_low, a, b, c, number] = bytes.first_chunk::<HEADER>()?;
         let count = u16::from_be_bytes([count_high, count_low]);
         let chunks = &bytes[HEADER..];
         let (mut left, mut rest, mut delta_bytes) = (count, chunks, 0);
@@ -43,6 +44,7 @@ impl<'a> TransportFeedback<'a> {
             base: u16::from_be_bytes([base_high, base_low]),
             count,
             reference: u32::from_be_bytes([0, a, b, c]),
+            number,
             chunks,
             deltas: rest.get(..delta_bytes)?,
         })
@@ -56,6 +58,11 @@ impl<'a> TransportFeedback<'a> {
     /// How many it tells of.
     pub(crate) fn count(&self) -> u16 {
         self.count
+    }
+
+    /// Its own number: where one is missing, feedback was lost.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
     }
 
     /// Each sequence number from the base on, and when the packet arrived: microseconds on the receiver's clock, which
