@@ -49,6 +49,8 @@ pub struct Kept {
     pub patches: Patches,
     /// Of its header.
     pub orientation: Option<u8>,
+    /// Its number among all packets of the connection, as it was sent first.
+    pub transport: u16,
 }
 
 /// A place of the ring that is taken.
