@@ -18,6 +18,7 @@ mod ids;
 mod time;
 mod window;
 
+use std::num::NonZeroU8;
 use std::time::Instant;
 
 use crate::descriptor::Descriptor;
@@ -61,7 +62,8 @@ pub struct Outgoing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patches {
     picture_id: Option<(u8, [u8; 2], bool)>,
-    tl0: Option<(u8, u8)>,
+    /// A descriptor begins with its flags, so that this is never its first byte: a byte less for each packet that is kept.
+    tl0: Option<(NonZeroU8, u8)>,
 }
 
 impl Patches {
@@ -88,7 +90,7 @@ impl Patches {
             payload[at..=at + usize::from(wide)].copy_from_slice(&bytes[from..]);
         }
         if let Some((at, value)) = self.tl0 {
-            payload[usize::from(at)] = value;
+            payload[usize::from(at.get())] = value;
         }
     }
 }

@@ -28,6 +28,9 @@ const PACE_TENTHS: u64 = 25;
 /// So much of that rate may leave at once. Higher means fewer and larger bursts (a system call and a timer each), lower is
 /// gentler to short queues. libwebrtc's default is 40 ms.
 const BURST: Duration = Duration::from_millis(5);
+/// What waits and was not asked for in time is caught up by so much. Higher keeps the rate with coarser timers and more to do,
+/// lower keeps bursts shorter.
+const LATE_MAX: Duration = Duration::from_millis(10);
 /// A debt is forgiven beyond this: `kMaxDebtInTime`. Higher keeps media waiting longer behind what passed by (sound, probes).
 const DEBT_MAX: Duration = Duration::from_millis(500);
 /// What waits leaves at a rate at which its mean age stays below this: `kMaxExpectedQueueLength`. Higher obeys a bad
@@ -154,7 +157,7 @@ impl<T> Pacer<T> {
         if !may_leave {
             return Passage::Wait;
         }
-        Passage::Free(self.account(now, bytes))
+        Passage::Free(self.account(now, now, bytes))
     }
 
     /// A packet wants to leave, of so many bytes on the wire. `false`: too many wait, and it is dropped.
@@ -267,13 +270,14 @@ impl<T> Pacer<T> {
         if self.queued() == 0 && self.resends.capacity() + self.video.capacity() > QUEUE_ROOM_KEPT {
             (self.resends, self.video) = (VecDeque::new(), VecDeque::new());
         }
-        let probe = self.account(now, waiting.bytes);
+        let since = (waiting.since_us * 1_000).clamp(now.saturating_sub(nanos(LATE_MAX)), now);
+        let probe = self.account(now, since, waiting.bytes);
         Some(Release::Send(waiting.item, probe))
     }
 
-    /// Accounts for a packet that leaves, and says which probe it is part of.
-    fn account(&mut self, now: u64, bytes: usize) -> Option<u32> {
-        self.media.charge(now, bytes);
+    /// Accounts for a packet that leaves and could have since some time, and says which probe it is part of.
+    fn account(&mut self, now: u64, since: u64, bytes: usize) -> Option<u32> {
+        self.media.charge_since(now, since, bytes);
         self.padding.charge(now, bytes);
         let probe = self.probes.current()?;
         self.probes.handle_sent(now, probe, bytes);

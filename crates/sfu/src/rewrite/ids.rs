@@ -4,6 +4,8 @@
 //! A source's numbers go out as they are until the first switch; behind a switch they go on by one, as if one encoder
 //! had made both.
 
+use std::num::NonZeroU8;
+
 use super::Patches;
 use super::window::Window;
 use crate::descriptor::{Descriptor, PictureId};
@@ -41,7 +43,7 @@ impl Ids {
         }
         if let Some(tl0) = descriptor.tl0 {
             let out = self.tl0.forward(tl0.value);
-            patches.tl0 = (out != tl0.value).then_some((tl0.at, out));
+            patches.tl0 = NonZeroU8::new(tl0.at).filter(|_| out != tl0.value).map(|at| (at, out));
         }
         Some((patches, descriptor.frame_number.map(|number| self.frame.forward(number))))
     }

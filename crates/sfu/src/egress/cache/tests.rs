@@ -25,6 +25,7 @@ impl Stream {
             payload,
             patches: Patches::default(),
             orientation: Some(sequence as u8),
+            transport: sequence as u16,
         };
         self.cache.push(self.start + Duration::from_millis(millis), kept);
     }
@@ -37,6 +38,7 @@ impl Stream {
             (kept.sequence as u32, 96, kept.sequence.is_multiple_of(2))
         );
         assert_eq!((kept.orientation, kept.patches.is_empty()), (Some(kept.sequence as u8), true));
+        assert_eq!(kept.transport, sequence as u16);
         assert!(kept.payload.iter().all(|byte| *byte == kept.sequence as u8));
         Some(kept.sequence)
     }

@@ -115,9 +115,15 @@ impl Account {
     /// So many bytes left.
     #[inline]
     pub(super) fn charge(&mut self, now: u64, bytes: usize) {
+        self.charge_since(now, now, bytes);
+    }
+
+    /// So many bytes left, which could have left at this earlier time: what was not used since then is.
+    #[inline]
+    pub(super) fn charge_since(&mut self, now: u64, since: u64, bytes: usize) {
         // A rate of nothing never pays, and nobody asks it.
-        let debt = self.debt(now).saturating_add(self.hurried.nanos(bytes));
-        self.paid_at = now + debt.min(nanos(DEBT_MAX));
+        let paid_at = self.paid_at.max(since).saturating_add(self.hurried.nanos(bytes));
+        self.paid_at = paid_at.min(now + nanos(DEBT_MAX));
     }
 
     /// How many bytes the rate makes in a time.

@@ -21,6 +21,8 @@ struct Line {
     /// The size of padding packets, if there are any.
     padding: Option<usize>,
     asked: usize,
+    /// How late it is woken.
+    late: Duration,
 }
 
 impl Line {
@@ -28,7 +30,7 @@ impl Line {
         let now = Instant::now();
         let mut pacer = Pacer::new(now);
         pacer.set_rate(now, estimate_bps, padding_bps);
-        Line { pacer, start: now, now, left: Vec::new(), padding: Some(1_000), asked: 0 }
+        Line { pacer, start: now, now, left: Vec::new(), padding: Some(1_000), asked: 0, late: Duration::ZERO }
     }
 
     fn push(&mut self, class: Class, item: u32, bytes: usize) -> bool {
@@ -70,7 +72,7 @@ impl Line {
         let end = self.now + time;
         self.drain();
         let mut vain = 0;
-        while let Some(at) = self.pacer.poll_timeout().filter(|at| *at <= end) {
+        while let Some(at) = self.pacer.poll_timeout().map(|at| at + self.late).filter(|at| *at <= end) {
             self.now = self.now.max(at);
             // A probe that is given up at that moment is the one reason for nothing.
             vain = if self.drain() == 0 { vain + 1 } else { 0 };
@@ -129,6 +131,25 @@ fn a_picture_leaves_in_bursts_at_two_and_a_half_times_the_estimate() {
     assert!((190_000..=205_000).contains(&last), "100 × 2 ms: {last}");
     let wakes = line.left.chunk_by(|a, b| a.at_us == b.at_us).count();
     assert!((30..=40).contains(&wakes), "three packets at a time: {wakes}");
+}
+
+#[test]
+fn whoever_is_woken_late_keeps_the_rate_and_whoever_is_idle_saves_nothing_up() {
+    let mut line = Line::new(2_000_000, 0);
+    line.late = 7 * MILLI;
+    line.video(0..100, 1_250);
+    line.run(SECOND);
+    let last = line.left.last().expect("left").at_us;
+    assert!((190_000..=215_000).contains(&last), "100 × 2 ms: {last}");
+    let most = line.left.chunk_by(|a, b| a.at_us == b.at_us).map(<[Left]>::len).max();
+    assert!(most.is_some_and(|most| most <= 8), "12 + 2 ms: {most:?}");
+    line.left.clear();
+    line.video(100..200, 1_250);
+    line.drain();
+    assert_eq!(line.left.len(), 3, "a burst");
+    line.now += SECOND;
+    line.drain();
+    assert_eq!(line.left.len() - 3, 8, "15 + 2 ms");
 }
 
 #[test]
@@ -338,8 +359,10 @@ proptest! {
     fn never_more_leaves_than_rate_and_burst_and_everything_in_its_order(
         estimate in 100_000u64..20_000_000,
         packets in proptest::collection::vec((0u64..8_000, 60usize..1_400, any::<bool>()), 1..250),
+        late_us in prop_oneof![Just(0), 0u64..15_000],
     ) {
         let mut line = Line::new(estimate, 0);
+        line.late = Duration::from_micros(late_us);
         let pace = estimate * 25 / 10;
         let (mut total, mut accepted) = (0, Vec::new());
         for (index, (gap_us, bytes, is_resend)) in packets.into_iter().enumerate() {
@@ -364,7 +387,8 @@ proptest! {
         for (index, first) in line.left.iter().enumerate() {
             let mut bytes = 0;
             for last in &line.left[index..] {
-                let allowed = pace * (last.at_us - first.at_us + 5_000 + 2) / 8_000_000;
+                let made_up_us = late_us.min(LATE_MAX.as_micros() as u64);
+                let allowed = pace * (last.at_us - first.at_us + 5_000 + made_up_us + 2) / 8_000_000;
                 prop_assert!(bytes <= allowed + 1, "{} bytes before the last of {}", bytes, allowed);
                 bytes += last.bytes as u64;
             }
