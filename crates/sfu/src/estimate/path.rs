@@ -79,6 +79,7 @@ impl Path {
     pub fn new(now: Micros, bps: f64, probing: Probing) -> Path {
         let aimd = Aimd::new(bps);
         let estimate = aimd.bps();
+        let look_at = if probing.wants() { now } else { Micros::MAX };
         Path {
             acknowledged: Acknowledged::new(),
             burst: Burst::new(),
@@ -94,7 +95,7 @@ impl Path {
             started: None,
             heard: None,
             unanswered: None,
-            look_at: 0,
+            look_at,
             estimate,
         }
     }

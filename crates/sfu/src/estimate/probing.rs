@@ -112,6 +112,11 @@ impl Probing {
         Probing { wanted: self.wanted, has_grown: self.wanted > 0.0, ..Probing::new(self.next_id) }
     }
 
+    /// Whether anything is.
+    pub fn wants(&self) -> bool {
+        self.wanted > 0.0
+    }
+
     /// So much is wanted. 0: nothing is to be looked for.
     pub fn set_wanted(&mut self, wanted: f64) {
         if wanted > self.wanted_before * GREW {
