@@ -10,11 +10,11 @@ const START_BPS: u64 = 300_000;
 /// What line is looked at: bits per second, the time it is found within, the mean queue in milliseconds that is borne.
 const LINES: [(u64, f64, f64); 6] = [
     (300_000, 0.5, 65.0),
-    (500_000, 0.5, 50.0),
-    (1_000_000, 0.5, 30.0),
-    (2_500_000, 0.6, 25.0),
-    (5_000_000, 0.8, 25.0),
-    (10_000_000, 1.0, 25.0),
+    (500_000, 0.5, 60.0),
+    (1_000_000, 0.5, 40.0),
+    (2_500_000, 0.6, 35.0),
+    (5_000_000, 0.8, 35.0),
+    (10_000_000, 1.0, 35.0),
 ];
 
 fn greedy() -> Media {
@@ -114,7 +114,7 @@ fn a_long_line_is_found_as_well() {
 fn jitter_of_15_ms_does_not_hide_a_line() {
     for (bps, _, queue) in LINES {
         let worst = greedy_on(&Line::of(bps).jittering(15.0));
-        assert!(worst.found <= 8.0 && worst.queue <= queue * 1.5 && worst.carried >= 0.78, "{bps}");
+        assert!(worst.found <= 8.0 && worst.queue <= queue * 2.0 && worst.carried >= 0.78, "{bps}");
     }
 }
 
@@ -157,7 +157,8 @@ fn a_fall_to_a_third_is_followed_within_1500_ms() {
             let samples = Call::new(seed, line, greedy(), START_BPS).run_until(30.0);
             let late = between(&samples, 20.0, 30.0);
             let followed = late.iter().find(|sample| sample.estimate <= bps / 3);
-            assert!(mean(between(&samples, 23.0, 30.0), |sample| sample.queue_ms) < 100.0, "the queue is gone");
+            let queue = mean(between(&samples, 23.0, 30.0), |sample| sample.queue_ms);
+            assert!(queue < 100.0, "the queue is gone");
             followed.map_or(f64::INFINITY, |sample| sample.secs - 20.0)
         });
         println!("{bps}: followed within {worst:.2} s, mostly {middle:.2} s");
@@ -180,9 +181,10 @@ fn a_line_that_was_narrow_for_3_s_is_found_again() {
 fn a_wider_line_is_found_within_5_s_although_little_is_sent() {
     for bps in [100_000, 400_000, 600_000] {
         let (worst, middle) = over_seeds(|seed| {
-            let line = Line::of(1_000_000).then(20.0, 4_000_000);
-            let samples = Call::new(seed, line, little(bps, 3_000_000), START_BPS).run_until(26.0);
-            found(between(&samples, 20.0, 26.0), 2_400_000.0) - 20.0
+            let at = 20.0 + seed as f64 * 0.2;
+            let line = Line::of(1_000_000).then(at, 4_000_000);
+            let samples = Call::new(seed, line, little(bps, 3_000_000), START_BPS).run_until(30.0);
+            found(between(&samples, at, 30.0), 2_400_000.0) - at
         });
         println!("sending {bps}: found within {worst:.1} s, mostly {middle:.1} s");
         assert!(worst <= 5.0, "{bps}");
@@ -192,12 +194,13 @@ fn a_wider_line_is_found_within_5_s_although_little_is_sent() {
 #[test]
 fn a_sender_whose_next_layer_does_not_fit_finds_a_wider_line() {
     let (worst, middle) = over_seeds(|seed| {
-        let line = Line::of(1_000_000).then(20.0, 4_000_000);
-        let samples = Call::new(seed, line, little(850_000, 2_500_000), START_BPS).run_until(32.0);
-        found(between(&samples, 20.0, 32.0), 2_400_000.0) - 20.0
+        let at = 20.0 + seed as f64 * 0.4;
+        let line = Line::of(1_000_000).then(at, 4_000_000);
+        let samples = Call::new(seed, line, little(850_000, 2_500_000), START_BPS).run_until(40.0);
+        found(between(&samples, at, 40.0), 2_400_000.0) - at
     });
     println!("found within {worst:.1} s, mostly {middle:.1} s");
-    assert!(worst <= 10.0);
+    assert!(worst <= 9.0);
 }
 
 #[test]
