@@ -49,7 +49,7 @@ pub(super) struct Arrived {
     pub sent: Sent,
 }
 
-/// All that [`Estimator::set_estimate`] forgets.
+/// All that [`super::Estimator::set_estimate`] forgets.
 #[derive(Debug)]
 pub(super) struct Path {
     acknowledged: Acknowledged,

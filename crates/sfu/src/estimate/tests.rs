@@ -18,11 +18,11 @@ const LINES: [(u64, f64, f64); 6] = [
 ];
 
 fn greedy() -> Media {
-    Media { bps: 12_000_000, wanted: 12_000_000, keyframe: None }
+    Media { bps: 12_000_000, wanted: 12_000_000, keyframe: None, layers: &[] }
 }
 
 fn little(bps: u64, wanted: u64) -> Media {
-    Media { bps, wanted, keyframe: None }
+    Media { bps, wanted, keyframe: None, layers: &[] }
 }
 
 fn between(samples: &[Sample], from: f64, to: f64) -> &[Sample] {
@@ -201,6 +201,25 @@ fn a_sender_whose_next_layer_does_not_fit_finds_a_wider_line() {
     });
     println!("found within {worst:.1} s, mostly {middle:.1} s");
     assert!(worst <= 9.0);
+}
+
+#[test]
+fn a_sender_of_layers_takes_what_fits_within_5_s_and_stays_there() {
+    const LAYERS: &[u64] = &[100_000, 300_000, 700_000, 1_500_000, 2_400_000];
+    for (bps, fits) in [(400_000, 300_000), (1_300_000, 700_000), (2_000_000, 1_500_000), (3_000_000, 2_400_000)] {
+        for (jitter, loss) in [(0.0, 0.0), (0.0, 0.02), (15.0, 0.0)] {
+            let (worst, middle) = over_seeds(|seed| {
+                let media = Media { layers: LAYERS, ..little(100_000, 2_400_000) };
+                let mut call = Call::new(seed, Line::of(bps).losing(loss).jittering(jitter), media, START_BPS);
+                call.run_until(60.0);
+                let early = call.switches.iter().filter(|switch| switch.0 <= 5.0).map(|switch| switch.2).max();
+                assert!(early >= Some(fits / 3), "{bps} {jitter} {loss} {early:?}");
+                call.switches.iter().filter(|switch| switch.0 > 5.0 && switch.2 < switch.1).count() as f64
+            });
+            println!("{bps} jitter {jitter} loss {loss}: a lower layer {worst} times in 55 s, mostly {middle}");
+            assert!(worst <= 15.0 && middle <= 4.0, "{bps} {jitter} {loss}");
+        }
+    }
 }
 
 #[test]
