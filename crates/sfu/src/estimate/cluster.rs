@@ -111,3 +111,35 @@ impl Cluster {
         Some(if arrived < sent * RATIO_UNFILLED { arrived * USED } else { sent.min(arrived) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a probe of 10 packets of 1,000 bytes finds, sent in so many milliseconds and arrived in so many.
+    fn found(sent: u64, arrived: i64, packets: u64) -> Option<f64> {
+        let mut clusters = Clusters::new();
+        clusters.begin(7, 5, 10_000);
+        let all = (0..packets).map(|index| {
+            clusters.handle_arrival(7, index * sent * 1_000 / 9, index as i64 * arrived * 1_000 / 9, 1_000)
+        });
+        all.last().flatten()
+    }
+
+    #[test]
+    fn a_probe_finds_the_rate_it_was_sent_at_or_a_little_less_than_it_arrived_at() {
+        assert_eq!(found(18, 18, 10), Some(4_000_000.0));
+        assert_eq!(found(18, 17, 10), Some(4_000_000.0));
+        assert_eq!(found(18, 36, 10), Some(2_000_000.0 * USED));
+    }
+
+    #[test]
+    fn a_probe_says_nothing_when_too_much_of_it_is_lost_or_it_was_held_up() {
+        assert_eq!(found(18, 18, 7), None);
+        assert!(found(18, 18, 8).is_some());
+        assert_eq!(found(18, 5, 10), None);
+        assert_eq!(found(18, 2_000, 10), None);
+        assert_eq!(found(0, 18, 10), None);
+        assert_eq!(Clusters::new().handle_arrival(0, 0, 0, 1), None);
+    }
+}

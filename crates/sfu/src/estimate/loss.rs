@@ -152,16 +152,21 @@ impl Loss {
     /// A report came. `arriving` is what arrives, unless the sender is limited by what it has to send: then it says nothing.
     pub fn handle_report(&mut self, report: Report, delay: f64, arriving: Option<f64>) {
         let Some(now) = self.observe(report) else { return };
-        let mut best = self.best(now, delay, arriving);
+        let average = self.average();
+        self.instant = instant(average);
+        if average == 0.0 && self.limit == Limit::Delay {
+            // Nothing to explain; nearly always so.
+            self.channel = Channel { inherent: (self.channel.inherent / 2.0).max(INHERENT_MIN), bps: delay };
+            return;
+        }
+        let mut best = self.best(now, delay, arriving, average);
         let current = self.channel.bps;
         if best.bps < current {
             self.fell = Some(now);
         }
-        let average = self.average();
         if average > best.inherent.max(GROWS_UNTIL) && current < best.bps {
             best.bps = current;
         }
-        self.instant = instant(average);
         if self.limit != Limit::Delay {
             best.bps = self.bounded(now, best.bps, arriving);
         }
@@ -254,10 +259,9 @@ impl Loss {
         if size > 0.0 { lost / size } else { 0.0 }
     }
 
-    fn best(&self, now: Micros, delay: f64, arriving: Option<f64>) -> Channel {
+    fn best(&self, now: Micros, delay: f64, arriving: Option<f64>, average: f64) -> Channel {
         let current = self.channel.bps;
         let most = current.max(self.upper(now, delay, arriving));
-        let average = self.average();
         let of_current = CANDIDATES.iter().map(|part| part * current);
         let others = [Some(delay).filter(|delay| *delay > current), arriving];
         let mut best = (f64::MIN, self.channel);

@@ -15,7 +15,7 @@ use super::{Kind, Probe, TIMEOUT_EVERY};
 
 /// Nothing arrived for so long: what the queue did then says nothing any more.
 const USAGE_FOR: Micros = SECOND / 2;
-/// A queue longer than this is not made longer by a probe.
+/// A queue longer than this is not made longer, by a probe or by more media.
 const QUEUE_BORNE: Duration = Duration::from_millis(80);
 /// Loss that limits keeps probes away for so long after it last made the limit fall.
 const LOSS_CALM: Micros = 5 * SECOND;
@@ -49,7 +49,7 @@ pub(super) struct Arrived {
     pub sent: Sent,
 }
 
-/// All that [`Estimator::set_estimate`] forgets.
+/// All that [`super::Estimator::set_estimate`] forgets.
 #[derive(Debug)]
 pub(super) struct Path {
     acknowledged: Acknowledged,
@@ -79,6 +79,7 @@ impl Path {
     pub fn new(now: Micros, bps: f64, probing: Probing) -> Path {
         let aimd = Aimd::new(bps);
         let estimate = aimd.bps();
+        let look_at = if probing.wants() { now } else { Micros::MAX };
         Path {
             acknowledged: Acknowledged::new(),
             burst: Burst::new(),
@@ -94,7 +95,7 @@ impl Path {
             started: None,
             heard: None,
             unanswered: None,
-            look_at: 0,
+            look_at,
             estimate,
         }
     }
@@ -210,9 +211,11 @@ impl Path {
             let burst = self.burst.bps();
             arriving = arriving.zip(burst).map(|(arriving, burst)| arriving.max(burst)).or(burst);
         }
-        // libwebrtc falls again and again until the slope is flat, though the queue is gone long before.
         let usage = match self.trend.usage() {
-            Usage::Over if self.trend.is_draining() => Usage::Under,
+            // libwebrtc falls again and again until the slope is flat, though the queue is gone long before.
+            Usage::Over if self.trend.is_drained() => Usage::Under,
+            // And it grows while a queue stands that does not grow.
+            Usage::Normal if self.trend.queue() > QUEUE_BORNE => Usage::Under,
             usage => usage,
         };
         let arriving = arriving.map(|bps| bps / (1.0 - self.loss.inherent().min(BORNE_LOSS)));

@@ -10,19 +10,19 @@ const START_BPS: u64 = 300_000;
 /// What line is looked at: bits per second, the time it is found within, the mean queue in milliseconds that is borne.
 const LINES: [(u64, f64, f64); 6] = [
     (300_000, 0.5, 65.0),
-    (500_000, 0.5, 50.0),
-    (1_000_000, 0.5, 30.0),
-    (2_500_000, 0.6, 25.0),
-    (5_000_000, 0.8, 25.0),
-    (10_000_000, 1.0, 25.0),
+    (500_000, 0.5, 60.0),
+    (1_000_000, 0.5, 40.0),
+    (2_500_000, 0.6, 35.0),
+    (5_000_000, 0.8, 35.0),
+    (10_000_000, 1.0, 35.0),
 ];
 
 fn greedy() -> Media {
-    Media { bps: 12_000_000, wanted: 12_000_000, keyframe: None }
+    Media { bps: 12_000_000, wanted: 12_000_000, keyframe: None, layers: &[] }
 }
 
 fn little(bps: u64, wanted: u64) -> Media {
-    Media { bps, wanted, keyframe: None }
+    Media { bps, wanted, keyframe: None, layers: &[] }
 }
 
 fn between(samples: &[Sample], from: f64, to: f64) -> &[Sample] {
@@ -98,7 +98,7 @@ fn greedy_on(line: &Line) -> Greedy {
 fn a_line_is_found_within_a_second_and_used_without_a_standing_queue() {
     for (bps, within, queue) in LINES {
         let worst = greedy_on(&Line::of(bps));
-        assert!(worst.found <= within && worst.queue <= queue && worst.carried >= 0.82, "{bps}");
+        assert!(worst.found <= within && worst.queue <= queue && worst.carried >= 0.8, "{bps}");
     }
 }
 
@@ -114,14 +114,14 @@ fn a_long_line_is_found_as_well() {
 fn jitter_of_15_ms_does_not_hide_a_line() {
     for (bps, _, queue) in LINES {
         let worst = greedy_on(&Line::of(bps).jittering(15.0));
-        assert!(worst.found <= 8.0 && worst.queue <= queue * 1.5 && worst.carried >= 0.78, "{bps}");
+        assert!(worst.found <= 8.0 && worst.queue <= queue * 2.0 && worst.carried >= 0.78, "{bps}");
     }
 }
 
 #[test]
 fn random_loss_of_2_and_of_5_percent_is_borne() {
     for (bps, _, queue) in LINES {
-        for (loss, least) in [(0.02, 0.74), (0.05, 0.70)] {
+        for (loss, least) in [(0.02, 0.72), (0.05, 0.70)] {
             let worst = greedy_on(&Line::of(bps).losing(loss));
             assert!(worst.found <= 6.0 && worst.queue <= queue && worst.estimate >= least, "{bps} {loss}");
         }
@@ -157,7 +157,8 @@ fn a_fall_to_a_third_is_followed_within_1500_ms() {
             let samples = Call::new(seed, line, greedy(), START_BPS).run_until(30.0);
             let late = between(&samples, 20.0, 30.0);
             let followed = late.iter().find(|sample| sample.estimate <= bps / 3);
-            assert!(mean(between(&samples, 23.0, 30.0), |sample| sample.queue_ms) < 100.0, "the queue is gone");
+            let queue = mean(between(&samples, 23.0, 30.0), |sample| sample.queue_ms);
+            assert!(queue < 100.0, "the queue is gone");
             followed.map_or(f64::INFINITY, |sample| sample.secs - 20.0)
         });
         println!("{bps}: followed within {worst:.2} s, mostly {middle:.2} s");
@@ -180,9 +181,10 @@ fn a_line_that_was_narrow_for_3_s_is_found_again() {
 fn a_wider_line_is_found_within_5_s_although_little_is_sent() {
     for bps in [100_000, 400_000, 600_000] {
         let (worst, middle) = over_seeds(|seed| {
-            let line = Line::of(1_000_000).then(20.0, 4_000_000);
-            let samples = Call::new(seed, line, little(bps, 3_000_000), START_BPS).run_until(26.0);
-            found(between(&samples, 20.0, 26.0), 2_400_000.0) - 20.0
+            let at = 20.0 + seed as f64 * 0.2;
+            let line = Line::of(1_000_000).then(at, 4_000_000);
+            let samples = Call::new(seed, line, little(bps, 3_000_000), START_BPS).run_until(30.0);
+            found(between(&samples, at, 30.0), 2_400_000.0) - at
         });
         println!("sending {bps}: found within {worst:.1} s, mostly {middle:.1} s");
         assert!(worst <= 5.0, "{bps}");
@@ -192,12 +194,32 @@ fn a_wider_line_is_found_within_5_s_although_little_is_sent() {
 #[test]
 fn a_sender_whose_next_layer_does_not_fit_finds_a_wider_line() {
     let (worst, middle) = over_seeds(|seed| {
-        let line = Line::of(1_000_000).then(20.0, 4_000_000);
-        let samples = Call::new(seed, line, little(850_000, 2_500_000), START_BPS).run_until(32.0);
-        found(between(&samples, 20.0, 32.0), 2_400_000.0) - 20.0
+        let at = 20.0 + seed as f64 * 0.4;
+        let line = Line::of(1_000_000).then(at, 4_000_000);
+        let samples = Call::new(seed, line, little(850_000, 2_500_000), START_BPS).run_until(40.0);
+        found(between(&samples, at, 40.0), 2_400_000.0) - at
     });
     println!("found within {worst:.1} s, mostly {middle:.1} s");
-    assert!(worst <= 10.0);
+    assert!(worst <= 9.0);
+}
+
+#[test]
+fn a_sender_of_layers_takes_what_fits_within_5_s_and_stays_there() {
+    const LAYERS: &[u64] = &[100_000, 300_000, 700_000, 1_500_000, 2_400_000];
+    for (bps, fits) in [(400_000, 300_000), (1_300_000, 700_000), (2_000_000, 1_500_000), (3_000_000, 2_400_000)] {
+        for (jitter, loss) in [(0.0, 0.0), (0.0, 0.02), (15.0, 0.0)] {
+            let (worst, middle) = over_seeds(|seed| {
+                let media = Media { layers: LAYERS, ..little(100_000, 2_400_000) };
+                let mut call = Call::new(seed, Line::of(bps).losing(loss).jittering(jitter), media, START_BPS);
+                call.run_until(60.0);
+                let early = call.switches.iter().filter(|switch| switch.0 <= 5.0).map(|switch| switch.2).max();
+                assert!(early >= Some(fits / 3), "{bps} {jitter} {loss} {early:?}");
+                call.switches.iter().filter(|switch| switch.0 > 5.0 && switch.2 < switch.1).count() as f64
+            });
+            println!("{bps} jitter {jitter} loss {loss}: a lower layer {worst} times in 55 s, mostly {middle}");
+            assert!(worst <= 15.0 && middle <= 4.0, "{bps} {jitter} {loss}");
+        }
+    }
 }
 
 #[test]

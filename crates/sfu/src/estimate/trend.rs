@@ -21,6 +21,8 @@ const BACKWARDS_MAX: u32 = 3;
 const SILENCE: i64 = 2 * SECOND as i64;
 /// What an empty queue is like is known from the last two periods of so long. Longer mistakes another route for a queue.
 const LOWEST_FOR: i64 = 10 * SECOND as i64;
+/// A queue so short is none: of jitter, of pictures.
+const QUEUE_GONE: Duration = Duration::from_millis(30);
 /// No queue is longer, in seconds.
 const QUEUE_MAX: f64 = 60.0;
 
@@ -107,9 +109,9 @@ impl Trend {
         self.usage
     }
 
-    /// Whether the queue became shorter already, although its slope is steep: the newest packets waited less than those before.
-    pub fn is_draining(&self) -> bool {
-        self.delay < self.smoothed
+    /// Whether the queue is gone already, although its slope is steep: the newest packets waited less than those before, and not long.
+    pub fn is_drained(&self) -> bool {
+        self.delay < self.smoothed && self.queue() < QUEUE_GONE
     }
 
     /// How long the queue is: how much later packets come than the earliest did lately.

@@ -49,6 +49,8 @@ pub struct Media {
     pub wanted: u64,
     /// A picture of so many bytes every so many seconds.
     pub keyframe: Option<(f64, usize)>,
+    /// Or the highest of these that fits the estimate, beginning with a keyframe of 250 ms of it.
+    pub layers: &'static [u64],
 }
 
 /// What was seen every 10 ms.
@@ -90,6 +92,9 @@ pub struct Call {
     pub estimator: Estimator,
     pub media: Media,
     pub probes: Vec<(f64, Probe)>,
+    /// When the layer changed, from which to which.
+    pub switches: Vec<(f64, u64, u64)>,
+    layer: u64,
     pub sent: u64,
     pub lost: u64,
     line: Line,
@@ -127,6 +132,8 @@ impl Call {
             keyframe_at: media.keyframe.map_or(u64::MAX, |(every, _)| (every * 1e6) as u64),
             media,
             probes: Vec::new(),
+            switches: Vec::new(),
+            layer: 0,
             sent: 0,
             lost: 0,
             line,
@@ -192,8 +199,15 @@ impl Call {
             return;
         }
         self.picture_at += 33_333;
-        let bps = self.media.bps.min(self.estimator.estimate_bps());
+        let estimate = self.estimator.estimate_bps();
+        let layer = self.media.layers.iter().rev().find(|bps| **bps <= estimate);
+        let bps = layer.copied().unwrap_or(self.media.bps.min(estimate));
         let mut bytes = (bps as f64 / 8.0 / 30.0 * (0.7 + 0.6 * self.random.unit())) as usize;
+        if layer.is_some() && bps != self.layer {
+            self.switches.push((self.now as f64 / 1e6, self.layer, bps));
+            self.layer = bps;
+            bytes = bps as usize / 32;
+        }
         if let Some((every, size)) = self.media.keyframe
             && self.now >= self.keyframe_at
         {
