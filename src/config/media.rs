@@ -63,7 +63,7 @@ section! {
         /// Whether peers alone check connectivity (ICE-lite), which is quicker. It needs an advertised address that they
         /// reach as it stands; `auto` finds out.
         ice_lite: IceLite = IceLite::Auto,
-        /// Media sections of a subscriber's connection. Higher shows more tiles at once and costs CPU per packet.
+        /// Media sections of a subscriber's connection. Higher shows more tiles at once and makes offers longer.
         slots: u32 = 30 => 1..=100,
         /// How many of them carry sound. In a larger room the loudest speakers have them.
         audio_slots: u32 = 10 => 1..=50,

@@ -129,7 +129,7 @@ async fn one_packet_asked_for_65_536_times_is_sent_a_few_times() {
     }
     pair.viewer.settle().await;
     let Tally { watched, media, .. } = pair.viewer.since(before);
-    // A share of what is sent (str0m's `rtx_ratio_cap`), whatever it is that is asked for.
+    // A share of what is sent (`crates/sfu/src/egress/write.rs`), whatever it is that is asked for.
     assert!((1..=media / 2).contains(&watched), "{watched} of {asked} beside {media} pictures");
     pair.recovers(&stage).await;
     stage.others_are_undisturbed().await;

@@ -16,14 +16,14 @@ use crate::sfu::Sfu;
 /// How often bandwidth is allocated without a change. Lower follows the layers' rates closer, higher costs less.
 const ALLOCATE_EVERY: Duration = Duration::from_millis(300);
 /// What layers take of which nobody said it and nothing came: low, medium, high. A track's only encoding is taken for a
-/// high one: the estimator's first probe aims at this, and there is only one.
+/// high one: no probe goes beyond twice what is looked for, and the first ones are to find what it takes.
 const UNKNOWN_BPS: [u64; 3] = [150_000, 500_000, 1_700_000];
 /// What a slot of sound takes, at most: Opus of browsers with its header.
 const AUDIO_BPS: u64 = 40_000;
 /// While more is desired than the path is known to carry, it is filled up to this share of what is sent, so that the
 /// estimate can rise. Higher finds a better path sooner and costs the bits.
 const FILL_PERCENT: u64 = 150;
-/// What is looked for, in percent of what all wishes take: the estimator finds hardly more than it looks for, and rises need
+/// What is looked for, in percent of what all wishes take: the estimator stops looking once it has that much, and rises need
 /// headroom (`allocate.rs`). Higher costs the bits of probes, lower leaves a viewer one layer below what the path carries.
 const LOOK_PERCENT: u64 = 145;
 /// And by so much more, so that it rises from sound alone.

@@ -21,7 +21,7 @@ const CANDIDATES_MAX: usize = 32;
 /// Wishes that one subscriber may have expressed; more than tracks in any room.
 const WISHES_MAX: usize = 4_096;
 /// What a subscriber may send: RTCP. Reports of 30 streams and transport feedback on 30 Mbit/s stay under a tenth of
-/// it. Each four bytes of a NACK (RFC 4585 §6.2.1) make the engine look for 17 packets: higher lets a flood of them
+/// it. Each four bytes of a NACK (RFC 4585 §6.2.1) make us look for 17 packets: higher lets a flood of them
 /// take more of a thread.
 const SUBSCRIBER_BITS_PER_SEC: u64 = 1_500_000;
 /// As [`SUBSCRIBER_BITS_PER_SEC`]. Chrome sends transport feedback 20 times a second, NACKs and reports beside it.

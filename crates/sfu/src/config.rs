@@ -23,8 +23,8 @@ pub struct SfuConfig {
 /// protocols is a constant beside its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Media sections of a subscriber's connection. Higher shows more tiles at once and costs the engine 0.15 us per
-    /// forwarded packet and section; tracks beyond the limit have to wait for a slot.
+    /// Media sections of a subscriber's connection. Higher shows more tiles at once and makes offers and
+    /// answers longer; tracks beyond the limit have to wait for a slot.
     pub slots: usize,
     /// How many of the slots carry sound. In a larger room the loudest speakers have them.
     pub audio_slots: usize,

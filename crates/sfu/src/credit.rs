@@ -17,9 +17,9 @@ const LEND_UP_TO_BPS: u64 = 7_000_000;
 /// keyframe.
 const TOLERATED_PERCENT: u64 = 110;
 /// An estimate below so many percent of the best one since the credit was taken says that the path is narrow. GoogCC
-/// goes to 85 % at the first sign of a queue, and the engine reports changes of 5 % and more.
+/// goes to 85 % at the first sign of a queue. Higher takes noise for that sign.
 const FALLEN_PERCENT: u64 = 92;
-/// An estimate above so many percent of the best one grows. The engine reports changes of 5 % and more.
+/// An estimate above so many percent of the best one grows. It is told ten times a second; lower takes noise for growth.
 const GROWN_PERCENT: u64 = 104;
 /// How long the estimate may stay without growing. It grows by 8 % a second without probes: longer gives slow ones time,
 /// shorter ends sooner what the pacer squeezes into a narrow path without a queue.

@@ -1,8 +1,8 @@
 //! From a publisher's packet to its subscribers.
 //!
 //! Per packet: which stream of which track (a short scan), what its payload says (once), then for each viewer the
-//! verdict of its selector, the numbers of its rewriter, and the egress. No allocation, lock or log of ours on the
-//! way.
+//! verdict of its selector, the numbers of its rewriter, and the egress (`egress.rs`), where it waits for its time. No
+//! lock or log on the way, and one allocation for each viewer: the datagram, when it leaves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -286,7 +286,7 @@ fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Judged {
 
 impl Peer {
     /// When something was taken by this publisher's clock, on ours. The shortest way seen so far is what the clocks
-    /// differ by; it must not lie in the future, or the engine's sender reports say nothing.
+    /// differ by; it must not lie in the future, or our sender reports (`egress/write.rs`) say nothing.
     fn taken(&mut self, now: Instant, micros: i64) -> Instant {
         let Some(publisher) = self.publisher() else { return now };
         let (base, base_micros) = *publisher.clock.get_or_insert((now, micros));

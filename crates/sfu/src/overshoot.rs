@@ -3,7 +3,7 @@
 //! In: ten times a second what was sent so far, the round trip of the newest packet that was acknowledged, and the share that
 //! was lost in the last second. Out: what the path delivers, once, when it is far less than what is sent.
 //!
-//! The engine's estimator (GoogCC) falls over a second or two, because it must not mistake a hiccup for a narrow path; all that
+//! The estimator (GoogCC, `estimate.rs`) falls over a second or two, because it must not mistake a hiccup for a narrow path; all that
 //! is sent meanwhile fills the path's queue, and the picture stands until it has left. libwebrtc bears it, because its encoder
 //! follows at once; a forwarder has to stop a layer and wait for a keyframe of another, so it cannot be late as well.
 //!
@@ -41,7 +41,7 @@ const USED_PERCENT: u64 = 85;
 const LEAST_BPS: u64 = 250_000;
 /// The shortest round trip is that of so long ago at most, because routes change.
 const SHORTEST_FOR: Duration = Duration::from_secs(10);
-/// How long the loss is counted over that the engine tells.
+/// How long the loss is counted over that the estimator tells.
 const LOSS_OVER: Duration = Duration::from_secs(1);
 /// How long after an overshoot nothing is believed that is told about the path: reports about what was sent before come in. It
 /// ends early when the queue is gone.
@@ -117,7 +117,7 @@ impl Overshoot {
             && lost * 100 <= reached * CLEAR_LOSS_PERCENT
     }
 
-    /// A report of the engine: bytes sent so far, the newest round trip, the share lost within [`LOSS_OVER`].
+    /// What is known now: bytes sent so far, the newest round trip, the share lost within [`LOSS_OVER`].
     pub fn handle_sample(
         &mut self,
         now: Instant,
@@ -217,7 +217,7 @@ impl Overshoot {
     fn newly_lost(&self, now: Instant, reached: u64, loss: f32) -> u64 {
         let begin = self.sent_by(now.checked_sub(LOSS_OVER), reached, now).min(reached);
         let lost = ((reached - begin) as f64 * f64::from(loss)) as u64;
-        // What was sent before the period is not in what the engine tells any more.
+        // What was sent before the period is not in what the estimator tells any more.
         let known = self.samples.iter().filter(|sample| sample.reached > begin).map(|sample| sample.lost).sum();
         lost.saturating_sub(known)
     }

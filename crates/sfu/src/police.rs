@@ -1,7 +1,7 @@
 //! What a peer may make the server do: packets that it may send, and checks that anybody may send in its name.
 //!
 //! In: each packet's length and where it came from, `now`. Out: yes or no, and counts. Resends have a limit of their own
-//! in the engine (`engine/mod.rs`): they are at most a share of what is sent, whatever is asked for.
+//! where they are made (`egress/write.rs`): they are at most a share of what is sent, whatever is asked for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;

@@ -21,12 +21,11 @@ const DATAGRAM_BYTES_MAX: usize = 1_500;
 /// Datagrams waiting for the shell. It takes them after each batch; if it does not, new ones are dropped, as a full
 /// socket would.
 const TRANSMITS_MAX: usize = 65_536;
-/// Rounds of one peer's engine at one time. The pacer asks to be called again at once while it has something to
-/// send; a defect that asks for ever must not stop the others.
+/// Rounds of one peer's engine at one time. An engine asks to be called again at once while a handshake goes on; a defect
+/// that asks for ever must not stop the others.
 const ROUNDS_MAX: usize = 4_096;
-/// How far an engine's time may run ahead of ours. Its pacer asks to be called again a microsecond after each packet; if
-/// that were waited for, each packet of a picture would take a turn of the thread and a system call by itself. What it
-/// may send within this time it sends now. Higher sends earlier than the pacer meant, lower splits long runs.
+/// How far an engine's time may run ahead of ours: what it would do within this time it does now, because waiting for it
+/// costs a turn of the thread. Higher runs its timers early, lower wakes the thread more often.
 const AHEAD_MAX: Duration = Duration::from_micros(100);
 /// How long an engine waits that had all its rounds.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -99,7 +98,7 @@ pub struct Sfu {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) chores: VecDeque<Chore>,
-    /// Peers with packets that wait for [`Engine::advance`].
+    /// Subscribers with packets that wait for `Egress::poll_datagram`.
     pub(crate) dirty: VecDeque<Key>,
     next_tick: Option<Instant>,
     sources: Sources,

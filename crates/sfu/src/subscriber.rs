@@ -30,7 +30,7 @@ const ESTIMATES: usize = 10;
 /// does not carry `overshoot.rs` notices in this time as well.
 const BEGINS_FOR: Duration = Duration::from_millis(1_500);
 /// More is looked for so often while it is desired and the estimate does not grow. Lower finds a path sooner that became wide,
-/// higher disturbs a thin one less often: a probe is a dozen packets.
+/// higher disturbs a thin one less often: the first two probes are 30 ms at three and six times the estimate.
 const LOOK_EVERY: Duration = Duration::from_millis(2_500);
 /// An estimate that is above so many percent of what it was grows.
 const MORE_PERCENT: u64 = 125;
@@ -96,7 +96,7 @@ pub(crate) struct Subscriber {
     pub(crate) allocated_bps: u64,
     /// What the estimator was told to look for.
     pub(crate) probed: (u64, u64),
-    /// Seconds in which it did not.
+    /// Seconds in which less than half of that was sent.
     pub(crate) stuck: u8,
     pub(crate) report: bool,
     /// When bandwidth is allocated again.

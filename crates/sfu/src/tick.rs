@@ -19,7 +19,7 @@ const GOOD: (f32, f32) = (2.0, 300.0);
 const POOR: (f32, f32) = (8.0, 700.0);
 /// So many reports in a row have to agree before a better quality is told. A worse one needs one less.
 const AGREE: u8 = 3;
-/// Seconds in a row in which less than half of the padding left that was asked for, before the estimator is made anew.
+/// Seconds in a row in which less than half of the padding left that was asked for, before the estimator begins anew.
 /// A queue in the path is gone after so long.
 const STUCK_SECONDS: u8 = 2;
 /// What is told to the peer and judged is counted over so long; figures come up to ten times as often.
@@ -195,9 +195,9 @@ impl Sfu {
 }
 
 impl Sfu {
-    /// The engine sends no padding while its estimator sees a queue, and the estimator sees it until something is
-    /// acknowledged. Over a path on which everything was paused meanwhile both would wait for ever: the estimator is
-    /// made anew, where it was.
+    /// No padding leaves while the estimator sees a queue (`egress.rs`), and an estimate below what is filled up to lets less
+    /// of it leave. Where both last longer than a queue does, the estimator begins anew where it was: then it probes, which
+    /// needs no padding to have gone before.
     fn wake_estimator(&mut self, peer: &mut Peer, sent_bps: u64) {
         let now = self.now;
         let Some(subscriber) = peer.subscriber() else { return };

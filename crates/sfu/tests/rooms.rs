@@ -141,7 +141,7 @@ fn who_asks_for_everything_again_is_sent_a_third_of_it_at_most() {
     let after = sent(&mut world);
     let (media, resent) = (after.0 - before.0, after.1 - before.1);
     assert!(resent > media / 50, "something is resent: {resent} of {media}");
-    // The engine's 15 % of what it sent in a second, and padding on the same stream.
+    // 15 % of what was sent, and padding on the same stream.
     assert!(resent * 3 < media, "{resent} bytes resent of {media}");
 }
 
