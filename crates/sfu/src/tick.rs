@@ -122,8 +122,7 @@ impl Sfu {
                     && subscriber.doubts(now) =>
             {
                 subscriber.doubted = Some(now);
-                // The keyframe of a layer that begins looks like a queue to the estimator, which then falls to what little
-                // was sent before.
+                // The keyframe of a layer that begins looks like a queue to the estimator, which may fall for it.
                 let (estimate_bps, (least, desired)) = (subscriber.estimate_bps, subscriber.probed);
                 subscriber.egress.set_estimate(now, estimate_bps);
                 subscriber.egress.set_bitrate(now, least, desired);
