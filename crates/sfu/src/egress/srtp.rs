@@ -127,11 +127,6 @@ impl Sealer {
         Sealer { rtp: Cipher::new(keys, &Label::RTP), rtcp: Cipher::new(keys, &Label::RTCP), profile: keys.profile }
     }
 
-    /// How many bytes longer a sealed RTP packet is.
-    pub(crate) fn rtp_overhead(&self) -> usize {
-        self.profile.tag_bytes()
-    }
-
     /// Encrypts `packet` in place from `header` on and appends the tag, which covers all of it (RFC 3711 §3.3, RFC 7714
     /// §5). `index` is the roll-over counter << 16 | the sequence number, of this SSRC; the same index twice with other
     /// bytes gives both away.
