@@ -34,6 +34,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const PATH_OVERHEAD: usize = 28;
 /// What is paced at for a peer that tells nothing of its path.
 const UNKNOWN_BPS: u64 = 30_000_000;
+/// A path that loses such a share is not padded. Higher looks for more on paths that are bad by themselves, lower leaves them sooner.
+const LOSSY: f32 = 0.2;
 /// What may be sent again at once, besides that share of a second at the estimate. Higher heals the first losses of a thin path.
 const RESEND_BYTES_MIN: usize = 3_000;
 /// Packets that wait for the end of a batch. No batch brings so many to one subscriber; what is beyond is lost.
@@ -370,9 +372,11 @@ impl Egress {
 
     fn set_rate(&mut self, now: Instant) {
         if self.is_told() {
-            // Padding into a queue makes it longer.
+            // Padding into a queue makes it longer, and what loses so much carries no more.
             let estimate_bps = self.estimator.estimate_bps();
-            let padding_bps = if self.estimator.is_overusing() { 0 } else { self.wanted.0.min(estimate_bps) };
+            let is_lossy = self.estimator.loss().is_some_and(|loss| loss >= LOSSY);
+            let is_full = self.estimator.is_overusing() || is_lossy;
+            let padding_bps = if is_full { 0 } else { self.wanted.0.min(estimate_bps) };
             self.pacer.set_rate(now, estimate_bps, padding_bps);
         } else {
             self.pacer.set_rate(now, UNKNOWN_BPS, 0);
