@@ -28,6 +28,7 @@ use crate::rewrite::Patches;
 
 /// How often what is known of the path is told. Lower sees a thin path sooner and costs more.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+const SAMPLES_PER_SECOND: u64 = 10;
 /// How often sender reports leave (RFC 3550 §6.2 allows less than its five seconds). Lower brings sound and picture into step sooner.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// IPv4 and UDP: what a path carries counts them.
@@ -36,7 +37,7 @@ const PATH_OVERHEAD: usize = 28;
 const UNKNOWN_BPS: u64 = 30_000_000;
 /// A path that loses such a share is not padded. Higher looks for more on paths that are bad by themselves, lower leaves them sooner.
 const LOSSY: f32 = 0.2;
-/// What may be sent again at once, besides that share of a second at the estimate. Higher heals the first losses of a thin path.
+/// What may be sent again at once, if that share of the last second is less. Higher heals the first losses of a thin path.
 const RESEND_BYTES_MIN: usize = 3_000;
 /// Packets that wait for the end of a batch. No batch brings so many to one subscriber; what is beyond is lost.
 const READY_MAX: usize = 1_024;
@@ -133,6 +134,8 @@ pub(crate) struct Egress {
     /// What is filled up to, and looked for.
     wanted: (u64, u64),
     bytes_sent: u64,
+    /// Bytes that left in the last second, about, and all until the last sample.
+    recent: (u64, u64),
     /// Bytes that may be sent again, times 100.
     resend_credit: usize,
     /// The number of the last transport feedback, and where it ended.
@@ -163,6 +166,7 @@ impl Egress {
             sampled: false,
             wanted: (0, 0),
             bytes_sent: 0,
+            recent: (0, 0),
             resend_credit: RESEND_BYTES_MIN * 100,
             fed: None,
             reported: (None, None),
@@ -288,6 +292,9 @@ impl Egress {
         if self.sample_at <= now {
             self.sample_at = now + SAMPLE_INTERVAL;
             self.sampled = true;
+            // A mean that forgets: about what left in the last second.
+            let newly = self.bytes_sent - self.recent.1;
+            self.recent = (self.recent.0 - self.recent.0 / SAMPLES_PER_SECOND + newly, self.bytes_sent);
         }
     }
 
