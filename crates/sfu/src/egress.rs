@@ -390,3 +390,6 @@ impl Egress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod cipher;
 mod derive;
 mod replay;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 
