@@ -118,7 +118,7 @@ impl Line {
 
     /// Says that these numbers of the connection arrived, and nothing of others.
     fn arrived(&mut self, number: u8, base: u16, count: u16) {
-        assert!(count % 4 == 0, "the deltas fill their words");
+        assert!(count.is_multiple_of(4), "the deltas fill their words");
         let mut body = [&base.to_be_bytes()[..], &count.to_be_bytes(), &[0, 0, 1, number]].concat();
         // A run of packets with small deltas, and two bytes that are none.
         body.extend_from_slice(&(0x2000 | count).to_be_bytes());
