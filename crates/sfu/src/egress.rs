@@ -7,6 +7,7 @@
 //! resends: payloads are shared by all subscribers until the one copy into the datagram.
 
 pub(crate) mod cache;
+mod feedback;
 pub(crate) mod header;
 pub(crate) mod pacer;
 pub(crate) mod rtcp;
@@ -19,8 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::egress::cache::{Cache, Kept};
 use crate::egress::header::Extensions;
-use crate::egress::pacer::{Class, Pacer, Release};
-use crate::egress::rtcp::{Block, Message};
+use crate::egress::pacer::{Class, Pacer, Passage, Release};
 use crate::egress::srtp::{Keys, Opener, Sealer};
 use crate::egress::write::PACKET_OVERHEAD;
 use crate::estimate::{Estimator, Kind as Sent};
@@ -28,18 +28,19 @@ use crate::rewrite::Patches;
 
 /// How often what is known of the path is told. Lower sees a thin path sooner and costs more.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+const SAMPLES_PER_SECOND: u64 = 10;
 /// How often sender reports leave (RFC 3550 §6.2 allows less than its five seconds). Lower brings sound and picture into step sooner.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// IPv4 and UDP: what a path carries counts them.
 const PATH_OVERHEAD: usize = 28;
 /// What is paced at for a peer that tells nothing of its path.
 const UNKNOWN_BPS: u64 = 30_000_000;
-/// What may be sent again at once, besides that share of a second at the estimate. Higher heals the first losses of a thin path.
-const RESEND_BYTES_MIN: usize = 5_000;
-/// Sounds that wait for the end of a batch. More than twenty rooms of speakers send in the time of one; what is beyond is lost.
-const SOUNDS_MAX: usize = 512;
-/// Packets between two reports of what arrived that count as lost. More is a jump that nobody can make sense of.
-const PASSED_OVER_MAX: u16 = 500;
+/// A path that loses such a share is not padded. Higher looks for more on paths that are bad by themselves, lower leaves them sooner.
+const LOSSY: f32 = 0.2;
+/// What may be sent again at once, if that share of the last second is less. Higher heals the first losses of a thin path.
+const RESEND_BYTES_MIN: usize = 3_000;
+/// Packets that wait for the end of a batch. No batch brings so many to one subscriber; what is beyond is lost.
+const READY_MAX: usize = 1_024;
 
 /// A packet for a subscriber.
 #[derive(Debug)]
@@ -120,8 +121,8 @@ pub(crate) struct Egress {
     opener: Option<Opener>,
     /// By the index of its slot.
     streams: Vec<Option<Stream>>,
-    /// Sound, which is not paced.
-    sounds: VecDeque<Waiting>,
+    /// What the pacer lets pass, and sound, which is not paced; with the probe that it is part of.
+    ready: VecDeque<(Waiting, Option<u32>)>,
     pacer: Pacer<Waiting>,
     estimator: Estimator,
     /// Packets that left, counted over all streams: what transport feedback is about.
@@ -133,6 +134,8 @@ pub(crate) struct Egress {
     /// What is filled up to, and looked for.
     wanted: (u64, u64),
     bytes_sent: u64,
+    /// Bytes that left in the last second, about, and all until the last sample.
+    recent: (u64, u64),
     /// Bytes that may be sent again, times 100.
     resend_credit: usize,
     /// The number of the last transport feedback, and where it ended.
@@ -153,7 +156,7 @@ impl Egress {
             sealer: None,
             opener: None,
             streams: Vec::new(),
-            sounds: VecDeque::new(),
+            ready: VecDeque::new(),
             pacer: Pacer::new(now),
             estimator: Estimator::new(now, start_bps),
             number: 0,
@@ -163,6 +166,7 @@ impl Egress {
             sampled: false,
             wanted: (0, 0),
             bytes_sent: 0,
+            recent: (0, 0),
             resend_credit: RESEND_BYTES_MIN * 100,
             fed: None,
             reported: (None, None),
@@ -216,14 +220,19 @@ impl Egress {
             transport: 0,
         };
         let waiting = Waiting { stream: slot, is_resend: false, kept, level: packet.level, wall: packet.wall };
-        if is_video {
-            return self.pacer.push(now, Class::Video, bytes, waiting);
+        if self.ready.len() >= READY_MAX {
+            return false;
         }
-        let has_room = self.sounds.len() < SOUNDS_MAX;
-        if has_room {
-            self.sounds.push_back(waiting);
-        }
-        has_room
+        let probe = match is_video.then(|| self.pacer.pass(now, bytes)) {
+            Some(Passage::Wait) => return self.pacer.push(now, Class::Video, bytes, waiting),
+            Some(Passage::Free(probe)) => probe,
+            None => {
+                self.pacer.handle_sent(now, bytes);
+                None
+            }
+        };
+        self.ready.push_back((waiting, probe));
+        true
     }
 
     /// What was sent of a slot is not sent again.
@@ -261,73 +270,6 @@ impl Egress {
         self.control = control;
     }
 
-    fn told(&mut self, now: Instant, message: Message<'_>) {
-        match message {
-            Message::Transport(feedback) => {
-                // Some receivers begin with what arrived: what they pass over between two reports was lost.
-                let from = match self.fed {
-                    Some((number, end)) if number.wrapping_add(1) == feedback.number() => end,
-                    _ => feedback.base(),
-                };
-                let passed_over = feedback.base().wrapping_sub(from);
-                let passed_over = if passed_over <= PASSED_OVER_MAX { passed_over } else { 0 };
-                let first = feedback.base().wrapping_sub(passed_over);
-                let lost = (0..passed_over).map(|index| (first.wrapping_add(index), None));
-                self.estimator.handle_feedback(now, first, lost.chain(feedback.statuses()));
-                self.fed = Some((feedback.number(), feedback.base().wrapping_add(feedback.count())));
-            }
-            Message::Nack { ssrc, lost } => {
-                let Some(slot) = self.slot(ssrc) else { return };
-                for sequence in lost {
-                    self.resend(now, slot, sequence);
-                }
-            }
-            Message::Pli { ssrc } | Message::Fir { ssrc } => {
-                if let Some(slot) = self.slot(ssrc)
-                    && !self.keyframes.contains(&slot)
-                {
-                    self.keyframes.push(slot);
-                }
-            }
-            Message::Receiver(block) => self.reported(now, &block),
-            Message::Bye => {}
-        }
-    }
-
-    fn reported(&mut self, now: Instant, block: &Block) {
-        if self.slot(block.ssrc).is_none() {
-            return;
-        }
-        self.reported.1 = Some(f32::from(block.fraction_lost) / 256.0);
-        if block.last_report != 0 {
-            // RFC 3550 §6.4.1: in units of 1/65,536 s. More than a minute is a mistake.
-            let middle = (self.ntp(now) >> 16) as u32;
-            let units = middle.wrapping_sub(block.last_report).wrapping_sub(block.delay);
-            if units < 60 << 16 {
-                self.reported.0 = Some(Duration::from_micros(u64::from(units) * 1_000_000 / 65_536));
-            }
-        }
-    }
-
-    fn resend(&mut self, now: Instant, slot: usize, sequence: u16) {
-        let round_trip = self.round_trip();
-        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
-        if !stream.section.is_video {
-            return;
-        }
-        let Some(kept) = stream.cache.take(now, sequence, round_trip) else { return };
-        let (kept, bytes) = (kept.clone(), kept.payload.len() + PACKET_OVERHEAD);
-        let Some(left) = self.resend_credit.checked_sub(bytes * 100) else { return };
-        self.resend_credit = left;
-        // What does not find room is asked for again.
-        self.pacer.push(
-            now,
-            Class::Resend,
-            bytes,
-            Waiting { stream: slot, is_resend: true, kept, level: None, wall: now },
-        );
-    }
-
     /// Time passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.sealer.is_none() {
@@ -337,7 +279,10 @@ impl Egress {
             self.estimator.handle_timeout(now);
             self.set_rate(now);
         }
-        while let Some(probe) = self.estimator.poll_probe(now) {
+        // One at a time: the second of a pair waits with the estimator, which may think better of it.
+        if !self.pacer.is_probing()
+            && let Some(probe) = self.estimator.poll_probe(now)
+        {
             self.pacer.start_probe(now, probe.id, probe.bps, probe.packets, probe.bytes);
         }
         if self.report_at <= now {
@@ -347,6 +292,9 @@ impl Egress {
         if self.sample_at <= now {
             self.sample_at = now + SAMPLE_INTERVAL;
             self.sampled = true;
+            // A mean that forgets: about what left in the last second.
+            let newly = self.bytes_sent - self.recent.1;
+            self.recent = (self.recent.0 - self.recent.0 / SAMPLES_PER_SECOND + newly, self.bytes_sent);
         }
     }
 
@@ -378,10 +326,10 @@ impl Egress {
         if let Some(report) = self.reporting.pop() {
             return Some(report);
         }
-        while let Some(sound) = self.sounds.pop_front() {
-            if let Some(datagram) = self.write(now, sound, None) {
-                self.pacer.handle_sent(now, datagram.len() + PATH_OVERHEAD);
-                return Some(datagram);
+        while let Some((waiting, probe)) = self.ready.pop_front() {
+            let datagram = self.write(now, waiting, probe);
+            if datagram.is_some() {
+                return datagram;
             }
         }
         loop {
@@ -431,12 +379,17 @@ impl Egress {
 
     fn set_rate(&mut self, now: Instant) {
         if self.is_told() {
-            // Padding into a queue makes it longer.
+            // Padding into a queue makes it longer, and what loses so much carries no more.
             let estimate_bps = self.estimator.estimate_bps();
-            let padding_bps = if self.estimator.is_overusing() { 0 } else { self.wanted.0.min(estimate_bps) };
+            let is_lossy = self.estimator.loss().is_some_and(|loss| loss >= LOSSY);
+            let is_full = self.estimator.is_overusing() || is_lossy;
+            let padding_bps = if is_full { 0 } else { self.wanted.0.min(estimate_bps) };
             self.pacer.set_rate(now, estimate_bps, padding_bps);
         } else {
             self.pacer.set_rate(now, UNKNOWN_BPS, 0);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

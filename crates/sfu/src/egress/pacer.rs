@@ -247,18 +247,14 @@ impl<T> Pacer<T> {
         Some(self.clock.instant(at))
     }
 
+    /// Whether a probe is being sent, or waits for it.
+    pub fn is_probing(&self) -> bool {
+        self.probes.current().is_some()
+    }
+
     /// Packets that wait.
     pub fn queued(&self) -> usize {
         self.resends.len() + self.video.len()
-    }
-
-    /// Nothing waits any more, and no probe goes on. What left is still accounted for.
-    pub fn clear(&mut self) {
-        (self.resends, self.video) = (VecDeque::new(), VecDeque::new());
-        (self.bytes, self.since_us) = (0, 0);
-        self.probes = Probes::default();
-        self.asked = None;
-        self.media.calm();
     }
 
     fn pop(&mut self, now: u64) -> Option<Release<T>> {

@@ -13,7 +13,7 @@ mod cipher;
 mod derive;
 mod replay;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 
@@ -125,11 +125,6 @@ impl Sealer {
     /// With the keys of the direction away from here.
     pub(crate) fn new(keys: &Keys) -> Sealer {
         Sealer { rtp: Cipher::new(keys, &Label::RTP), rtcp: Cipher::new(keys, &Label::RTCP), profile: keys.profile }
-    }
-
-    /// How many bytes longer a sealed RTP packet is.
-    pub(crate) fn rtp_overhead(&self) -> usize {
-        self.profile.tag_bytes()
     }
 
     /// Encrypts `packet` in place from `header` on and appends the tag, which covers all of it (RFC 3711 §3.3, RFC 7714

@@ -59,7 +59,7 @@ impl Egress {
         if stream.section.extensions.transport.is_some() {
             self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
         }
-        let most = (self.estimator.estimate_bps() / 8) as usize * RESEND_PERCENT;
+        let most = self.recent.0 as usize * RESEND_PERCENT;
         self.resend_credit = (self.resend_credit + packet.len() * RESEND_PERCENT).min(most.max(RESEND_BYTES_MIN * 100));
         if stream.section.is_video {
             stream.cache.push(now, kept);

@@ -101,11 +101,6 @@ impl Account {
         }
     }
 
-    /// The usual rate again; what is owed is owed for as long.
-    pub(super) fn calm(&mut self) {
-        self.hurried = self.pace;
-    }
-
     fn change(&mut self, now: u64, to: Pace) {
         let debt = u128::from(self.debt(now)) * u128::from(to.cost) / u128::from(self.hurried.cost.max(1));
         self.paid_at = now + debt.min(u128::from(nanos(DEBT_MAX))) as u64;

@@ -203,20 +203,6 @@ fn a_full_queue_takes_nothing_and_resends_do_not_fill_it() {
 }
 
 #[test]
-fn clearing_forgets_what_waits_and_not_what_left() {
-    let mut line = Line::new(300_000, 500_000);
-    line.video(0..300, 1_200);
-    line.pacer.start_probe(line.now, 1, 600_000, 5, 5_000);
-    line.drain();
-    line.pacer.clear();
-    assert_eq!(line.pacer.queued(), 0);
-    let at = line.pacer.poll_timeout().expect("padding");
-    assert!(at > line.now + 10 * MILLI, "after what left");
-    line.run(SECOND);
-    assert!(line.left.iter().skip(1).all(|left| left.item.is_none() && left.probe.is_none()));
-}
-
-#[test]
 fn sound_is_accounted_for() {
     let mut line = Line::new(400_000, 0);
     // 40 ms of 1 Mbit/s.
@@ -437,8 +423,7 @@ proptest! {
                 4 => line.pacer.handle_padding(line.now, value as usize),
                 5 => line.padding = (value % 2 == 0).then_some(value as usize % 1_000 + 20),
                 6 => _ = line.push(Class::Resend, value, value as usize % 1_500),
-                7 if value % 20 == 0 => line.pacer.clear(),
-                8 => _ = line.pacer.pass(line.now, value as usize % 1_500),
+                7 => _ = line.pacer.pass(line.now, value as usize % 1_500),
                 _ => (0..value % 50).for_each(|item| _ = line.push(Class::Video, item, value as usize % 1_500)),
             }
             line.run(Duration::from_micros(gap_us));

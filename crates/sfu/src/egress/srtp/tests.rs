@@ -22,7 +22,7 @@ fn array<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
 }
 
 /// Keys of both directions, the client's first, from bytes that count up.
-fn keys(profile: Profile) -> (Keys, Keys) {
+pub(in crate::egress) fn keys(profile: Profile) -> (Keys, Keys) {
     let material: Vec<u8> = (0..profile.material_bytes()).map(|byte| byte as u8).collect();
     Keys::split(profile, &material).expect("the length is right")
 }
@@ -40,7 +40,7 @@ fn opened(opener: &mut Opener, packet: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The other implementation, with the same keys.
-fn other(keys: &Keys) -> Context {
+pub(in crate::egress) fn other(keys: &Keys) -> Context {
     let profile = match keys.profile {
         Profile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
         Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
@@ -180,7 +180,7 @@ fn another_implementation_opens_our_rtp_over_a_roll_over() {
             let clear = rtp(index as u16, 7, &vec![index as u8; index as usize % 1_200]);
             let mut packet = clear.clone();
             sealer.seal_rtp(&mut packet, 12, 7, index);
-            assert_eq!(packet.len(), clear.len() + sealer.rtp_overhead());
+            assert_eq!(packet.len(), clear.len() + profile.tag_bytes());
             assert_eq!(packet[..12], clear[..12]);
             assert_eq!(other.decrypt_rtp(&packet).expect("it opens"), clear, "{profile:?} {index}");
         }
