@@ -194,9 +194,9 @@ impl Sfu {
 }
 
 impl Sfu {
-    /// No padding leaves while the estimator sees a queue (`egress.rs`), and an estimate below what is filled up to lets less
-    /// of it leave. Where both last longer than a queue does, the estimator begins anew where it was: then it probes, which
-    /// needs no padding to have gone before.
+    /// No padding leaves while the estimator sees a queue or much is lost (`egress.rs`), and an estimate below what is filled
+    /// up to lets less of it leave. Where that lasts longer than a queue does, the estimator begins anew where it was: then it
+    /// probes, which needs no padding to have gone before.
     fn wake_estimator(&mut self, peer: &mut Peer, sent_bps: u64) {
         let now = self.now;
         let Some(subscriber) = peer.subscriber() else { return };
