@@ -180,6 +180,19 @@ fn adapters_do_not_know_the_door_they_share() {
 }
 
 #[test]
+fn what_is_sent_to_subscribers_does_not_know_the_webrtc_engine() {
+    let mut errors = Vec::new();
+    for path in sources(&["crates/sfu/src/egress", "crates/sfu/src/estimate"], &["rs"]) {
+        for (number, line) in code_lines(&read(&path)) {
+            if line.contains("str0m") || line.contains("crate::engine") {
+                errors.push(format!("{}:{number}: {line}", show(&path)));
+            }
+        }
+    }
+    assert_none("media towards subscribers is ours (docs/adr/0014): the engine gives the keys and no more", &errors);
+}
+
+#[test]
 fn files_stay_short_enough_to_read() {
     let mut errors = Vec::new();
     for file in sources(SOURCE_ROOTS, &["rs", "ts", "mjs"]) {
