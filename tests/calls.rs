@@ -8,6 +8,8 @@
 mod apps;
 #[path = "calls/endings.rs"]
 mod endings;
+#[path = "support/ice.rs"]
+mod ice;
 #[path = "calls/kills.rs"]
 mod kills;
 #[path = "calls/limits.rs"]

@@ -219,14 +219,15 @@ impl Calls {
         Ok(handle)
     }
 
+    /// Begins the room's call. The caller holds the lock on the calls.
     fn begin(&self, room: &Arc<RoomEntry>) -> CallHandle {
         let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
         let facts = room.facts();
         let call_room = CallRoom { name: facts.name.clone(), title: facts.title.clone(), mode: room.mode() };
         let seconds = u64::try_from(wall_now().0 / 1_000_000).unwrap_or_default();
-        let next = |last: u64| Some(seconds.max(last + 1));
-        let last = self.inner.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let epoch = seconds.max(last.unwrap_or_default() + 1);
+        // Calls that begin within one second differ all the same. Nobody else moves it: see above.
+        let epoch = seconds.max(self.inner.last_epoch.load(Ordering::Relaxed) + 1);
+        self.inner.last_epoch.store(epoch, Ordering::Relaxed);
         let participants = Arc::<AtomicUsize>::default();
         let core = Call::new(CallConfig::default(), call_room, epoch);
         let task = task::CallTask::new(self.clone(), room, core, Arc::clone(&participants));

@@ -7,24 +7,24 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::Message;
 use telstar_signaling::call::{ConnectionId, Joining};
 use telstar_signaling::wire::call::LeaveReason;
-use telstar_signaling::wire::{CallRequest, CloseCode, ErrorCode, Join, Metadata, Name, Secret as SessionSecret};
+use telstar_signaling::wire::{CallRequest, ErrorCode, Join, Secret as SessionSecret};
 use telstar_signaling::{Answer, Connection, Effect, Limits, Principal, Ticket, Token, TopicName};
-use telstar_units::WallTime;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admitted;
-use super::pump::{Incoming, Pump};
+use super::holder::{introduction, principal, relies_on};
+use super::line::Line;
+use super::pump::Incoming;
 use super::rights;
 use super::sessions::HandOver;
 use super::topics::{DELIVERIES_MAX, Delivery, Grant, Subscriber, TopicKey};
 use super::ws::Gateway;
 use crate::api::error::Code;
-use crate::auth::{Caller, Credential, Holder, Revocation, Secret, Standing, random_text};
+use crate::auth::{Caller, Credential, Revocation, Secret, random_text};
 use crate::calls::{self, CallHandle, Mailbox, Newcomer};
 use crate::client::Client;
 use crate::data::wall_now;
@@ -38,28 +38,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 const SESSION_CHARACTERS: usize = 26;
 /// New sockets that wait to be taken over by one connection. A client has one.
 const HAND_OVERS_MAX: usize = 2;
-/// How long a socket that was replaced may take to hear of it.
-const REPLACED_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A socket and what its being open holds.
-pub(super) struct Line {
-    pump: Pump,
-    _admitted: Option<Admitted>,
-}
-
-impl Line {
-    /// A socket that was just opened.
-    pub(super) fn new(socket: WebSocket, admitted: Option<Admitted>) -> Line {
-        Line { pump: Pump::new(socket), _admitted: admitted }
-    }
-
-    /// Tells a socket that another took its place.
-    async fn close_replaced(self) {
-        let close = CloseFrame { code: CloseCode::Replaced.number(), reason: "resumed elsewhere".into() };
-        // It is most likely dead.
-        let _ = tokio::time::timeout(REPLACED_TIMEOUT, self.pump.close(close)).await;
-    }
-}
 
 /// One connection's task.
 pub(super) struct Session {
@@ -405,45 +383,8 @@ impl Drop for Session {
     }
 }
 
-/// What the credential says about its holder.
-fn introduction(caller: &Caller) -> (Name, Metadata) {
-    let Standing::Token(pass) = &caller.standing else { return Default::default() };
-    let Holder::Named { name, metadata } = &pass.holder else { return Default::default() };
-    // What an app signed may still be too long for others to see.
-    let name = name.as_deref().and_then(Name::parse).unwrap_or_default();
-    (name, metadata.clone().and_then(Metadata::parse).unwrap_or_default())
-}
-
 fn random_secret() -> Option<SessionSecret> {
     SessionSecret::parse(random_text(SESSION_CHARACTERS).ok()?.to_string())
-}
-
-/// Who the caller is, for the core.
-fn principal(gateway: &Gateway, caller: &Caller) -> Principal {
-    let subject = caller.principal.as_ref().map(|principal| principal.subject.clone());
-    // A playback token names nobody: its subject is only the token's own name.
-    let is_pass = matches!(&caller.standing, Standing::Token(pass) if pass.holder == Holder::Anybody);
-    let left = |end: WallTime| u64::try_from(end.0.saturating_sub(gateway.state.authority.now().0)).unwrap_or(0);
-    Principal {
-        identity: subject.filter(|_| !is_pass),
-        expires_at: caller.expires_at.map(|end| Instant::now() + Duration::from_micros(left(end))),
-    }
-}
-
-fn relies_on(caller: &Caller, revocation: &Revocation) -> bool {
-    match (revocation, &caller.standing) {
-        (Revocation::Session(gone), Standing::Session(session, ..)) => gone == session,
-        (Revocation::StreamKey(gone), Standing::StreamKey(pass)) => *gone == pass.key,
-        (Revocation::Token { issuer, jti }, Standing::Token(pass)) => {
-            pass.jti == *jti && caller.principal.as_ref().is_some_and(|principal| principal.issuer == *issuer)
-        }
-        (Revocation::ApiKey(gone), Standing::Token(_)) => {
-            caller.principal.as_ref().is_some_and(|principal| principal.issuer == *gone)
-        }
-        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. }, _) => {
-            false
-        }
-    }
 }
 
 async fn wait_until(deadline: Option<Instant>) {

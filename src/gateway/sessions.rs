@@ -7,7 +7,7 @@ use std::time::Duration;
 use telstar_signaling::Resume;
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::Line;
+use super::line::Line;
 
 /// How long a new socket waits for the old one's task. It only has to be scheduled.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);

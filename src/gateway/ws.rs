@@ -14,7 +14,8 @@ use telstar_signaling::limits::CALL_MESSAGE_BYTES_MAX;
 use telstar_signaling::wire::SUBPROTOCOL;
 
 use super::admission::Admission;
-use super::session::{Line, Session};
+use super::line::Line;
+use super::session::Session;
 use super::sessions::Sessions;
 use super::topics::Topics;
 use crate::api::error::{Code, Problem};

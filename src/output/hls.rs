@@ -5,12 +5,14 @@
 //! What a request means and whether it can be answered is decided in `telstar_hls::request`.
 //!
 //! - `access`: which room, and whether the caller may watch it;
+//! - `file`: what an address below a rendition names;
 //! - `holding`: how many requests may wait, in all and per address;
 //! - `send`: responses: bodies without copies, ranges, gzip, cache headers;
 //! - `body`: those bodies, from memory and from files.
 
 mod access;
 mod body;
+mod file;
 mod holding;
 mod send;
 
@@ -25,17 +27,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use bytes::Bytes;
-use telstar_hls::request::{
-    Answer, CacheClass, DirectiveError, Directives, Media, answer, answer_pictures, has_ended, part, picture, segment,
-};
-use telstar_hls::{Content, PartId, RenditionView, Snapshot, rendition_name};
+use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, answer, answer_pictures, has_ended};
+use telstar_hls::{Content, Snapshot, rendition_name};
 use telstar_media::MediaKind;
-use telstar_units::Epoch;
 use tokio::sync::{Semaphore, watch};
 
 use self::access::Viewing;
 use self::body::Opened;
+use self::file::{File, Source};
 use self::holding::Holding;
 use self::send::{Payload, Wishes};
 use crate::api::error::{Code, Problem};
@@ -324,104 +323,4 @@ fn kind_of(params: &RawPathParams) -> Result<MediaKind, Problem> {
     let name = param(params, "rendition");
     let kind = [MediaKind::Video, MediaKind::Audio].into_iter().find(|kind| rendition_name(*kind) == name);
     kind.ok_or_else(|| Problem::not_found("rendition"))
-}
-
-/// A file below a rendition, by its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum File {
-    Init(Epoch, u32),
-    Segment(Epoch, u64),
-    Part(PartId),
-    /// An entry of the I-frame playlist.
-    Picture(Epoch, u64, u32),
-}
-
-/// What was found at an address.
-enum Source {
-    Init(Bytes),
-    Media(Content),
-}
-
-impl File {
-    /// Reads `{epoch}` and `init-{n}.mp4`, `{msn}.m4s`, `{msn}.{part}.m4s` or `{msn}.i{n}.m4s`; numbers only as we write
-    /// them.
-    fn parse(epoch: &str, file: &str) -> Option<File> {
-        let epoch = Epoch(number(epoch)?);
-        if let Some(init) = file.strip_prefix("init-") {
-            return Some(File::Init(epoch, number(init.strip_suffix(".mp4")?)?.try_into().ok()?));
-        }
-        let stem = file.strip_suffix(".m4s")?;
-        Some(match stem.split_once('.') {
-            None => File::Segment(epoch, number(stem)?),
-            Some((msn, part)) => match part.strip_prefix('i') {
-                Some(index) => File::Picture(epoch, number(msn)?, number(index)?.try_into().ok()?),
-                None => File::Part(PartId { epoch, msn: number(msn)?, part: number(part)?.try_into().ok()? }),
-            },
-        })
-    }
-
-    /// What is not there under this name never will be.
-    fn is_past(self, view: &RenditionView) -> bool {
-        match self {
-            File::Init(epoch, _) => view.is_past(epoch, u64::MAX),
-            File::Segment(epoch, msn) | File::Picture(epoch, msn, _) => view.is_past(epoch, msn),
-            File::Part(PartId { epoch, msn, .. }) => view.is_past(epoch, msn),
-        }
-    }
-
-    fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Source> {
-        let content = match self {
-            File::Init(epoch, init) => {
-                let bytes = snapshot.rendition(kind).and_then(|view| view.init(epoch, init));
-                return match bytes {
-                    Some(bytes) => Found::There(Source::Init(bytes.clone())),
-                    None => Found::No(Problem::not_found("file")),
-                };
-            }
-            File::Segment(epoch, msn) => segment(snapshot, kind, epoch, msn),
-            File::Part(id) => part(snapshot, kind, id),
-            File::Picture(epoch, msn, index) => picture(snapshot, epoch, msn, index),
-        };
-        match content {
-            Media::Ready(content) => Found::There(Source::Media(content)),
-            Media::Wait => Found::NotYet,
-            Media::NotFound => Found::No(Problem::not_found("file")),
-        }
-    }
-}
-
-/// One address for each file: no leading zeros, no signs.
-fn number(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_has_one_address() {
-        let epoch = Epoch(17);
-        for (path, expect) in [
-            ("init-3.mp4", Some(File::Init(epoch, 3))),
-            ("12.m4s", Some(File::Segment(epoch, 12))),
-            ("12.0.m4s", Some(File::Part(PartId { epoch, msn: 12, part: 0 }))),
-            ("12.i1.m4s", Some(File::Picture(epoch, 12, 1))),
-            ("12.i01.m4s", None),
-            ("12.i.m4s", None),
-            ("12.007.m4s", None),
-            ("+1.m4s", None),
-            ("-1.m4s", None),
-            ("12.0.1.m4s", None),
-            (".m4s", None),
-            ("init-.mp4", None),
-            ("init-99999999999.mp4", None),
-            ("12.mp4", None),
-            ("", None),
-        ] {
-            assert_eq!(File::parse("17", path), expect, "{path}");
-        }
-        assert_eq!(File::parse("017", "12.m4s"), None);
-    }
 }

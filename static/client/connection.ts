@@ -16,9 +16,14 @@ export const SUBPROTOCOL = 'telstar.v1';
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Lower: a silently dead path (sleep, changed network) is noticed sooner. Higher: fewer wake-ups on phones. A guess. */
 const PING_EVERY_MS = 20_000;
-/** The same with a session, which the server keeps for 40 s: a dead path must be noticed while there is time to come back. */
+/** With a session, which the server keeps for 40 s: a dead path must be noticed while there is time to come back. */
 const SESSION_PING_EVERY_MS = 5_000;
 const SESSION_PING_TIMEOUT_MS = 5_000;
+/**
+ * For any other request with a session. More than the two above together: a dead path is noticed before a request is given
+ * up, which then goes on with the session and is answered late or sent again. A publish that is given up ends its track.
+ */
+const SESSION_REQUEST_TIMEOUT_MS = 15_000;
 /** A request past this many unanswered ones is refused with `busy`: the caller is in a loop. */
 const PENDING_MAX = 256;
 
@@ -132,7 +137,7 @@ export class Connection {
   }
 
   /** With a session a request also waits for the next socket; without one it fails with `closed`. */
-  request(type: string, fields: Record<string, unknown> = {}, timeoutMs: number = REQUEST_TIMEOUT_MS): Promise<Reply> {
+  request(type: string, fields: Record<string, unknown> = {}, timeoutMs = this.requestTimeoutMs()): Promise<Reply> {
     const isReady = this.isGreeted && this.socket?.readyState === SOCKET_OPEN;
     if (!isReady && this.session === null) {
       return Promise.reject(new TelstarError('closed', 'the connection is not open'));
@@ -141,6 +146,10 @@ export class Connection {
       return Promise.reject(new TelstarError('busy', `more than ${PENDING_MAX} requests are unanswered`));
     }
     return this.enqueue(isReady ? this.socket : null, type, fields, timeoutMs);
+  }
+
+  private requestTimeoutMs(): number {
+    return this.session === null ? REQUEST_TIMEOUT_MS : SESSION_REQUEST_TIMEOUT_MS;
   }
 
   private enqueue(socket: SocketLike | null, type: string, fields: Record<string, unknown>, timeoutMs = REQUEST_TIMEOUT_MS): Promise<Reply> {

@@ -56,6 +56,25 @@ test('events_that_the_server_repeats_are_dropped_and_the_missed_ones_are_not', a
   assert.deepEqual(seen, ['p3', 'p4']);
 });
 
+test('a_publish_on_a_path_that_died_silently_is_sent_again_with_the_session', async () => {
+  const { platform, call, rtc, answerPublish } = await joined();
+  const local = call.publish(new FakeTrack('audio'));
+  await settle();
+  const [publish] = platform.socket.sent.slice(-1);
+  // Nothing comes any more, and no close event says so: only the unanswered ping does.
+  await platform.advance(14_000);
+  assert.equal(platform.sockets.length, 2);
+  assert.deepEqual([call.localTracks.has(local), rtc.peers[0].log], [true, ['local offer']]);
+  platform.socket.accept();
+  await settle();
+  assert.deepEqual(platform.socket.sent[0].pending, [publish.id]);
+  platform.socket.reply('resume', { session: { id: 'c1', secret: 's2' }, unknown: [publish.id] });
+  await settle();
+  assert.deepEqual(platform.socket.sent.at(-1), publish);
+  await answerPublish();
+  assert.deepEqual([local.id, call.localTracks.has(local), rtc.peers.length], ['t1', true, 1]);
+});
+
 test('media_goes_on_while_the_socket_is_away', async () => {
   const { platform, call, rtc, answerPublish } = await joined();
   call.publish(new FakeTrack('video', { width: 1280, height: 720 }));

@@ -59,7 +59,8 @@ fn random_unit() -> f64 {
     f64::from(random_u32()) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// Tasks of this crate end by themselves with the connection that they serve.
+/// Tasks of this crate are detached and end by themselves with what they serve: the socket, the call, a published track, a
+/// section or a data channel of its connections. There are as many as of those: one each.
 #[expect(clippy::disallowed_methods, reason = "a client has no app whose shutdown would wait for it")]
 fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
 where

@@ -53,6 +53,7 @@ fn marked(payload: &[u8]) -> Option<(u8, u8)> {
     (payload[0] & 0x10 != 0).then(|| (payload[descriptor + 2], payload[descriptor + 1]))
 }
 
+/// Plays without end. The task is over when the track's call is, or with the test's runtime.
 fn play(mut track: LocalTrack, layers: Vec<Video>) {
     tokio::spawn(async move { play_video(&mut track, &layers).await });
 }

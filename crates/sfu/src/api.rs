@@ -1,10 +1,12 @@
-//! What goes into an [`crate::Sfu`] and what comes out of it: values, none of them the engine's.
+//! What goes into an [`crate::Sfu`] and what comes out of it: values, none of them the engine's. Datagrams are in `way`.
 
-use std::net::SocketAddr;
+mod way;
 
 use bytes::Bytes;
 use telstar_media::Codec;
 use telstar_units::{ParticipantId, TrackId};
+
+pub use way::*;
 
 /// A room's number within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,46 +15,6 @@ pub struct RoomId(pub u64);
 /// One peer connection. Issued by the shell and never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
-
-/// What a datagram travels in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// UDP.
-    Udp,
-    /// ICE-TCP (RFC 6544), passive on our side; the shell adds and removes the framing of RFC 4571.
-    Tcp,
-}
-
-/// The way of a datagram between this server and a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Path {
-    /// UDP or TCP.
-    pub transport: Transport,
-    /// Our address, as the candidate says it that the peer was offered.
-    pub local: SocketAddr,
-    /// The peer's address.
-    pub remote: SocketAddr,
-}
-
-/// A datagram to send.
-#[derive(Debug)]
-pub struct Transmit {
-    /// Where to.
-    pub path: Path,
-    /// Its bytes.
-    pub payload: Vec<u8>,
-}
-
-/// An address that peers are offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocalCandidate {
-    /// UDP or TCP.
-    pub transport: Transport,
-    /// The address that packets arrive at, on this machine.
-    pub base: SocketAddr,
-    /// The address that peers are told: another one behind a 1:1 NAT.
-    pub advertised: SocketAddr,
-}
 
 /// What a connection is for. Each is one direction, so that offers never cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

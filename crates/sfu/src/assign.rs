@@ -215,6 +215,7 @@ impl Sfu {
                     flow: Flow::Paused,
                     layer: None,
                     began: None,
+                    key: None,
                     writer: Rewriter::new(clock_rate(section.kind), u64::from(random & 0x7fff), random),
                     sent: 0,
                 });

@@ -185,6 +185,9 @@ impl Sfu {
         let sent = subscriber.egress.send(now, viewer.slot, outgoing);
         if sent {
             slot.sent += 1;
+            if packet.descriptor.as_ref().is_some_and(|read| read.key_start) {
+                slot.key = Some(now);
+            }
             subscriber.set_flow(viewer.slot, Flow::Active, layer);
             self.counters.packets_out += 1;
             if !std::mem::replace(&mut peer.dirty, true) {
@@ -226,10 +229,15 @@ impl Sfu {
         Some(source)
     }
 
-    /// A subscriber cannot decode what a section carries.
+    /// A subscriber cannot decode what a section carries. The throttle merges requests until the publisher answers; one that
+    /// crosses the answer on the viewer's path is answered by that, and would otherwise cost everybody a second keyframe.
+    /// Viewers repeat what brings nothing, as requests are lost as well.
     pub(crate) fn keyframe_wanted(&mut self, subscriber: &mut Subscriber, slot: usize) {
         let now = self.now;
         let Some(slot) = subscriber.slots.get(slot) else { return };
+        if subscriber.is_key_coming(now, slot) {
+            return;
+        }
         let rung = slot.selector.as_ref().and_then(Selector::current).map_or(0, |layer| layer.rung);
         if let Some(track) = slot.track
             && subscriber.requests.admit(now)

@@ -15,7 +15,7 @@ use crate::overshoot::Overshoot;
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
 use crate::select::Selector;
-use crate::throttle::ViewerRequests;
+use crate::throttle::{KEYFRAME_INTERVAL_MIN, ViewerRequests};
 
 /// What may leave for a subscriber beyond its limit, in percent of it: rates are measured over a second and fluctuate.
 const EGRESS_PERCENT: u64 = 125;
@@ -29,6 +29,9 @@ const ESTIMATES: usize = 10;
 /// How long a layer that begins makes the estimator see a queue: its keyframe is five to ten times another picture. What the path
 /// does not carry `overshoot.rs` notices in this time as well.
 const BEGINS_FOR: Duration = Duration::from_millis(1_500);
+/// Until a path's round trip is known it is taken for this one, as libwebrtc does (`kDefaultRttMs`). Lower makes publishers send
+/// a keyframe twice to viewers far away, higher does not hear one that lost it at once and has to ask again.
+const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(100);
 /// More is looked for so often while it is desired and the estimate does not grow. Lower finds a path sooner that became wide,
 /// higher disturbs a thin one less often: the first two probes are 30 ms at three and six times the estimate.
 const LOOK_EVERY: Duration = Duration::from_millis(2_500);
@@ -58,6 +61,8 @@ pub(crate) struct Slot {
     pub(crate) layer: Option<u8>,
     /// When the layer that is forwarded began.
     pub(crate) began: Option<Instant>,
+    /// When a keyframe began to leave.
+    pub(crate) key: Option<Instant>,
     /// Makes one stream of all that it ever carries.
     pub(crate) writer: Rewriter,
     /// Packets sent.
@@ -105,6 +110,8 @@ pub(crate) struct Subscriber {
     pub(crate) credit: Credit,
     /// What of it was given last.
     pub(crate) lent_bps: u64,
+    /// How long its path takes there and back, as last told.
+    pub(crate) round_trip: Option<Duration>,
     /// Its keyframe requests.
     pub(crate) requests: ViewerRequests,
     /// All media towards it.
@@ -141,10 +148,17 @@ impl Subscriber {
             allocator: Allocator::new(),
             credit: Credit::new(),
             lent_bps: 0,
+            round_trip: None,
             requests: ViewerRequests::new(now),
             egress: Egress::new(now, ESTIMATE_START_BPS),
             allowance: TokenBucket::new(egress_bps, egress_bps.saturating_mul(EGRESS_BURST_SECS), now),
         }
+    }
+
+    /// Whether what a slot's viewer asks for is on its way already: it asked before a keyframe that left since can have reached it.
+    pub(crate) fn is_key_coming(&self, now: Instant, slot: &Slot) -> bool {
+        let round_trip = self.round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).min(KEYFRAME_INTERVAL_MIN);
+        slot.key.is_some_and(|at| now.saturating_duration_since(at) < round_trip)
     }
 
     /// What the estimator says now. A dip of a moment does not cost a layer: what falls counts as the mean of a second.

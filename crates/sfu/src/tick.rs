@@ -113,6 +113,7 @@ impl Sfu {
     pub(crate) fn sample(&mut self, key: Key, peer: &mut Peer, known: &Known) {
         let now = self.now;
         let Side::Subscriber(subscriber) = &mut peer.side else { return };
+        subscriber.round_trip = known.round_trip;
         let verdict = subscriber.overshoot.handle_sample(now, known.bytes_sent, known.round_trip, known.loss);
         let estimate_bps = match (verdict, known.estimate_bps) {
             (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => bps.min(subscriber.estimate_bps),

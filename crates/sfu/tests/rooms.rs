@@ -387,17 +387,44 @@ fn keyframe_requests_of_many_viewers_become_few() {
     let before = world.client(publisher).keyframe_requests.len();
     for _ in 0..60 {
         for viewer in &viewers {
-            let client = world.client(*viewer);
-            let ssrc = client.got.last().expect("media flows").ssrc;
-            if let Some(stream) = client.rtc.direct_api().stream_rx(&ssrc.into()) {
-                stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
-            }
-            world.drive(*viewer);
+            ask(&mut world, *viewer);
         }
         camera.film(&mut world, Duration::from_millis(33));
     }
     let asked = world.client(publisher).keyframe_requests.len() - before;
     assert!((1..=6).contains(&asked), "{asked} requests in two seconds");
+}
+
+/// Has a viewer ask for a keyframe of what it last got.
+fn ask(world: &mut World, viewer: PeerId) {
+    let client = world.client(viewer);
+    let ssrc = client.got.last().expect("media flows").ssrc;
+    client.ask_keyframe(ssrc);
+    world.drive(viewer);
+}
+
+#[test]
+fn a_request_that_crosses_the_keyframe_on_the_way_is_answered_by_it_and_a_later_one_is_heard() {
+    let mut world = World::new(config(), 1, Instant::now());
+    world.delay = Duration::from_millis(60);
+    let (publisher, viewer) = (world.publisher(1), world.subscriber(10));
+    let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])), "both connect");
+    let mut camera = Camera::new(publisher, mids[0], &ONE);
+    camera.film(&mut world, seconds(5));
+    let asked = |world: &mut World| world.client(publisher).keyframe_requests.len();
+    let before = asked(&mut world);
+    ask(&mut world, viewer);
+    assert!(world.run_until(seconds(1), |world| asked(world) > before), "it reaches the publisher");
+    camera.shoot(&mut world);
+    // The keyframe is at the server in 60 ms and at the viewer in 120.
+    world.run(Duration::from_millis(30));
+    ask(&mut world, viewer);
+    camera.film(&mut world, seconds(2));
+    assert_eq!(asked(&mut world) - before, 1, "the second one crossed the answer to the first");
+    ask(&mut world, viewer);
+    camera.film(&mut world, seconds(1));
+    assert_eq!(asked(&mut world) - before, 2, "what is asked with the keyframe there is asked anew");
 }
 
 #[test]

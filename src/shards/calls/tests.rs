@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use hmac::{KeyInit, Mac};
 use telstar_hls::{Budget, HlsConfig};
 use telstar_sfu::{Certificate, Kind, Limits, LocalCandidate, NewTrack, Role, RoomId, Source, Transport};
 use telstar_units::ParticipantId;
@@ -13,16 +12,11 @@ use crate::config::address::Listen;
 use crate::listen::{self, MediaSockets};
 use crate::shards::{CallSettings, HlsSettings, Shards};
 
+#[path = "../../../tests/support/ice.rs"]
+mod ice;
+
 /// Generous: only a broken thread takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A microphone's offer, as short as it may be.
-const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=msid-semantic: WMS *\r\n\
-    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
-    a=ice-pwd:thempasswordthempassword\r\na=ice-options:trickle\r\n\
-    a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n\
-    a=setup:actpass\r\na=mid:0\r\na=sendonly\r\na=msid:s t\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
-    a=ssrc:1234 cname:c\r\n";
 
 /// Media threads with sockets on a free port.
 async fn shards(count: usize) -> (Shards, SocketAddr) {
@@ -60,7 +54,7 @@ fn offer(peer: u64) -> Command {
         muted: false,
         layers: Vec::new(),
     };
-    Command::Offer { peer: PeerId(peer), ticket: peer, sdp: OFFER.to_owned(), tracks: vec![track] }
+    Command::Offer { peer: PeerId(peer), ticket: peer, sdp: ice::OFFER.to_owned(), tracks: vec![track] }
 }
 
 /// The name fragment and the password of an answer.
@@ -79,34 +73,9 @@ async fn credentials(events: &mut mpsc::Receiver<Event>) -> (String, String) {
     (value("a=ice-ufrag:").to_owned(), value("a=ice-pwd:").to_owned())
 }
 
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&(value.len() as u16).to_be_bytes());
-    message.extend_from_slice(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-/// A connectivity check (RFC 8445 §7.2.2) of a controlling peer that nominates.
+/// A check of a client, as a controlling peer sends it.
 fn check(ufrag: &str, password: &str) -> Vec<u8> {
-    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-    message.extend_from_slice(&[9; 12]);
-    attribute(&mut message, 0x0006, format!("{ufrag}:them").as_bytes());
-    attribute(&mut message, 0x0024, &0x6e00_01ff_u32.to_be_bytes());
-    attribute(&mut message, 0x802a, &7_u64.to_be_bytes());
-    attribute(&mut message, 0x0025, &[]);
-    // The length counts what follows, up to and with the attribute itself (RFC 8489 §14.5).
-    let length = |message: &mut Vec<u8>, more: usize| {
-        let length = (message.len() - 20 + more) as u16;
-        message[2..4].copy_from_slice(&length.to_be_bytes());
-    };
-    length(&mut message, 24);
-    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(password.as_bytes()).expect("every length is a key");
-    mac.update(&message);
-    attribute(&mut message, 0x0008, &mac.finalize().into_bytes());
-    length(&mut message, 8);
-    let crc = crc32fast::hash(&message) ^ 0x5354_554e;
-    attribute(&mut message, 0x8028, &crc.to_be_bytes());
-    message
+    ice::check((ufrag, password), ice::UFRAG, 7)
 }
 
 /// The answer to a check, which is repeated as clients do.

@@ -72,12 +72,21 @@ class CallPage {
   private showPreJoin(): void {
     const view = buildPreJoin({
       room: this.address.room,
+      title: this.title(),
       devices: this.devices,
       name: readPreference('call.name') ?? this.accountName,
       server: this.server,
       join: (choice) => this.join(choice),
     });
     this.show(view.root, () => view.dispose());
+  }
+
+  /** What the room is called, for who may know it: a guest of a closed room may once the invite is redeemed. */
+  private async title(): Promise<string | null> {
+    const room = await this.rest.room(this.address.room).catch(() => null);
+    if (room === null) return null;
+    document.title = `${room.title} · Telstar`;
+    return room.title;
   }
 
   private async join(choice: Choice): Promise<void> {

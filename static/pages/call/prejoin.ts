@@ -2,7 +2,7 @@
 
 import type { ServerFacts } from '../../client/index.js';
 import { busy } from '../shared/field.js';
-import { freshId, h, setProp } from '../shared/dom.js';
+import { freshId, h, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { readPreference, writePreference } from '../shared/preferences.js';
@@ -18,6 +18,8 @@ const LEVEL_EVERY_MS = 60;
 
 export interface PreJoinOptions {
   room: string;
+  /** What is shown in place of the room's name once it is known. */
+  title: Promise<string | null>;
   devices: Devices;
   /** What is known of the name: the account's, or of the last time. */
   name: string;
@@ -42,6 +44,10 @@ export function buildPreJoin(options: PreJoinOptions): PreJoin {
     id: nameId, name: 'name', class: 'input', type: 'text', required: true, maxlength: NAME_CHARS_MAX, autocomplete: 'name',
     value: options.name, placeholder: t('call.name-placeholder'),
   });
+  const heading = h('h1', {});
+  const show = (room: string): void => setText(heading, t('call.prejoin-title', { room }));
+  show(options.room);
+  void options.title.then((title) => title !== null && show(title));
   const join = h('button', { type: 'submit', class: 'button button-primary join', 'data-name': 'join' }, t('call.join'));
   const form = h('form', {
     class: 'card prejoin-form',
@@ -58,7 +64,7 @@ export function buildPreJoin(options: PreJoinOptions): PreJoin {
       void busy(join, () => options.join({ name: text, isAudioOn: wanted.audio, isVideoOn: wanted.video }));
     },
   },
-    h('h1', {}, t('call.prejoin-title', { room: options.room })),
+    heading,
     h('div', { class: 'field' }, h('label', { for: nameId }, t('call.name')), name),
     picker.root, check.root, join);
   void devices.openWanted(wanted);

@@ -61,9 +61,12 @@ impl Server {
     pub async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         let address = format!("ws://{}/ws", listener.local_addr().expect("it is bound"));
+        // Without a limit: a test takes seconds, in which a few thousand packets are reported. With one, a test that reads
+        // late would hold the media up or lose what it looks for.
         let (reports, media) = mpsc::unbounded_channel();
         let hub = Arc::new(Mutex::new(Hub { reports: Some(reports), ..Hub::default() }));
         let (cut, _) = watch::channel(0);
+        // Over with the test's runtime, as is what it begins: no test outlives its server.
         tokio::spawn(accept(listener, hub.clone(), cut.subscribe()));
         Server { address, hub, media: media.into(), cut }
     }
@@ -123,6 +126,7 @@ async fn accept(listener: TcpListener, hub: Shared, cut: watch::Receiver<u32>) {
             Ok(response)
         };
         let socket = tokio_tungstenite::accept_hdr_async(stream, subprotocol).await.expect("a WebSocket");
+        // One for each socket of the one client; over with it.
         tokio::spawn(serve(socket, hub.clone(), cut.clone()));
     }
 }
@@ -130,6 +134,7 @@ async fn accept(listener: TcpListener, hub: Shared, cut: watch::Receiver<u32>) {
 async fn serve(socket: tokio_tungstenite::WebSocketStream<TcpStream>, hub: Shared, mut cut: watch::Receiver<u32>) {
     cut.mark_unchanged();
     let (mut sink, mut stream) = socket.split();
+    // Without a limit: replies to one client and the events of a test, a few dozen.
     let (sender, mut outgoing) = mpsc::unbounded_channel::<Message>();
     loop {
         tokio::select! {
