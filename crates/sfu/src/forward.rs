@@ -193,6 +193,8 @@ impl Sfu {
             if !std::mem::replace(&mut peer.dirty, true) {
                 self.dirty.push_back(viewer.peer);
             }
+        } else {
+            self.counters.refused += 1;
         }
     }
 

@@ -24,9 +24,6 @@ const TRANSMITS_MAX: usize = 65_536;
 /// Rounds of one peer's engine at one time. An engine asks to be called again at once while a handshake goes on; a defect
 /// that asks for ever must not stop the others.
 const ROUNDS_MAX: usize = 4_096;
-/// How far an engine's time may run ahead of ours: what it would do within this time it does now, because waiting for it
-/// costs a turn of the thread. Higher runs its timers early, lower wakes the thread more often.
-const AHEAD_MAX: Duration = Duration::from_micros(100);
 /// How long an engine waits that had all its rounds.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often allocation, demand and silence are looked after.
@@ -331,9 +328,9 @@ impl Sfu {
             match peer.engine.poll()? {
                 Output::Transmit(transmit) => self.transmit(key, peer, transmit),
                 Output::Happened(happened) => self.happened(key, peer, happened)?,
-                Output::Idle(at) if at <= self.now + AHEAD_MAX && rounds < ROUNDS_MAX => {
+                Output::Idle(at) if at <= self.now && rounds < ROUNDS_MAX => {
                     rounds += 1;
-                    peer.engine.advance(at.max(self.now));
+                    peer.engine.advance(self.now);
                 }
                 Output::Idle(at) => {
                     // Later if it would not stop, so that others get their turn.

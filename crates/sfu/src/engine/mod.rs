@@ -139,8 +139,6 @@ pub(crate) struct Engine {
     rtc: Rtc,
     /// Of a subscriber: where its handshake leaves SRTP's keys.
     keys: Option<keys::Cell>,
-    /// Its latest time. It may be a little ahead of the caller's (`sfu.rs`, `AHEAD_MAX`), and never goes back.
-    now: Instant,
     ice_lite: bool,
 }
 
@@ -167,7 +165,7 @@ impl Engine {
                 rtc.add_local_candidate(candidate);
             }
         }
-        Engine { rtc, keys, now, ice_lite: config.ice_lite }
+        Engine { rtc, keys, ice_lite: config.ice_lite }
     }
 
     /// The name fragment that the peer's checks carry.
@@ -199,11 +197,10 @@ impl Engine {
         receive.is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
     }
 
-    /// Time passed.
+    /// Time passed; it never goes back.
     pub(crate) fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
         // An error here is one of DTLS after which the engine says that it is not alive; `poll` sees it.
-        if let Err(error) = self.rtc.handle_input(Input::Timeout(self.now)) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
             tracing::debug!(%error, "the engine cannot go on");
         }
     }

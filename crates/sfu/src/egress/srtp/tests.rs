@@ -1,3 +1,5 @@
+//! Vectors of the RFCs, and another implementation at the other end. Its keys serve the tests of the egress as well.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
