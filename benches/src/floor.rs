@@ -17,9 +17,9 @@ use nix::time::{ClockId, clock_gettime};
 /// Bytes of an RTP header with the extensions that calls use, which GCM authenticates and leaves in the clear (RFC 7714).
 const HEADER_BYTES: usize = 20;
 /// Bytes of the authentication tag.
-const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = 16;
 /// Messages that one `sendmmsg` takes, as the server sends them.
-const MESSAGES_MAX: usize = 64;
+pub(crate) const MESSAGES_MAX: usize = 64;
 
 /// What is measured.
 pub struct Load {
@@ -42,15 +42,15 @@ struct Floor {
     gso_many: f64,
 }
 
-struct Ground {
+pub(crate) struct Ground {
     socket: UdpSocket,
-    receivers: Vec<UdpSocket>,
-    addresses: Vec<Option<SockaddrIn>>,
+    pub(crate) receivers: Vec<UdpSocket>,
+    pub(crate) addresses: Vec<Option<SockaddrIn>>,
     keys: Vec<LessSafeKey>,
 }
 
 impl Ground {
-    fn new(destinations: usize) -> Result<Ground> {
+    pub(crate) fn new(destinations: usize) -> Result<Ground> {
         let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("a port on loopback");
         let receivers: Vec<UdpSocket> = (0..destinations).map(|_| bind()).collect::<Result<_>>()?;
         let mut addresses = Vec::new();
@@ -85,7 +85,7 @@ impl Ground {
     }
 
     /// Sends as many as possible by one call, whoever they are for.
-    fn sendmmsg(
+    pub(crate) fn sendmmsg(
         &self,
         packets: &[Vec<u8>],
         run: usize,
@@ -111,7 +111,12 @@ impl Ground {
     }
 
     /// Sends a run to each of many viewers by one call; the kernel cuts each.
-    fn gso_many(&self, packets: &[Vec<u8>], run: usize, headers: &mut MultiHeaders<SockaddrIn>) -> Result<()> {
+    pub(crate) fn gso_many(
+        &self,
+        packets: &[Vec<u8>],
+        run: usize,
+        headers: &mut MultiHeaders<SockaddrIn>,
+    ) -> Result<()> {
         let size = u16::try_from(packets[0].len()).context("a datagram's size")?;
         let slices: Vec<IoSlice<'_>> = packets[..run].iter().map(|packet| IoSlice::new(packet)).collect();
         let messages = vec![&slices[..]; MESSAGES_MAX];
@@ -123,7 +128,7 @@ impl Ground {
     }
 
     /// Encrypts each packet for each viewer, into a buffer of its own as the server must.
-    fn protect(&self, packet: &[u8], run: usize, counter: &mut u64, out: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn protect(&self, packet: &[u8], run: usize, counter: &mut u64, out: &mut Vec<u8>) -> Result<()> {
         for key in &self.keys {
             for _ in 0..run {
                 *counter += 1;
@@ -142,7 +147,7 @@ impl Ground {
     }
 }
 
-fn cpu_time() -> Result<Duration> {
+pub(crate) fn cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 

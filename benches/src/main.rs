@@ -8,6 +8,7 @@
 mod encoder;
 mod floor;
 mod http;
+mod paced;
 mod players;
 mod playlist;
 mod report;
@@ -32,6 +33,11 @@ fn main() -> Result<()> {
         match matches.subcommand() {
             Some(("parts", matches)) => parts(matches).await,
             Some(("publish", matches)) => publish(matches).await,
+            Some(("paced-floor", matches)) => {
+                let number = |name| matches.get_one::<u32>(name).copied().expect("it has a default") as usize;
+                println!("{}", paced::report(number("destinations"), seconds_of(matches, "seconds"))?);
+                Ok(())
+            }
             Some(("floor", matches)) => {
                 println!("{}", floor::report(&floor_load_of(matches))?);
                 Ok(())
@@ -72,7 +78,11 @@ fn command() -> Command {
         .arg(number("run", "1", "packets in a row for one viewer"))
         .arg(number("bytes", "1200", "bytes of an RTP packet"))
         .arg(number("seconds", "2", "CPU time to spend on each figure"));
-    Command::new("telstar-bench").subcommand_required(true).subcommands([parts, publish, floor])
+    let paced = Command::new("paced-floor")
+        .about("the same in the course of a call: pictures and sound at their times, to receivers that wait for them")
+        .arg(number("destinations", "50", "viewers, each with a key and an address"))
+        .arg(number("seconds", "3", "how long the call is"));
+    Command::new("telstar-bench").subcommand_required(true).subcommands([parts, publish, floor, paced])
 }
 
 fn floor_load_of(matches: &ArgMatches) -> floor::Load {
