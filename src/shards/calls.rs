@@ -264,6 +264,10 @@ impl Deliver for Calls {
     fn poll_transmit(&mut self) -> Option<Transmit> {
         self.guarded(self.now, Sfu::poll_transmit).flatten()
     }
+
+    fn recycle(&mut self, payload: Vec<u8>) {
+        self.sfu.recycle(payload);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Everything above decides what to send. A packet waits in the pacer, is written and encrypted when it leaves, and then kept for
 //! resends: payloads are shared by all subscribers until the one copy into the datagram.
 
+pub(crate) mod buffers;
 pub(crate) mod cache;
 mod feedback;
 pub(crate) mod header;
@@ -18,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::egress::buffers::Buffers;
 use crate::egress::cache::{Cache, Kept};
 use crate::egress::header::Extensions;
 use crate::egress::pacer::{Class, Pacer, Passage, Release};
@@ -322,12 +324,12 @@ impl Egress {
     }
 
     /// The next datagram that may leave now.
-    pub(crate) fn poll_datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn poll_datagram(&mut self, now: Instant, buffers: &mut Buffers) -> Option<Vec<u8>> {
         if let Some(report) = self.reporting.pop() {
             return Some(report);
         }
         while let Some((waiting, probe)) = self.ready.pop_front() {
-            let datagram = self.write(now, waiting, probe);
+            let datagram = self.write(now, waiting, probe, buffers.take());
             if datagram.is_some() {
                 return datagram;
             }
@@ -335,11 +337,11 @@ impl Egress {
         loop {
             let datagram = match self.pacer.poll(now)? {
                 Release::Send(waiting, probe) if waiting.is_resend => {
-                    self.write_again(now, waiting.stream, &waiting.kept, Sent::Media, probe)
+                    self.write_again(now, waiting.stream, &waiting.kept, Sent::Media, probe, buffers.take())
                 }
-                Release::Send(waiting, probe) => self.write(now, waiting, probe),
+                Release::Send(waiting, probe) => self.write(now, waiting, probe, buffers.take()),
                 Release::Padding { bytes, probe } => {
-                    let datagram = self.write_padding(now, bytes, probe);
+                    let datagram = self.write_padding(now, bytes, probe, buffers.take());
                     let padded = datagram.as_ref().map_or(0, |datagram| datagram.len() + PATH_OVERHEAD);
                     self.pacer.handle_padding(now, padded);
                     datagram

@@ -9,6 +9,7 @@ use telstar_units::TrackId;
 use crate::api::{Command, Event, Fault, Path, PeerId, RoomId, Transmit};
 use crate::config::SfuConfig;
 use crate::demux::{Demux, Key, Sort, Told, nominates, sort, told};
+use crate::egress::buffers::Buffers;
 use crate::engine::{Engine, Figures, Happened, Output, Pair};
 use crate::peer::{Link, Peer, Side};
 use crate::peers::Peers;
@@ -93,6 +94,7 @@ pub struct Sfu {
     pub(crate) rooms: BTreeMap<RoomId, Room>,
     pub(crate) tracks: HashMap<TrackId, Track>,
     pub(crate) transmits: VecDeque<Transmit>,
+    buffers: Buffers,
     pub(crate) events: VecDeque<Event>,
     pub(crate) chores: VecDeque<Chore>,
     /// Subscribers with packets that wait for `Egress::poll_datagram`.
@@ -113,6 +115,7 @@ impl Sfu {
             rooms: BTreeMap::new(),
             tracks: HashMap::new(),
             transmits: VecDeque::new(),
+            buffers: Buffers::default(),
             events: VecDeque::new(),
             chores: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -236,6 +239,11 @@ impl Sfu {
         self.transmits.pop_front()
     }
 
+    /// The memory of a datagram that left, to be used again.
+    pub fn recycle(&mut self, payload: Vec<u8>) {
+        self.buffers.give_back(payload);
+    }
+
     /// The next thing to tell the room's owner.
     pub fn poll_event(&mut self) -> Option<Event> {
         if self.events.is_empty() {
@@ -357,7 +365,7 @@ impl Sfu {
         }
         let Peer { side: Side::Subscriber(subscriber), route, .. } = peer else { return };
         if let Some(path) = route.present() {
-            while let Some(payload) = subscriber.egress.poll_datagram(now) {
+            while let Some(payload) = subscriber.egress.poll_datagram(now, &mut self.buffers) {
                 self.push(Transmit { path, payload });
             }
         }

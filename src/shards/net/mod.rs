@@ -93,6 +93,8 @@ pub(super) trait Deliver {
     fn deliver(&mut self, now: Instant, path: Path, datagram: &[u8]);
     /// What is to be sent now.
     fn poll_transmit(&mut self) -> Option<Transmit>;
+    /// The memory of a datagram that left.
+    fn recycle(&mut self, payload: Vec<u8>);
 }
 
 /// The sockets of one media thread.
@@ -253,6 +255,7 @@ fn collect(
     rooms: &mut dyn Deliver,
 ) {
     let counters = &shared.counters;
+    outbox.spent().for_each(|payload| rooms.recycle(payload));
     while let Some(Transmit { path, payload }) = rooms.poll_transmit() {
         if path.transport == Transport::Tcp {
             // One that is gone already takes nothing, and the connection's end is on its way to its peer.
@@ -267,6 +270,7 @@ fn collect(
         outbox.push(Packet { local, remote: path.remote, payload }, counters);
         if outbox.is_full() {
             outbox.flush(now, counters, &mut |call| sender.send(socket, call));
+            outbox.spent().for_each(|payload| rooms.recycle(payload));
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) type Send<'s> = dyn FnMut(&Call<'_>) -> io::Result<usize> + 's;
 /// The queue of one socket.
 pub(super) struct Outbox {
     waiting: VecDeque<Packet>,
+    /// The memory of what left in the last flush.
+    spent: Vec<Vec<u8>>,
     bytes: usize,
     blocked: Option<Blocked>,
     /// The kernel cuts messages. Off after it once said that it cannot.
@@ -83,7 +85,14 @@ struct Plan {
 
 impl Outbox {
     pub(super) fn new() -> Outbox {
-        Outbox { waiting: VecDeque::new(), bytes: 0, blocked: None, cuts: true, plan: Plan::default() }
+        Outbox {
+            waiting: VecDeque::new(),
+            spent: Vec::new(),
+            bytes: 0,
+            blocked: None,
+            cuts: true,
+            plan: Plan::default(),
+        }
     }
 
     pub(super) fn push(&mut self, packet: Packet, counters: &NetCounters) {
@@ -94,6 +103,11 @@ impl Outbox {
             self.bytes -= oldest.payload.len();
             counters.add(&counters.late_packets, 1);
         }
+    }
+
+    /// The memory of what left, to be used again.
+    pub(super) fn spent(&mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.spent.drain(..)
     }
 
     /// Enough is there to be sent before the turn is over.
@@ -140,7 +154,8 @@ impl Outbox {
         }
         let blocked_by = sending.unsent;
         let Some(errno) = blocked_by else {
-            self.waiting.clear();
+            self.spent.clear();
+            self.spent.extend(self.waiting.drain(..).map(|packet| packet.payload).take(FLUSH_PACKETS));
             self.bytes = 0;
             return;
         };

@@ -48,6 +48,8 @@ impl Deliver for Echo {
     fn poll_transmit(&mut self) -> Option<Transmit> {
         self.answers.pop()
     }
+
+    fn recycle(&mut self, _: Vec<u8>) {}
 }
 
 struct Ground {

@@ -80,7 +80,8 @@ impl Line {
 
     fn raw(&mut self) -> Vec<Vec<u8>> {
         self.egress.handle_timeout(self.now);
-        std::iter::from_fn(|| self.egress.poll_datagram(self.now)).collect()
+        let mut buffers = Buffers::default();
+        std::iter::from_fn(|| self.egress.poll_datagram(self.now, &mut buffers)).collect()
     }
 
     /// Everything that leaves within this time.
@@ -162,7 +163,7 @@ fn millis(millis: u64) -> Duration {
 fn nothing_leaves_before_the_keys_are_there() {
     let now = Instant::now();
     let mut egress = Egress::new(now, 1_000_000);
-    assert_eq!((egress.poll_timeout(), egress.poll_datagram(now)), (None, None));
+    assert_eq!((egress.poll_timeout(), egress.poll_datagram(now, &mut Buffers::default())), (None, None));
     assert_eq!(egress.bye(), None);
     egress.handle_datagram(now, &[0x80, 200, 0, 1, 0, 0, 0, 1]);
 }

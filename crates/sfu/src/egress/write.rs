@@ -41,7 +41,13 @@ struct Other {
 
 impl Egress {
     /// Writes and encrypts a packet of a stream, and keeps it for resends.
-    pub(super) fn write(&mut self, now: Instant, waiting: Waiting, probe: Option<u32>) -> Option<Vec<u8>> {
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        waiting: Waiting,
+        probe: Option<u32>,
+        buffer: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let Waiting { stream, mut kept, level, wall, .. } = waiting;
         let stream = self.streams.get_mut(stream)?.as_mut()?;
         if stream.last.is_none() {
@@ -55,7 +61,7 @@ impl Egress {
             self.number += 1;
         }
         kept.transport = self.number as u16;
-        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept, level))?;
+        let packet = self.sealer.as_mut().map(|sealer| seal(sealer, &stream.section, &kept, level, buffer))?;
         if stream.section.extensions.transport.is_some() {
             self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
         }
@@ -76,16 +82,17 @@ impl Egress {
         kept: &Kept,
         sort: Sent,
         probe: Option<u32>,
+        buffer: Vec<u8>,
     ) -> Option<Vec<u8>> {
         let section = &self.streams.get(slot)?.as_ref()?.section;
         let Some((ssrc, payload_type)) = section.resend_as(kept.payload_type) else {
             // The same numbers, the same bytes, the same nonce: nothing is told twice in different words.
-            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept, None))?;
+            let packet = self.sealer.as_mut().map(|sealer| seal(sealer, section, kept, None, buffer))?;
             self.bytes_sent += packet.len() as u64;
             return Some(packet);
         };
         let other = Other { ssrc, payload_type, time: kept.time, marker: kept.marker };
-        self.write_other(now, slot, other, sort, probe, |packet| {
+        self.write_other(now, slot, other, (sort, probe), buffer, |packet| {
             packet.extend_from_slice(&(kept.sequence as u16).to_be_bytes());
             let begin = packet.len();
             packet.extend_from_slice(&kept.payload);
@@ -95,7 +102,13 @@ impl Egress {
 
     /// Padding: what was sent before once more, which may even be of use, or else bytes that say nothing, in the stream of the
     /// resends. Without such a stream there is none: padding would need numbers of the pictures' own.
-    pub(super) fn write_padding(&mut self, now: Instant, bytes: usize, probe: Option<u32>) -> Option<Vec<u8>> {
+    pub(super) fn write_padding(
+        &mut self,
+        now: Instant,
+        bytes: usize,
+        probe: Option<u32>,
+        buffer: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let able = |stream: &Stream| stream.section.resend.is_some() && !stream.section.resend_types.is_empty();
         let newest = |stream: &Stream| stream.last.map(|(.., left, _)| left);
         let streams = self.streams.iter().enumerate().filter_map(|(slot, stream)| Some((slot, stream.as_ref()?)));
@@ -104,7 +117,7 @@ impl Egress {
         if bytes > PADDING_MAX
             && let Some(kept) = stream.cache.padding().cloned()
         {
-            return self.write_again(now, slot, &kept, Sent::Padding, probe);
+            return self.write_again(now, slot, &kept, Sent::Padding, probe, buffer);
         }
         let ssrc = stream.section.resend?;
         let time = stream.last.map_or(0, |(_, time, ..)| time);
@@ -113,7 +126,7 @@ impl Egress {
         let payload_type = types.iter().find(|(of, _)| Some(*of) == own).or(types.first())?.1;
         let padding = bytes.clamp(1, PADDING_MAX) as u8;
         let other = Other { ssrc, payload_type, time, marker: false };
-        self.write_other(now, slot, other, Sent::Padding, probe, |packet| {
+        self.write_other(now, slot, other, (Sent::Padding, probe), buffer, |packet| {
             // RFC 3550 §5.1: the bit P, and the last byte says how many there are.
             packet[0] |= 0x20;
             packet.resize(packet.len() + usize::from(padding) - 1, 0);
@@ -127,8 +140,8 @@ impl Egress {
         now: Instant,
         slot: usize,
         other: Other,
-        sort: Sent,
-        probe: Option<u32>,
+        (sort, probe): (Sent, Option<u32>),
+        mut packet: Vec<u8>,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Vec<u8>> {
         let Other { ssrc, payload_type, time, marker } = other;
@@ -138,7 +151,6 @@ impl Egress {
         self.number += 1;
         let fields = Fields { payload_type, marker, sequence: stream.resend_sequence as u16, time, ssrc };
         let values = Values { transport: self.number as u16, level: None, orientation: None };
-        let mut packet = Vec::with_capacity(1_500);
         let header = header::write(&mut packet, &fields, &stream.section.extensions, &values);
         payload(&mut packet);
         sealer.seal_rtp(&mut packet, header, ssrc, stream.resend_sequence);
@@ -192,7 +204,13 @@ impl Egress {
 }
 
 /// A packet of a stream, ready to leave. The same every time: its nonce is made of its numbers.
-fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept, level: Option<(u8, bool)>) -> Vec<u8> {
+fn seal(
+    sealer: &mut Sealer,
+    section: &Section,
+    kept: &Kept,
+    level: Option<(u8, bool)>,
+    mut packet: Vec<u8>,
+) -> Vec<u8> {
     let fields = Fields {
         payload_type: kept.payload_type,
         marker: kept.marker,
@@ -201,7 +219,6 @@ fn seal(sealer: &mut Sealer, section: &Section, kept: &Kept, level: Option<(u8, 
         ssrc: section.ssrc,
     };
     let values = Values { transport: kept.transport, level, orientation: kept.orientation };
-    let mut packet = Vec::with_capacity(kept.payload.len() + PACKET_OVERHEAD);
     let header = header::write(&mut packet, &fields, &section.extensions, &values);
     packet.extend_from_slice(&kept.payload);
     kept.patches.apply(&mut packet[header..]);
