@@ -25,6 +25,7 @@ mod sdp;
 mod sfu;
 mod subscriber;
 mod tick;
+mod touch;
 
 // The parts that know no WebRTC engine: values and state machines that the peers plug together.
 pub mod allocate;
