@@ -21,11 +21,13 @@ use std::time::{Duration, Instant};
 
 use crate::egress::buffers::Buffers;
 use crate::egress::cache::{Cache, Kept};
+use crate::egress::feedback::{STATUSES_AT_ONCE, STATUSES_PER_SEC};
 use crate::egress::header::Extensions;
 use crate::egress::pacer::{Class, Pacer, Passage, Release};
 use crate::egress::srtp::{Keys, Opener, Sealer};
 use crate::egress::write::PACKET_OVERHEAD;
 use crate::estimate::{Estimator, Kind as Sent};
+use crate::police::TokenBucket;
 use crate::rewrite::Patches;
 
 /// How often what is known of the path is told. Lower sees a thin path sooner and costs more.
@@ -140,6 +142,8 @@ pub(crate) struct Egress {
     recent: (u64, u64),
     /// Bytes that may be sent again, times 100.
     resend_credit: usize,
+    /// How many packets the peer may tell of.
+    statuses: TokenBucket,
     /// The number of the last transport feedback, and where it ended.
     fed: Option<(u8, u16)>,
     /// From receiver reports: round trip and loss of what is not told about otherwise.
@@ -170,6 +174,7 @@ impl Egress {
             bytes_sent: 0,
             recent: (0, 0),
             resend_credit: RESEND_BYTES_MIN * 100,
+            statuses: TokenBucket::new(STATUSES_PER_SEC, STATUSES_AT_ONCE, now),
             fed: None,
             reported: (None, None),
             keyframes: Vec::new(),

@@ -301,6 +301,26 @@ fn what_feedback_passes_over_was_lost_unless_feedback_was() {
 }
 
 #[test]
+fn who_tells_of_packets_that_never_were_is_not_listened_to_for_long() {
+    let mut line = Line::new(true);
+    line.send(0, 1);
+    line.run(millis(10));
+    // 8,188 packets that did not arrive, in a few bytes.
+    let count = 8_188_u16.to_be_bytes();
+    let mut heard = 0;
+    for number in 0..200 {
+        let body = [&1_u16.to_be_bytes()[..], &count, &[0, 0, 1, number], &count, &[0, 0]].concat();
+        line.hear(&[&[0x8f, 205, 0, 5, 0, 0, 0, 9][..], &MEDIA.to_be_bytes(), &body].concat());
+        heard += u32::from(line.egress.fed.is_some_and(|(last, _)| last == number));
+        line.now += millis(5);
+    }
+    assert!((3..=8).contains(&heard), "{heard} of 200 reports in a second");
+    line.now += millis(2_000);
+    line.arrived(201, 1, 4);
+    assert_eq!(line.egress.fed.map(|(number, _)| number), Some(201), "and is heard again");
+}
+
+#[test]
 fn a_path_of_which_nothing_is_told_has_no_estimate() {
     let mut line = Line::new(true);
     for stream in line.egress.streams.iter_mut().flatten() {
