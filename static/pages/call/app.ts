@@ -83,6 +83,8 @@ class CallPage {
 
   /** What the room is called, for who may know it: a guest of a closed room may once the invite is redeemed. */
   private async title(): Promise<string | null> {
+    // With nothing but an invite the question would be refused, and stand as an error in the browser's console.
+    if (this.token === null && this.address.invite !== null) return null;
     const room = await this.rest.room(this.address.room).catch(() => null);
     if (room === null) return null;
     document.title = `${room.title} · Telstar`;
