@@ -99,12 +99,12 @@ fn delta(template_id: u32, number: u32) -> Vec<u8> {
 #[test]
 fn l1t3_names_its_layers_and_where_more_can_be_taken() {
     let mut reader = DependencyReader::default();
-    let read = reader.read(&key(L1T3, 60, 7)).unwrap();
+    let read = reader.read(&key(L1T3, 60, 7)).expect("the key carries its structure");
     assert!(read.has_structure && read.is_intra && read.start_of_frame && read.end_of_frame);
     assert_eq!((read.frame_number, read.spatial, read.temporal, read.switch_up), (7, 0, 0, Some(2)));
     assert_eq!(read.active_targets, Some(0b111));
     // Template ids wrap at 64: 61, 62, 63, 0 are the templates after the first.
-    let layers: Vec<_> = [61, 62, 63, 0].map(|id| reader.read(&delta(id, 8)).unwrap()).to_vec();
+    let layers: Vec<_> = [61, 62, 63, 0].map(|id| reader.read(&delta(id, 8)).expect("the structure is known")).to_vec();
     let temporal: Vec<_> = layers.iter().map(|read| (read.temporal, read.switch_up)).collect();
     assert_eq!(temporal, [(0, Some(2)), (1, Some(2)), (2, None), (2, None)]);
     assert!(layers.iter().all(|read| !read.is_intra && !read.has_structure && read.active_targets.is_none()));
