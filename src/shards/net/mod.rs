@@ -144,6 +144,7 @@ impl Net {
 
     /// A TCP connection has shown whom it is for.
     pub(super) fn open_tcp(&mut self, path: Path, way: Arc<TcpWay>) {
+        way.take_over();
         self.tcp.insert(path, way);
     }
 

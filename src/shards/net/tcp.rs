@@ -55,11 +55,17 @@ pub struct TcpLimits {
 pub(in crate::shards) struct TcpWay {
     frames: ArrayQueue<Vec<u8>>,
     changed: Notify,
+    taken: Notify,
 }
 
 impl TcpWay {
     fn new() -> TcpWay {
-        TcpWay { frames: ArrayQueue::new(FRAMES_MAX), changed: Notify::new() }
+        TcpWay { frames: ArrayQueue::new(FRAMES_MAX), changed: Notify::new(), taken: Notify::new() }
+    }
+
+    /// The media thread knows the way from now on.
+    pub(super) fn take_over(&self) {
+        self.taken.notify_one();
     }
 
     /// Takes a frame, on the media thread. Returns how many were lost for it.
@@ -139,9 +145,12 @@ impl IceTcp {
             self.shared.counters.add(&self.shared.counters.tcp_refused_connections, 1);
             return Err(End::Busy);
         }
-        self.shared.cross(shard, crossing);
         // Also when this future is dropped: the thread must let go of the way.
         let _closing = Closing { commands, path };
+        // Commands and datagrams come to the thread by two queues. An answer to a request that overtook the way would be
+        // lost, and over TCP nobody asks twice (RFC 8489 §6.2.2).
+        tokio::time::timeout(FIRST_FRAME_DEADLINE, way.taken.notified()).await.map_err(|_| End::Busy)?;
+        self.shared.cross(shard, crossing);
         // Whoever ends first ends the connection: cancel-safe, because nothing is taken up again.
         tokio::select! {
             outcome = reader.follow(shard) => outcome,

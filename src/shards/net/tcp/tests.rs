@@ -32,6 +32,13 @@ impl Ground {
 
     /// A connection that has shown whom it is for, and the thread's way to it.
     async fn opened(&self) -> (TcpStream, Path, Arc<TcpWay>) {
+        let (stream, path, way) = self.shown().await;
+        way.take_over();
+        (stream, path, way)
+    }
+
+    /// Likewise, but the thread has not looked at it yet.
+    async fn shown(&self) -> (TcpStream, Path, Arc<TcpWay>) {
         let mut stream = self.connect().await;
         stream.write_all(&framed(&request("known"))).await.expect("sent");
         match self.command().await {
@@ -95,6 +102,24 @@ async fn frames_become_datagrams_and_answers_become_frames() {
     stream.read_exact(&mut answer).await.expect("it comes");
     assert_eq!(&answer, b"\0\x06answer");
     drop(stream);
+    assert!(matches!(ground.command().await, Command::TcpClosed { path: closed } if closed == path));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_overtakes_the_way_that_its_answer_takes() {
+    let ground = ground(10, 10).await;
+    let (_stream, _, way) = ground.shown().await;
+    tokio::time::sleep(FIRST_FRAME_DEADLINE / 2).await;
+    assert!(ground.shared.inboxes[0].is_empty(), "the thread does not know the way yet");
+    way.take_over();
+    assert_eq!(ground.datagrams(1).await, [request("known")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_the_thread_never_takes_over_is_closed() {
+    let ground = ground(10, 10).await;
+    let (mut stream, path, _way) = ground.shown().await;
+    assert!(is_closed(&mut stream).await);
     assert!(matches!(ground.command().await, Command::TcpClosed { path: closed } if closed == path));
 }
 
