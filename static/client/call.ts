@@ -340,7 +340,9 @@ export class Call extends Emitter<CallEvents> {
     this.connection.forgetSession();
     this.media.close();
     this.wishes.forget();
-    this.settle.reject(new TelstarError(reason, `the call is over: ${reason}`));
+    const over = new TelstarError(reason, `the call is over: ${reason}`);
+    this.settle.reject(over);
+    this.locals.giveUp(over);
     for (const { reject } of this.early ?? []) reject(new TelstarError('closed', 'the call is over'));
     this.early = null;
     this.stateChanged();

@@ -20,7 +20,7 @@ export {
   type Subscription,
 } from './client.js';
 export { SUBPROTOCOL, type ConnectionState } from './connection.js';
-export { codecOrder, encodingsFor, layersFor, sizeOf, withDemand, type EncodingOptions, type VideoCodec, type VideoSize } from './encodings.js';
+export { codecOrder, encodingsFor, layersFor, sizeOf, withDemand, withStartBitrate, type EncodingOptions, type VideoCodec, type VideoSize } from './encodings.js';
 export { TelstarError } from './errors.js';
 export { IceWatch } from './ice-watch.js';
 export { LocalTrack, type PublishOptions } from './local-track.js';

@@ -89,6 +89,11 @@ export class LocalTrack {
     this.owner.refused(this);
   }
 
+  /** The call is over. Nothing happens to one that was taken. */
+  givenUp(error: TelstarError): void {
+    this.settle.reject(error);
+  }
+
   /** What a sender is given: nothing while muted. */
   get sent(): MediaTrack | null {
     return this.isMuted ? null : this.mediaTrack;

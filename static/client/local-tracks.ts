@@ -2,6 +2,7 @@
 
 import type { CallMedia } from './call-media.js';
 import type { CallEvent } from './call-wire.js';
+import type { TelstarError } from './errors.js';
 import { LocalTrack, type PublishOptions } from './local-track.js';
 import type { Platform, TimerHandle } from './platform.js';
 import type { MediaTrack } from './rtc.js';
@@ -66,6 +67,11 @@ export class LocalTracks {
     if (event.type === 'track-unpublished') this.endLater(local);
     else if (event.type === 'track-updated') this.muted(local, event.track.muted && event.track.muted_by === 'moderator');
     return true;
+  }
+
+  /** The call is over: whoever waits for the server's answer hears so. */
+  giveUp(error: TelstarError): void {
+    for (const local of this.all) local.givenUp(error);
   }
 
   forgetEnded(): void {

@@ -4,13 +4,16 @@
  */
 
 import type { Demand, Layer, NewTrack, PublishReply } from './call-wire.js';
-import { codecOrder, encodingsFor, layersFor, sizeOf, withDemand } from './encodings.js';
+import { codecOrder, encodingsFor, layersFor, sizeOf, withDemand, withStartBitrate } from './encodings.js';
 import { TelstarError } from './errors.js';
 import { LOSSY_INIT, LOSSY_LABEL } from './lossy.js';
 import type { LocalTrack } from './local-track.js';
 import { RemoteCandidates } from './remote-candidates.js';
 import type { DataChannelLike, EncodingLike, IceServer, PeerLike, Rtc, TransceiverInit, TransceiverLike } from './rtc.js';
 import type { Reply } from './wire.js';
+
+/** Refusals of `publish` after which there is another connection sooner or later, or the call has ended. */
+const COMES_AGAIN = new Set(['closed', 'gone', 'not_joined']);
 
 /** What a connection needs of its call. */
 export interface PeerHost {
@@ -134,7 +137,7 @@ export class PublishPeer {
   }
 
   private section(local: LocalTrack, layers: Layer[]): TransceiverLike {
-    const encodings = encodingsOf(local, layers);
+    const encodings = this.encodingsOf(local, layers);
     const shape = shapeOf(local, layers);
     const at = this.idle.findIndex((idle) => idle.shape === shape);
     const reused = at < 0 ? undefined : this.idle.splice(at, 1)[0];
@@ -152,6 +155,11 @@ export class PublishPeer {
       if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
     }
     return transceiver;
+  }
+
+  private encodingsOf(local: LocalTrack, layers: Layer[]): EncodingLike[] {
+    if (layers.length > 0) return encodingsFor(layers, local.options.codec, this.host.rtc.isHighestFirst);
+    return local.options.maxBitrateBps === undefined ? [] : [{ maxBitrate: local.options.maxBitrateBps }];
   }
 
   private negotiate(): void {
@@ -190,14 +198,14 @@ export class PublishPeer {
     try {
       reply = (await asked) as PublishReply;
     } catch (error) {
-      // With the session gone, the call makes another connection for the same tracks.
-      if (this.isClosed || !(error instanceof TelstarError) || error.code === 'closed' || error.code === 'gone') return;
+      // With the session gone, or a join that is tried again, the call makes another connection for the same tracks.
+      if (this.isClosed || !(error instanceof TelstarError) || COMES_AGAIN.has(error.code)) return;
       await this.pc.setLocalDescription({ type: 'rollback' });
       this.refuse(fresh, error);
       return;
     }
     if (this.isClosed) return;
-    await this.pc.setRemoteDescription({ type: 'answer', sdp: reply.sdp });
+    await this.pc.setRemoteDescription({ type: 'answer', sdp: withStartBitrate(reply.sdp) });
     await this.candidates.ready();
     for (const { mid, track } of reply.tracks) {
       const sending = fresh.find(({ transceiver }) => transceiver.mid === mid);
@@ -272,12 +280,7 @@ function wireLayers(layers: Layer[]): Layer[] {
   return layers.length > 1 ? layers : [];
 }
 
-function encodingsOf(local: LocalTrack, layers: Layer[]): EncodingLike[] {
-  if (layers.length > 0) return encodingsFor(layers, local.options.codec);
-  return local.options.maxBitrateBps === undefined ? [] : [{ maxBitrate: local.options.maxBitrateBps }];
-}
-
 /** A section can be taken over by a track of the same kind, codec and rids: they are fixed by its first offer. */
 function shapeOf(local: LocalTrack, layers: Layer[]): string {
-  return `${local.kind} ${local.options.codec ?? ''} ${encodingsOf(local, layers).map(({ rid }) => rid ?? '').join()}`;
+  return `${local.kind} ${local.options.codec ?? ''} ${wireLayers(layers).map(({ rid }) => rid).join()}`;
 }

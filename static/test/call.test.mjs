@@ -77,6 +77,23 @@ test('a_refusal_that_is_not_about_the_room_is_tried_again', async () => {
   assert.deepEqual(seen.at(-1), ['state', 'connected']);
 });
 
+test('what_was_published_with_a_join_that_is_tried_again_is_published_with_the_next', async () => {
+  const { platform, call } = start();
+  const local = call.publish(new FakeTrack('audio'));
+  platform.socket.accept();
+  await settle();
+  platform.socket.reply('authenticate');
+  const refuse = (type, code) => platform.socket.deliver({ re: platform.socket.sent.find((message) => message.type === type).id, ok: false, error: { code } });
+  refuse('join', 'rate_limited');
+  refuse('publish', 'not_joined');
+  await settle();
+  assert.equal(call.localTracks.size, 1);
+  await platform.advance(1_000);
+  assert.deepEqual(types(platform.socket), ['authenticate', 'join', 'publish', 'join', 'publish']);
+  call.leave();
+  await assert.rejects(local.ready, (error) => error.code === 'left');
+});
+
 test('a_token_that_is_refused_ends_the_call', async () => {
   const { platform, call, seen } = start();
   platform.socket.accept();

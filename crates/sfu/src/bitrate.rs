@@ -14,6 +14,9 @@ const BUCKETS: usize = 20;
 /// What a rate is taken over.
 pub const WINDOW: Duration = Duration::from_millis(BUCKET.as_millis() as u64 * BUCKETS as u64);
 
+/// A pause after which a layer counts as begun again. Longer than the gap between two frames of a slow camera.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The rate of one layer.
 #[derive(Clone, Debug, Default)]
 pub struct BitrateMeter {
@@ -23,6 +26,8 @@ pub struct BitrateMeter {
     /// The number of the newest bucket since `began`.
     newest: u64,
     last: Option<Instant>,
+    /// The first packet after the last pause.
+    since: Option<Instant>,
 }
 
 impl BitrateMeter {
@@ -37,6 +42,9 @@ impl BitrateMeter {
         self.began.get_or_insert(now);
         let bucket = &mut self.buckets[(self.newest % BUCKETS as u64) as usize];
         *bucket = bucket.saturating_add(bytes as u64);
+        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE) {
+            self.since = Some(now);
+        }
         self.last = Some(self.last.map_or(now, |last| last.max(now)));
     }
 
@@ -55,6 +63,11 @@ impl BitrateMeter {
     /// When the newest packet came.
     pub fn last(&self) -> Option<Instant> {
         self.last
+    }
+
+    /// Since when packets have come without a pause of half a second.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Empties the buckets that time has passed over. A time before the newest bucket counts into the newest.
@@ -106,6 +119,17 @@ mod tests {
         assert_eq!(meter.bps(end + WINDOW * 2), 0);
         assert_eq!(meter.bps(end + Duration::from_secs(1_000_000)), 0);
         assert_eq!(meter.last(), Some(end - Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn a_pause_begins_a_layer_again_and_a_slow_camera_does_not() {
+        let mut meter = BitrateMeter::new();
+        let began = Instant::now();
+        let end = feed(&mut meter, began, 2_000, 400, 1_250);
+        assert_eq!(meter.since(), Some(began));
+        let again = end + Duration::from_millis(200);
+        meter.add(again, 1_250);
+        assert_eq!(meter.since(), Some(again));
     }
 
     #[test]

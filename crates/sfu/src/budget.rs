@@ -26,6 +26,14 @@ const FILL_PERCENT: u64 = 150;
 /// What is looked for, in percent of what all wishes take: the estimator stops looking once it has that much, and rises need
 /// headroom (`allocate.rs`). Higher costs the bits of probes, lower leaves a viewer one layer below what the path carries.
 const LOOK_PERCENT: u64 = 145;
+/// A highest layer that has begun so lately and with less than this share of what was announced gets too little of its
+/// publisher's uplink, which may take even that away: a browser turns its highest layer off and on until it knows its
+/// path, and each time viewers would freeze. Later a low rate is a still picture. Longer keeps still pictures small for
+/// longer, shorter lets more viewers see the publisher's beginnings.
+const BEGINNING: Duration = Duration::from_secs(3);
+const BEGINNING_PERCENT: u64 = 25;
+/// What a layer measures before says nothing: it begins with a keyframe. Longer keeps viewers at the layer below.
+const FIRST_FRAMES: Duration = Duration::from_millis(800);
 /// And by so much more, so that it rises from sound alone.
 const FILL_BPS: u64 = 100_000;
 
@@ -146,8 +154,16 @@ fn wish(now: Instant, id: TrackId, track: &mut Track, subscription: Subscription
     let mut options = Vec::with_capacity(track.rungs.len());
     let is_only = track.rungs.len() == 1;
     let mut below_bps: u64 = 0;
+    let top = track.rungs.len() - 1;
+    let mut is_below_flowing = false;
     for (index, rung) in track.rungs.iter_mut().enumerate() {
         let announced = track.announced.get(index);
+        let is_alone = !is_below_flowing && flows(now, rung);
+        let can_wait = index == top && top > 0 && !is_alone;
+        if can_wait && is_beginning(now, rung, announced.map_or(0, |layer| layer.bitrate_bps)) {
+            break;
+        }
+        is_below_flowing = flows(now, rung);
         let bitrate_bps = cost(now, rung, announced.map_or(0, |layer| layer.bitrate_bps), unknown_bps(index, is_only));
         // A layer that measures less than the one below it was not all there yet, or sends next to nothing.
         let bitrate_bps = bitrate_bps.max(below_bps.saturating_add(1));
@@ -171,8 +187,7 @@ fn wish(now: Instant, id: TrackId, track: &mut Track, subscription: Subscription
 /// What a layer takes: what was measured while it was sent in full, and what was said of it otherwise. One that begins
 /// again measures next to nothing at first.
 fn cost(now: Instant, rung: &mut Rung, announced_bps: u64, unknown_bps: u64) -> u64 {
-    let flows = rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT);
-    let measured = if flows { rung.meter.bps(now) } else { 0 };
+    let measured = if flows(now, rung) { rung.meter.bps(now) } else { 0 };
     let is_settled = rung.told && now.saturating_duration_since(rung.turned) >= WINDOW;
     match (measured, announced_bps) {
         (0, 0) => unknown_bps,
@@ -180,6 +195,22 @@ fn cost(now: Instant, rung: &mut Rung, announced_bps: u64, unknown_bps: u64) -> 
         (measured, _) if is_settled => measured,
         (measured, announced) => measured.max(announced),
     }
+}
+
+fn flows(now: Instant, rung: &Rung) -> bool {
+    rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT)
+}
+
+/// Whether a layer is not yet what it is to be, other than because it was asked for just now.
+fn is_beginning(now: Instant, rung: &mut Rung, announced_bps: u64) -> bool {
+    let age = |at: Instant| now.saturating_duration_since(at);
+    if rung.resumed.is_some_and(|at| age(at) < BEGINNING) {
+        return false;
+    }
+    let Some(since) = rung.meter.since() else { return age(rung.turned) < BEGINNING };
+    // Its first frame alone measures much.
+    let is_little = age(since) < FIRST_FRAMES || rung.meter.bps(now) * 100 < announced_bps * BEGINNING_PERCENT;
+    age(since) < BEGINNING && flows(now, rung) && is_little
 }
 
 /// What a layer is taken for of which nothing is known.

@@ -100,6 +100,7 @@ impl Sfu {
             let held = now.saturating_duration_since(rung.wanted) < DEMAND_HOLD;
             if std::mem::replace(&mut rung.told, held) != held {
                 rung.turned = now;
+                rung.resumed = held.then_some(now);
                 changed = true;
             }
         }

@@ -54,6 +54,8 @@ pub(crate) struct Rung {
     pub(crate) told: bool,
     /// When it was told so.
     pub(crate) turned: Instant,
+    /// When it was last asked for after it had not been wanted.
+    pub(crate) resumed: Option<Instant>,
 }
 
 /// A published track.
@@ -83,6 +85,7 @@ impl Track {
             wanted: now,
             told: true,
             turned: now,
+            resumed: None,
         };
         Track {
             room,

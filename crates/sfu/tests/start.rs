@@ -73,6 +73,43 @@ fn the_first_layer_of_three_is_seen_at_once_and_the_top_one_within_five_seconds(
 }
 
 #[test]
+fn a_top_layer_that_its_publisher_cannot_send_yet_is_not_shown_until_it_is_whole_or_a_still_picture() {
+    // Somebody whose path is known by now, so that it would get the top layer at once.
+    let (mut world, mut other) = filmed(&[], &[(None, 2_000_000)]);
+    let (viewer, _) = join(&mut world, &mut other, 10, None);
+    other.film(&mut world, seconds(9));
+    let publisher = world.publisher(2);
+    let mids = world.publish(publisher, &[(TrackId(2), Kind::Video, &THREE)]);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher])));
+    let began = world.now;
+    // What Firefox does in its first seconds.
+    let mut camera =
+        Camera::new(publisher, mids[0], &[(Some("l"), 120_000), (Some("m"), 400_000), (Some("h"), 90_000)]);
+    let mut film = |world: &mut World, camera: &mut Camera, frames: u32| {
+        for _ in 0..frames {
+            other.shoot(world);
+            camera.shoot(world);
+            world.run(Duration::from_millis(33));
+        }
+    };
+    film(&mut world, &mut camera, 27);
+    camera.off = vec![2];
+    film(&mut world, &mut camera, 120);
+    camera.off.clear();
+    let again = world.now;
+    film(&mut world, &mut camera, 180);
+    let slot = world.slots(viewer).into_iter().find(|slot| slot.track == Some(TrackId(2))).expect("it has a slot");
+    let got: Vec<_> = world.client(viewer).got.iter().filter(|got| got.mid == slot.mid).cloned().collect();
+    let first = got.first().expect("something came").at - began;
+    let top = got.iter().find(|got| layer_of(got) == 2).expect("a still picture in the end").at;
+    let longest = got.windows(2).map(|pair| pair[1].at - pair[0].at).max().expect("more than one");
+    assert!(first < Duration::from_millis(600), "first after {first:?}");
+    assert!(top >= again, "the top layer {:?} after the beginning", top - began);
+    assert!(longest < Duration::from_millis(200), "frozen for {longest:?}");
+    assert_decodable(&got);
+}
+
+#[test]
 fn a_path_too_narrow_for_the_only_layer_is_overrun_for_a_moment_only_and_asked_again_seldom() {
     let (mut world, mut camera) = filmed(&[], &[(None, 1_500_000)]);
     let (viewer, joined) = join(&mut world, &mut camera, 10, Some(400_000));
