@@ -242,6 +242,11 @@ impl Egress {
         true
     }
 
+    /// What may be sent again at once at most, in bytes times 100.
+    fn resend_credit_max(&self) -> usize {
+        (self.recent.0 as usize * write::RESEND_PERCENT).max(RESEND_BYTES_MIN * 100)
+    }
+
     /// What was sent of a slot is not sent again.
     pub(crate) fn forget_sent(&mut self, slot: usize) {
         if let Some(Some(stream)) = self.streams.get_mut(slot) {

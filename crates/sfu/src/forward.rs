@@ -182,6 +182,10 @@ impl Sfu {
             level: received.audio_level.map(|level| (level.min(127), received.voice.unwrap_or(false))),
             orientation: received.orientation,
         };
+        if layer < slot.layer {
+            // The path did not carry what came before, and the new keyframe makes it needless.
+            subscriber.egress.forget_sent(viewer.slot);
+        }
         let sent = subscriber.egress.send(now, viewer.slot, outgoing);
         if sent {
             slot.sent += 1;

@@ -15,6 +15,7 @@ export function buildLanding(server: ServerFacts): HTMLElement {
       h('ul', { class: 'hero-points' },
         point('broadcast', 'landing.point-push'),
         point('play', 'landing.point-watch'),
+        point('people', 'landing.point-call'),
         point('link', 'landing.point-embed'))),
     h('div', { class: 'landing-cards' },
       h('section', { class: 'card' },

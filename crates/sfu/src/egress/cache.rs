@@ -115,8 +115,14 @@ impl Cache {
     }
 
     /// A packet to be sent again, because a receiver lacks it. `None` if it is not kept, was sent again within this round
-    /// trip (the request crossed it on its way), or too often.
-    pub fn take(&mut self, now: Instant, sequence: u16, round_trip: Option<Duration>) -> Option<&Kept> {
+    /// trip (the request crossed it on its way), too often, or before at all where that counts (`first_only`).
+    pub fn take(
+        &mut self,
+        now: Instant,
+        sequence: u16,
+        round_trip: Option<Duration>,
+        first_only: bool,
+    ) -> Option<&Kept> {
         if self.ring.is_empty() {
             return None;
         }
@@ -126,7 +132,8 @@ impl Cache {
         let (place, now_ms) = (self.place(sequence), self.millis(now));
         let entry = self.ring[place].as_mut().filter(|entry| entry.kept.sequence == sequence)?;
         let age = now_ms.wrapping_sub(entry.sent_ms);
-        if age > KEPT_FOR.as_millis() as u32 || entry.resends >= RESENDS_MAX {
+        let resends_max = if first_only { 1 } else { RESENDS_MAX };
+        if age > KEPT_FOR.as_millis() as u32 || entry.resends >= resends_max {
             return None;
         }
         let round_trip = round_trip.unwrap_or(ROUND_TRIP_UNKNOWN);

@@ -15,6 +15,9 @@ const PASSED_OVER_MAX: u16 = 500;
 /// were take more of a thread.
 pub(super) const STATUSES_PER_SEC: u64 = 20_000;
 pub(super) const STATUSES_AT_ONCE: u64 = 40_000;
+/// Of what may be sent again, this share is for packets that were not sent again yet: some receivers ask ten times for what
+/// they have, and would get nothing that they lack. Higher leaves less to who lost a packet twice.
+const FIRST_COPIES_PERCENT: usize = 75;
 /// No packet is larger.
 const PACKET_BYTES_MAX: usize = 1_500;
 
@@ -74,7 +77,7 @@ impl Egress {
     }
 
     fn resend(&mut self, now: Instant, slot: usize, sequence: u16) {
-        let round_trip = self.round_trip();
+        let (round_trip, credit_max) = (self.round_trip(), self.resend_credit_max());
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         if !stream.section.is_video {
             return;
@@ -83,7 +86,8 @@ impl Egress {
         if self.resend_credit < PACKET_BYTES_MAX * 100 {
             return;
         }
-        let Some(kept) = stream.cache.take(now, sequence, round_trip) else { return };
+        let is_scarce = self.resend_credit * 100 < credit_max * FIRST_COPIES_PERCENT;
+        let Some(kept) = stream.cache.take(now, sequence, round_trip, is_scarce) else { return };
         let (kept, bytes) = (kept.clone(), kept.payload.len() + PACKET_OVERHEAD);
         self.resend_credit = self.resend_credit.saturating_sub(bytes * 100);
         // What does not find room is asked for again.

@@ -8,7 +8,7 @@ use super::cache::Kept;
 use super::header::{self, Fields, Values};
 use super::rtcp::{self, SenderReport};
 use super::srtp::{OVERHEAD_MAX, Sealer};
-use super::{Egress, PATH_OVERHEAD, RESEND_BYTES_MIN, Section, Sent, Stream, Waiting};
+use super::{Egress, PATH_OVERHEAD, Section, Sent, Stream, Waiting};
 
 /// What a packet grows by at the most: header with its extensions, the number of a resend, the tag.
 pub(super) const PACKET_OVERHEAD: usize = 64;
@@ -16,7 +16,7 @@ pub(super) const PACKET_OVERHEAD: usize = 64;
 const PADDING_MAX: usize = 255;
 /// Of what is sent, so many percent may be sent again on request. Higher heals paths that lose more, and gives a receiver that asks for
 /// everything more of the server's time.
-const RESEND_PERCENT: usize = 15;
+pub(super) const RESEND_PERCENT: usize = 15;
 /// A stream that sent nothing for so long reports nothing.
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// NTP time of the first moment of a connection. Reports need a clock, not the time of day (RFC 3550 §4).
@@ -49,6 +49,7 @@ impl Egress {
         buffer: Vec<u8>,
     ) -> Option<Vec<u8>> {
         let Waiting { stream, mut kept, level, wall, .. } = waiting;
+        let credit_max = self.resend_credit_max();
         let stream = self.streams.get_mut(stream)?.as_mut()?;
         if stream.last.is_none() {
             // The first report tells what belongs together.
@@ -65,8 +66,7 @@ impl Egress {
         if stream.section.extensions.transport.is_some() {
             self.estimator.handle_sent(now, self.number, packet.len() + PATH_OVERHEAD, Sent::Media, probe);
         }
-        let most = self.recent.0 as usize * RESEND_PERCENT;
-        self.resend_credit = (self.resend_credit + packet.len() * RESEND_PERCENT).min(most.max(RESEND_BYTES_MIN * 100));
+        self.resend_credit = (self.resend_credit + packet.len() * RESEND_PERCENT).min(credit_max);
         if stream.section.is_video {
             stream.cache.push(now, kept);
         }

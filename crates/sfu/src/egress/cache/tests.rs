@@ -32,7 +32,7 @@ impl Stream {
 
     fn take(&mut self, millis: u64, sequence: u64, round_trip_ms: u64) -> Option<u64> {
         let now = self.start + Duration::from_millis(millis);
-        let kept = self.cache.take(now, sequence as u16, Some(Duration::from_millis(round_trip_ms)))?;
+        let kept = self.cache.take(now, sequence as u16, Some(Duration::from_millis(round_trip_ms)), false)?;
         assert_eq!(
             (kept.time, kept.payload_type, kept.marker),
             (kept.sequence as u32, 96, kept.sequence.is_multiple_of(2))
@@ -69,7 +69,7 @@ fn a_quiet_stream_stays_small_and_a_fast_one_ends_at_its_limit() {
 fn payloads_that_nobody_can_ask_for_are_given_back() {
     let mut stream = Stream::new();
     (0..500).for_each(|index| stream.push(index, index, 100));
-    let payload = Arc::downgrade(&stream.cache.take(stream.start, 0, None).expect("kept").payload);
+    let payload = Arc::downgrade(&stream.cache.take(stream.start, 0, None, false).expect("kept").payload);
     (500..760).for_each(|index| stream.push(20_000 + (index - 500) * 10, index, 100));
     assert!(payload.upgrade().is_none());
     assert!(stream.cache.ring.iter().flatten().all(|entry| entry.kept.sequence >= 500), "two for each that comes");
@@ -106,10 +106,20 @@ fn a_packet_is_sent_again_once_per_round_trip_ten_times_and_for_three_seconds() 
 }
 
 #[test]
+fn where_little_may_be_sent_each_packet_is_sent_again_once() {
+    let mut stream = Stream::new();
+    stream.push(0, 1, 100);
+    let (now, round_trip) = (stream.start + Duration::from_secs(1), Some(Duration::ZERO));
+    assert!(stream.cache.take(now, 1, round_trip, true).is_some());
+    assert!(stream.cache.take(now, 1, round_trip, true).is_none());
+    assert!(stream.cache.take(now, 1, round_trip, false).is_some());
+}
+
+#[test]
 fn an_unknown_round_trip_is_taken_for_a_usual_one() {
     let mut stream = Stream::new();
     stream.push(0, 1, 100);
-    let mut take = |millis| stream.cache.take(stream.start + Duration::from_millis(millis), 1, None).is_some();
+    let mut take = |millis| stream.cache.take(stream.start + Duration::from_millis(millis), 1, None, false).is_some();
     assert_eq!([take(10), take(109), take(110)], [true, false, true]);
 }
 
