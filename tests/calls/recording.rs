@@ -25,8 +25,15 @@ impl Recording {
     pub fn of(mut track: RemoteTrack) -> Recording {
         let (sender, seen) = watch::channel(Vec::new());
         tokio::spawn(async move {
+            let mut lacking = Lacking::default();
             while let Some(packet) = track.recv().await {
-                sender.send_modify(|seen| seen.push((Instant::now(), packet)));
+                let now = Instant::now();
+                let has_waited = lacking.note(now, packet.header.sequence_number);
+                sender.send_modify(|seen| seen.push((now, packet)));
+                if has_waited {
+                    // A call that ends meanwhile has no keyframes any more.
+                    let _ = track.request_keyframe().await;
+                }
             }
             assert_eq!(track.dropped(), 0, "the recorder keeps up");
         });
@@ -64,6 +71,36 @@ impl Recording {
     /// What has come until now, judged by what was sent.
     pub fn judge(&self, clip: &[Video]) -> Judged {
         Judged::of(self.seen.borrow().clone(), clip)
+    }
+}
+
+/// How long a viewer waits for a packet before it asks for a keyframe instead, as browsers do: three rounds of requests of
+/// the engine, which makes one each 100 ms.
+const LACKS_MAX: Duration = Duration::from_millis(300);
+
+/// The packets that a viewer lacks.
+#[derive(Default)]
+struct Lacking {
+    highest: Option<u16>,
+    since: HashMap<u16, Instant>,
+}
+
+impl Lacking {
+    /// A packet came. True: another has not for so long that only a keyframe helps.
+    fn note(&mut self, now: Instant, number: u16) -> bool {
+        let highest = *self.highest.get_or_insert(number);
+        let ahead = number.wrapping_sub(highest);
+        if ahead < 1 << 15 {
+            self.since.extend((1..ahead).map(|step| (highest.wrapping_add(step), now)));
+            self.highest = Some(number);
+        } else {
+            self.since.remove(&number);
+        }
+        let is_over = self.since.values().any(|since| now.duration_since(*since) >= LACKS_MAX);
+        if is_over {
+            self.since.clear();
+        }
+        is_over
     }
 }
 
