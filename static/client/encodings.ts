@@ -75,14 +75,10 @@ function bitrateOf(pixels: number, codec: VideoCodec = 'VP8'): number {
   return Math.round(HD_BPS * share * (pixels / HD_PIXELS) ** BITRATE_EXPONENT);
 }
 
-/**
- * What `addTransceiver` takes, from the lowest layer to the highest. Firefox wants them the other way round: it hands the
- * bandwidth out from the last to the first, and with the highest there that one takes what the others need (seen in 153:
- * 320 by 180 at 1.4 Mbit/s, 1280 by 720 starving).
- */
-export function encodingsFor(layers: Layer[], codec: VideoCodec = 'VP8', isHighestFirst = false): EncodingLike[] {
+/** What `addTransceiver` takes. The rids rise with the size, as `a=simulcast` announces them (RFC 8853 §5.1). */
+export function encodingsFor(layers: Layer[], codec: VideoCodec = 'VP8'): EncodingLike[] {
   const count = layers.length;
-  const encodings = layers.map((layer, index) => {
+  return layers.map((layer, index) => {
     const encoding: EncodingLike = { maxBitrate: layer.bitrate_bps };
     if (count > 1) {
       encoding.rid = layer.rid;
@@ -92,7 +88,6 @@ export function encodingsFor(layers: Layer[], codec: VideoCodec = 'VP8', isHighe
     if (codec === 'VP9' || codec === 'AV1') encoding.scalabilityMode = 'L1T1';
     return encoding;
   });
-  return isHighestFirst ? encodings.reverse() : encodings;
 }
 
 /** Everything that can be sent, the chosen codec first; the server takes the first that it knows. */

@@ -137,7 +137,7 @@ export class PublishPeer {
   }
 
   private section(local: LocalTrack, layers: Layer[]): TransceiverLike {
-    const encodings = this.encodingsOf(local, layers);
+    const encodings = encodingsOf(local, layers);
     const shape = shapeOf(local, layers);
     const at = this.idle.findIndex((idle) => idle.shape === shape);
     const reused = at < 0 ? undefined : this.idle.splice(at, 1)[0];
@@ -155,11 +155,6 @@ export class PublishPeer {
       if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
     }
     return transceiver;
-  }
-
-  private encodingsOf(local: LocalTrack, layers: Layer[]): EncodingLike[] {
-    if (layers.length > 0) return encodingsFor(layers, local.options.codec, this.host.rtc.isHighestFirst);
-    return local.options.maxBitrateBps === undefined ? [] : [{ maxBitrate: local.options.maxBitrateBps }];
   }
 
   private negotiate(): void {
@@ -278,6 +273,11 @@ function announcement({ local, transceiver, layers }: Sending): NewTrack {
 /** Only simulcast is told: a single encoding has no rid. */
 function wireLayers(layers: Layer[]): Layer[] {
   return layers.length > 1 ? layers : [];
+}
+
+function encodingsOf(local: LocalTrack, layers: Layer[]): EncodingLike[] {
+  if (layers.length > 0) return encodingsFor(layers, local.options.codec);
+  return local.options.maxBitrateBps === undefined ? [] : [{ maxBitrate: local.options.maxBitrateBps }];
 }
 
 /** A section can be taken over by a track of the same kind, codec and rids: they are fixed by its first offer. */

@@ -130,13 +130,10 @@ export interface Rtc {
   createPeer(configuration: PeerConfiguration): PeerLike;
   /** The codecs that can be sent, in the browser's order. */
   sendCodecs(kind: 'audio' | 'video'): CodecLike[];
-  /** Simulcast encodings go from the highest to the lowest. */
-  readonly isHighestFirst?: boolean;
 }
 
 interface RtcGlobals {
   RTCPeerConnection?: new (configuration: PeerConfiguration) => PeerLike;
-  navigator?: { userAgent?: string };
   RTCRtpSender?: { getCapabilities?(kind: string): { codecs: CodecLike[] } | null };
 }
 
@@ -149,7 +146,5 @@ export function defaultRtc(): Rtc {
       return new globals.RTCPeerConnection(configuration);
     },
     sendCodecs: (kind) => globals.RTCRtpSender?.getCapabilities?.(kind)?.codecs ?? [],
-    // Nothing that can be asked for tells it; on iOS it is WebKit and calls itself FxiOS.
-    isHighestFirst: globals.navigator?.userAgent?.includes('Firefox/') ?? false,
   };
 }

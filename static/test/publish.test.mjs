@@ -313,16 +313,6 @@ test('a_call_that_is_over_takes_no_track_and_makes_no_connection', async () => {
   assert.equal(setup.rtc.peers.length, 0);
 });
 
-test('firefox_is_given_the_highest_layer_first', async () => {
-  const setup = await joined();
-  setup.rtc.isHighestFirst = true;
-  setup.call.publish(hd());
-  await settle();
-  const [camera] = setup.rtc.peers[0].transceivers;
-  assert.deepEqual(camera.sender.encodings.map(({ rid, scaleResolutionDownBy }) => [rid, scaleResolutionDownBy]), [['h', 1], ['m', 2], ['l', 4]]);
-  assert.deepEqual(publishes(setup)[0].tracks[0].layers.map(({ rid }) => rid), ['l', 'm', 'h']);
-});
-
 test('an_answer_tells_chromium_where_to_begin_for_each_codec_of_pictures', () => {
   const lines = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 useinbandfec=1', 'm=video 9 UDP/TLS/RTP/SAVPF 96 97 102',
     'a=rtpmap:96 VP8/90000', 'a=rtpmap:97 rtx/90000', 'a=fmtp:97 apt=96', 'a=rtpmap:102 H264/90000', 'a=fmtp:102 packetization-mode=1', ''];

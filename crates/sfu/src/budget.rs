@@ -26,6 +26,8 @@ const FILL_PERCENT: u64 = 150;
 /// What is looked for, in percent of what all wishes take: the estimator stops looking once it has that much, and rises need
 /// headroom (`allocate.rs`). Higher costs the bits of probes, lower leaves a viewer one layer below what the path carries.
 const LOOK_PERCENT: u64 = 145;
+/// And by so much more, so that it rises from sound alone.
+const FILL_BPS: u64 = 100_000;
 /// A highest layer that has begun so lately and with less than this share of what was announced gets too little of its
 /// publisher's uplink, which may take even that away: a browser turns its highest layer off and on until it knows its
 /// path, and each time viewers would freeze. Later a low rate is a still picture. Longer keeps still pictures small for
@@ -34,8 +36,6 @@ const BEGINNING: Duration = Duration::from_secs(3);
 const BEGINNING_PERCENT: u64 = 25;
 /// What a layer measures before says nothing: it begins with a keyframe. Longer keeps viewers at the layer below.
 const FIRST_FRAMES: Duration = Duration::from_millis(800);
-/// And by so much more, so that it rises from sound alone.
-const FILL_BPS: u64 = 100_000;
 
 impl Sfu {
     /// Allocates, if it is time to.

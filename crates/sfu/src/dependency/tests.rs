@@ -113,21 +113,23 @@ fn l1t3_names_its_layers_and_where_more_can_be_taken() {
 #[test]
 fn spatial_layers_are_counted_by_their_templates() {
     let mut reader = DependencyReader::default();
-    reader.read(&key(L2T1, 0, 0)).unwrap();
-    let read: Vec<_> =
-        (0..4).map(|id| reader.read(&delta(id, 1)).unwrap()).map(|read| (read.spatial, read.switch_up)).collect();
+    reader.read(&key(L2T1, 0, 0)).expect("the descriptor is whole");
+    let read: Vec<_> = (0..4)
+        .map(|id| reader.read(&delta(id, 1)).expect("the descriptor is whole"))
+        .map(|read| (read.spatial, read.switch_up))
+        .collect();
     assert_eq!(read, [(0, Some(0)), (0, Some(0)), (1, Some(0)), (1, Some(0))]);
 }
 
 #[test]
 fn a_frame_may_say_its_own_indications_references_chains_and_targets() {
     let mut reader = DependencyReader::default();
-    reader.read(&key(L1T2, 0, 0)).unwrap();
+    reader.read(&key(L1T2, 0, 0)).expect("the descriptor is whole");
     let mut out = Bits::default();
     // Flags: active targets, indications, references, chains. Target 1 is off; "S-"; a reference of 300; chain 9.
     out.put(2, 0b10).put(6, 1).put(16, 5).put(5, 0x0f).put(2, 0b01);
     out.put(2, indication('S')).put(2, indication('-')).put(2, 3).put(12, 299).put(2, 0).put(8, 9);
-    let read = reader.read(&out.bytes()).unwrap();
+    let read = reader.read(&out.bytes()).expect("the descriptor is whole");
     assert_eq!((read.switch_up, read.active_targets, read.is_intra), (Some(0), Some(0b01), false));
     assert!(read.start_of_frame && !read.end_of_frame);
 }
@@ -136,7 +138,7 @@ fn a_frame_may_say_its_own_indications_references_chains_and_targets() {
 fn without_a_structure_nothing_is_guessed() {
     let mut reader = DependencyReader::default();
     assert_eq!(reader.read(&delta(0, 0)), Err(DependencyError::NoStructure));
-    reader.read(&key(L1T2, 10, 0)).unwrap();
+    reader.read(&key(L1T2, 10, 0)).expect("the descriptor is whole");
     assert_eq!(reader.read(&delta(13, 1)), Err(DependencyError::Invalid), "three templates from 10 on");
     assert_eq!(reader.read(&delta(9, 1)), Err(DependencyError::Invalid));
 }
@@ -144,7 +146,7 @@ fn without_a_structure_nothing_is_guessed() {
 #[test]
 fn a_descriptor_truncated_at_every_byte_is_refused_and_the_old_structure_stays() {
     let mut reader = DependencyReader::default();
-    reader.read(&key(L1T2, 0, 0)).unwrap();
+    reader.read(&key(L1T2, 0, 0)).expect("the descriptor is whole");
     let whole = key(L1T3, 20, 1);
     for len in 0..whole.len() {
         if len != MANDATORY_LEN {
@@ -152,7 +154,7 @@ fn a_descriptor_truncated_at_every_byte_is_refused_and_the_old_structure_stays()
         }
     }
     assert_eq!(reader.read(&whole[..MANDATORY_LEN]), Err(DependencyError::Invalid), "template 20 is not known");
-    assert_eq!(reader.read(&delta(2, 1)).unwrap().temporal, 1, "still L1T2");
+    assert_eq!(reader.read(&delta(2, 1)).expect("the descriptor is whole").temporal, 1, "still L1T2");
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn the_frame_number_is_patched_in_place() {
     let mut bytes = key(L1T2, 0, 3);
     assert!(set_frame_number(&mut bytes, 0xbeef));
     let mut reader = DependencyReader::default();
-    assert_eq!(reader.read(&bytes).unwrap().frame_number, 0xbeef);
+    assert_eq!(reader.read(&bytes).expect("the descriptor is whole").frame_number, 0xbeef);
     assert!(!set_frame_number(&mut [0; 2], 1));
 }
 
