@@ -16,6 +16,7 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
     ("telstar-sfu", &["telstar-units", "telstar-media"]),
     ("telstar-store", &["telstar-units"]),
     ("telstar-signaling", &["telstar-units"]),
+    ("telstar-transcode", &["telstar-units", "telstar-media"]),
     // A client: it speaks to a server over sockets, whichever server that is.
     ("telstar-bench", &["telstar-rtmp"]),
     ("telstar-client", &[]),
@@ -31,6 +32,7 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
             "telstar-sfu",
             "telstar-store",
             "telstar-signaling",
+            "telstar-transcode",
         ],
     ),
 ];
@@ -46,6 +48,7 @@ const CORES: &[(&str, &str)] = &[
     ("telstar-hls", "crates/hls"),
     ("telstar-sfu", "crates/sfu"),
     ("telstar-signaling", "signaling"),
+    ("telstar-transcode", "transcode"),
     ("telstar-sim", "crates/sim"),
 ];
 
@@ -80,7 +83,7 @@ const WORDS_NOT_FOR_CORES: &[(&str, &str)] = &[
 ];
 
 /// Where people write code. Generated and fetched folders inside are skipped by [`sources`].
-const SOURCE_ROOTS: &[&str] = &["src", "crates", "signaling", "static", "tests", "benches", "fuzz", "examples"];
+const SOURCE_ROOTS: &[&str] = &["src", "crates", "signaling", "transcode", "static", "tests", "benches", "fuzz", "examples"];
 const FOLDERS_SKIPPED: &[&str] = &["node_modules", "dist", "target", "out", "corpus", "artifacts"];
 
 /// What a file should stay below, so that it can be read in one sitting.

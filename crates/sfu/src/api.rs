@@ -1,11 +1,13 @@
 //! What goes into an [`crate::Sfu`] and what comes out of it: values, none of them the engine's. Datagrams are in `way`.
 
+mod local;
 mod way;
 
 use bytes::Bytes;
 use telstar_media::Codec;
 use telstar_units::{ParticipantId, TrackId};
 
+pub use local::*;
 pub use way::*;
 
 /// A room's number within this process.
@@ -23,6 +25,9 @@ pub enum Role {
     Publisher,
     /// The peer receives media; we offer and it answers.
     Subscriber,
+    /// The peer receives media; it offers and we answer (WHEP). Its sections are those of its offer, and it gets what it was
+    /// subscribed to ([`Command::Subscribe`]) and nothing else.
+    Viewer,
 }
 
 /// Audio or video.
@@ -121,7 +126,8 @@ pub enum Command {
         /// Which.
         peer: PeerId,
     },
-    /// A publisher's offer, with the tracks that are new in it. Answered by [`Event::Answer`] or [`Event::Rejected`].
+    /// A publisher's offer, with the tracks that are new in it, or a viewer's, without. Answered by [`Event::Answer`] or
+    /// [`Event::Rejected`]. One more of the same sections with other ICE credentials restarts ICE (RFC 8445 §2.4).
     Offer {
         /// Whose.
         peer: PeerId,
@@ -152,6 +158,23 @@ pub enum Command {
     RestartIce {
         /// Which.
         peer: PeerId,
+    },
+    /// A track without a connection begins.
+    AddSource {
+        /// The room.
+        room: RoomId,
+        /// Whose it is.
+        participant: ParticipantId,
+        /// What it is.
+        source: NewSource,
+    },
+    /// From now on the owner gets a copy of what a track's publisher sends, of its best layer ([`crate::Sfu::poll_tapped`]),
+    /// or no more. A tap counts as somebody who watches.
+    Tap {
+        /// Which.
+        track: TrackId,
+        /// Whether.
+        enabled: bool,
     },
     /// A track ends.
     Unpublish {

@@ -55,6 +55,8 @@ impl Sfu {
                     self.negotiate(key);
                 }
             }
+            Command::AddSource { room, participant, source } => self.add_source(room, participant, source),
+            Command::Tap { track, enabled } => self.tap(track, enabled),
             Command::Unpublish { track } => self.end_track(track),
             Command::Mute { track, muted } => self.mute(track, muted),
             Command::Subscribe { peer, track, subscription } => self.subscribe(peer, track, subscription),
@@ -80,7 +82,9 @@ impl Sfu {
         let now = self.now;
         let side = match role {
             Role::Publisher => Side::Publisher(Publisher::default()),
-            Role::Subscriber => Side::Subscriber(Subscriber::new(now, auto_subscribe, self.config.limits.send_bps_max)),
+            Role::Subscriber | Role::Viewer => {
+                Side::Subscriber(Subscriber::new(now, auto_subscribe, self.config.limits.send_bps_max))
+            }
         };
         let mut peer = Box::new(Peer {
             id,
@@ -210,7 +214,7 @@ impl Sfu {
             Role::Publisher => {
                 IngressLimits { bits_per_sec: limits.receive_bps_max, packets_per_sec: limits.receive_packets_max }
             }
-            Role::Subscriber => {
+            Role::Subscriber | Role::Viewer => {
                 IngressLimits { bits_per_sec: SUBSCRIBER_BITS_PER_SEC, packets_per_sec: SUBSCRIBER_PACKETS_PER_SEC }
             }
         }

@@ -13,6 +13,7 @@ mod egress;
 mod engine;
 mod forward;
 mod keyframes;
+mod local;
 mod messages;
 mod peer;
 mod peers;

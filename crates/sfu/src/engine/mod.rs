@@ -93,13 +93,13 @@ impl Engine {
         codecs::configure(builder.codec_config());
         builder = match role {
             Role::Publisher => builder.set_stats_interval(Some(STATISTICS_INTERVAL)),
-            Role::Subscriber => builder
+            Role::Subscriber | Role::Viewer => builder
                 .set_crypto_provider(keys::provider())
                 .set_rtcp_report_interval_audio(NO_REPORTS)
                 .set_rtcp_report_interval_video(NO_REPORTS),
         };
         let mut rtc = builder.build(now);
-        let keys = (role == Role::Subscriber).then(keys::newest);
+        let keys = (role != Role::Publisher).then(keys::newest);
         for local in &config.candidates {
             if let Some(candidate) = candidate(local) {
                 rtc.add_local_candidate(candidate);
