@@ -79,7 +79,8 @@ impl Sfu {
         let side = match role {
             Role::Publisher => Side::Publisher(Publisher::default()),
             Role::Subscriber | Role::Viewer => {
-                Side::Subscriber(Subscriber::new(now, auto_subscribe, self.config.limits.send_bps_max))
+                let is_viewer = role == Role::Viewer;
+                Side::Subscriber(Subscriber::new(now, is_viewer, auto_subscribe, self.config.limits.send_bps_max))
             }
         };
         let mut peer = Box::new(Peer {
@@ -95,6 +96,7 @@ impl Sfu {
             nominates: false,
             fragments: Vec::new(),
             candidates: 0,
+            agreed: Vec::new(),
             channel: None,
             figures: Figures::default(),
             counted: self.now,
@@ -193,12 +195,7 @@ impl Sfu {
             }
             peer.engine.advance(sfu.now);
             let Peer { engine, side: Side::Subscriber(subscriber), .. } = peer else { return Ok(false) };
-            for (index, slot) in subscriber.slots.iter_mut().enumerate() {
-                let section = engine.section(slot.mid, slot.kind);
-                slot.ssrc = section.as_ref().map(|section| section.ssrc);
-                section.into_iter().for_each(|section| subscriber.egress.set_section(index, section));
-            }
-            subscriber.slots_changed = true;
+            subscriber.read_sections(engine);
             Ok(true)
         });
         match outcome {
