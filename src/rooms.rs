@@ -7,6 +7,7 @@
 mod actor;
 mod entry;
 mod ingest;
+mod news;
 mod state;
 mod viewers;
 mod watching;
@@ -26,7 +27,8 @@ use crate::shards::{RoomKey, Shards};
 use crate::tasks::Tasks;
 
 pub use entry::RoomEntry;
-pub use ingest::{IngestHandle, IngestRequest, PublishRefusal};
+pub use ingest::{IngestHandle, IngestRequest, IngestVia, PublishRefusal};
+pub use news::{FedIngest, IngestNews, Ingests};
 pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey};
 pub use watching::WatchHandle;
 
@@ -64,6 +66,7 @@ struct Inner {
     mailbox: mpsc::Sender<actor::Message>,
     changes: broadcast::Sender<RoomChanged>,
     status_changed: Arc<Notify>,
+    news: Arc<news::NewsBoard>,
 }
 
 impl Rooms {
@@ -80,6 +83,7 @@ impl Rooms {
             mailbox,
             changes,
             status_changed: Arc::new(Notify::new()),
+            news: Arc::default(),
         };
         let rooms = Rooms { inner: Arc::new(inner) };
         let actor = actor::Actor::new(rooms.clone(), config, tasks.child_token());
@@ -155,6 +159,11 @@ impl Rooms {
     /// Changes of all rooms, from now on.
     pub fn changes(&self) -> broadcast::Receiver<RoomChanged> {
         self.inner.changes.subscribe()
+    }
+
+    /// The ingests that come as frames and can be fed to calls, now and as they change.
+    pub fn ingests(&self) -> Ingests {
+        Ingests { board: Arc::clone(&self.inner.news) }
     }
 
     /// The threads that carry the rooms' media run.

@@ -13,7 +13,7 @@ use source::Source;
 use support::{PATIENCE, client, header};
 use telstar::config::PlaylistType;
 use telstar::config::address::Listen;
-use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::rooms::{IngestHandle, IngestRequest, IngestVia};
 use telstar::shards::IngestItem;
 use telstar::{Config, Running, Server};
 use telstar_units::RoomName;
@@ -47,7 +47,7 @@ fn origin(running: &Running) -> String {
 
 async fn encoder(running: &Running) -> IngestHandle {
     let room = RoomName::parse("demo").expect("a room name");
-    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
+    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None, via: IngestVia::Ring };
     running.state().rooms.open_ingest(request).await.expect("admitted")
 }
 

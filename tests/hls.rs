@@ -8,7 +8,7 @@ use std::io::Read;
 use serde_json::json;
 use source::{Arrival, Source};
 use support::{PATIENCE, Rig};
-use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::rooms::{IngestHandle, IngestRequest, IngestVia};
 use telstar::shards::IngestItem;
 use telstar_units::RoomName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,7 +67,7 @@ impl Stage {
     async fn set(change: impl FnOnce(&mut telstar::Config)) -> Stage {
         let rig = Rig::start_with(change).await;
         let room = RoomName::parse("demo").expect("a room name");
-        let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
+        let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None, via: IngestVia::Ring };
         let encoder = rig.running.state().rooms.open_ingest(request).await.expect("admitted");
         let source = Source { secs: 30.0, ..Source::default() };
         let tracks = source.tracks().into_iter().map(IngestItem::Track).collect();

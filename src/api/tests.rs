@@ -13,7 +13,7 @@ use super::extract::{IdPath, Json, RoomPath};
 use super::{rooms, sessions, stream_keys};
 use crate::auth::{Caller, Credential, OriginCheck, Revocation, Secret};
 use crate::config::address::Listen;
-use crate::rooms::{IngestHandle, IngestRequest};
+use crate::rooms::{IngestHandle, IngestRequest, IngestVia};
 use crate::state::AppState;
 use crate::{Config, Running, Server};
 
@@ -52,7 +52,7 @@ fn begin_and_drop(handler: impl Future) {
 async fn publisher(state: &AppState) -> (IngestHandle, i64) {
     let keys = state.store.stream_keys(demo(), PageRequest::first()).await.expect("answered");
     let key = keys.items[0].id;
-    let request = IngestRequest { room: demo(), key: Some(key), protocol: "rtmp", encoder: None };
+    let request = IngestRequest { room: demo(), key: Some(key), protocol: "rtmp", encoder: None, via: IngestVia::Ring };
     (state.rooms.open_ingest(request).await.expect("admitted"), key.0)
 }
 

@@ -171,7 +171,8 @@ impl Actor {
         }
         self.refresh(key);
         tracing::info!(room = %entry.facts().name, %participant, continues, "an encoder publishes");
-        Ok(IngestHandle { participant, ring, kick, gone: self.gone.0.clone(), room: key })
+        let (gone, shards) = (self.gone.0.clone(), Arc::clone(&self.rooms.inner.shards));
+        Ok(IngestHandle { participant, ring, kick, gone, room: key, shards })
     }
 
     fn handle_gone(&mut self, gone: Gone) {

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use telstar_sfu::Kind;
 use telstar_signaling::room::KickReason;
 use telstar_store::StreamKeyId;
-use telstar_units::{ParticipantId, RoomName};
+use telstar_units::{ParticipantId, RoomName, TrackId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::Gone;
-use crate::shards::{IngestItem, IngestRing, RingClosed};
+use crate::shards::{IngestItem, IngestRing, RingClosed, RoomKey, Shards};
 
 /// An encoder that wants to publish. Its credential was checked and `authorise`d before.
 #[derive(Debug)]
@@ -23,6 +24,17 @@ pub struct IngestRequest {
     pub protocol: &'static str,
     /// What the encoder calls itself: foreign text, shown as text only.
     pub encoder: Option<Cow<'static, str>>,
+    /// How its media comes.
+    pub via: IngestVia,
+}
+
+/// How an ingest's media comes to its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IngestVia {
+    /// As frames, through [`IngestHandle::send`].
+    Ring,
+    /// As packets, through the SFU: [`IngestHandle::land`] says which.
+    Call,
 }
 
 /// Why an encoder may not publish now.
@@ -46,7 +58,8 @@ pub struct IngestHandle {
     pub(super) ring: Arc<IngestRing>,
     pub(super) kick: Arc<Kick>,
     pub(super) gone: mpsc::UnboundedSender<Gone>,
-    pub(super) room: crate::shards::RoomKey,
+    pub(super) room: RoomKey,
+    pub(super) shards: Arc<Shards>,
 }
 
 /// How the rooms send an encoder away.
@@ -65,6 +78,11 @@ impl IngestHandle {
     /// Hands media to the room; waits while the room is behind, so that the encoder is slowed down and nothing lost.
     pub async fn send(&self, batch: Vec<IngestItem>) -> Result<(), RingClosed> {
         self.ring.send(batch).await
+    }
+
+    /// Its media comes as these tracks of the room's call; for [`IngestVia::Call`]. May be told again when they change.
+    pub fn land(&self, tracks: Vec<(TrackId, Kind)>) {
+        self.shards.land(self.room, self.participant, tracks);
     }
 
     /// Completes when the encoder is sent away, with the reason. Cancel-safe.

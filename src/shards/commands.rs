@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::{Registry, Token, Waker};
 use telstar_hls::{KeptListing, SegmentId};
-use telstar_sfu::{Event, Path};
-use telstar_units::ParticipantId;
+use telstar_sfu::{Event, Kind, Path};
+use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::mpsc;
 
 use super::net::TcpWay;
-use super::{IngestRing, RoomKey, RoomOutput, ViewerRing};
+use super::{Feed, IngestRing, RoomKey, RoomOutput, ViewerRing};
 
 /// Commands that wait for one shard when another encoder, viewer or connection is told no. They are as rare as those that
 /// connect.
@@ -55,6 +55,28 @@ pub(super) enum Command {
         id: SegmentId,
         is_kept: bool,
     },
+    /// The sources of the room's call that its main picture and sound go to.
+    Feed {
+        room: RoomKey,
+        feed: Feed,
+    },
+    /// The attached ingest comes by the SFU.
+    Land {
+        room: RoomKey,
+        participant: ParticipantId,
+        tracks: Vec<(TrackId, Kind)>,
+    },
+    /// Somebody asked for a playlist.
+    DemandHls {
+        room: RoomKey,
+    },
+    /// A conversion that was wanted begins.
+    Convert {
+        room: RoomKey,
+        as_track: TrackId,
+        frames: Arc<ViewerRing>,
+        converted: Arc<IngestRing>,
+    },
     /// A room's owner takes the events of its call.
     OpenCall {
         room: RoomKey,
@@ -78,14 +100,17 @@ pub(super) enum Command {
 
 impl Command {
     /// Somebody comes, or wants something, who can be told to try later. The others must not be lost, and are bounded: at
-    /// most three end what an attach began, one lists each room at the start, one answers each segment that was handed to
+    /// most three end what an attach began and few land or feed it, one lists each room at the start, one answers each segment that was handed to
     /// the disk, and each end of a call's connection, track or TCP connection follows its beginning.
     fn can_be_refused(&self) -> bool {
         use telstar_sfu::Command as Call;
         match self {
-            Command::Attach { .. } | Command::Watch { .. } | Command::OpenCall { .. } | Command::TcpOpened { .. } => {
-                true
-            }
+            Command::Attach { .. }
+            | Command::Watch { .. }
+            | Command::DemandHls { .. }
+            | Command::Convert { .. }
+            | Command::OpenCall { .. }
+            | Command::TcpOpened { .. } => true,
             Command::Call { command, .. } => {
                 !matches!(**command, Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. })
             }

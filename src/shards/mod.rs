@@ -22,9 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use telstar_hls::{KeptListing, Snapshot};
-use telstar_sfu::{Event, SfuConfig};
+use telstar_media::TrackInfo;
+use telstar_sfu::{Event, Kind, SfuConfig};
 use telstar_store::RoomId;
-use telstar_units::{ParticipantId, RoomName};
+use telstar_transcode::Target;
+use telstar_units::{ParticipantId, RoomName, TrackId};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::tasks::Tasks;
@@ -40,6 +42,14 @@ pub use viewer::{VIEWER_ITEMS_MAX, ViewerItem, ViewerRing};
 
 /// Media threads at most. More than cores only adds switches; 64 is the most that was thought about.
 pub const SHARDS_MAX: usize = 64;
+
+/// How long a request for a playlist counts as demand. Players ask every few seconds, and a plain one may pause for three
+/// target durations. Higher converts longer for nobody; lower ends the listing under a player that was away for a moment.
+/// A guess.
+pub const HLS_DEMAND: Duration = Duration::from_secs(30);
+/// Bytes of frames that wait for a conversion. The newest group of pictures comes at once and must fit; when it is full
+/// its frames go, up to the next keyframe (ADR 5). Higher lets a stuck worker hold more memory.
+pub const CONVERSION_BYTES_MAX: usize = 2 * telstar_media::hub::GOP_RING_BYTES_MAX;
 
 /// A room's number within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +68,30 @@ pub struct ShardStatus {
     pub warnings: Vec<ShardWarning>,
     /// Frames of this ingest that were lost between the encoder and the playlist.
     pub frames_dropped: u64,
+    /// The conversions that the room needs now.
+    pub wants: Vec<Want>,
+}
+
+/// A conversion that a room needs: once per track and target, however many watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Want {
+    /// What is converted.
+    pub track: TrackInfo,
+    /// To what.
+    pub to: Target,
+    /// The id of what comes back. It stays the same for as long as the conversion is wanted, and never comes again.
+    pub as_track: TrackId,
+}
+
+/// The SFU's sources that carry a room's main picture and main sound: tracks without a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Feed {
+    /// The picture.
+    pub video: Option<TrackId>,
+    /// The sound.
+    pub audio: Option<TrackId>,
+    /// The picture in the other codec, for whoever does not decode the first.
+    pub alternate: Option<TrackId>,
 }
 
 /// What a shard noticed of an ingest.
@@ -211,6 +245,34 @@ impl Shards {
         let ring = Arc::new(ViewerRing::new(bytes_max, shard.bell(room)));
         let watch = Command::Watch { room, ring: Arc::clone(&ring), output: output.clone() };
         shard.command(watch).then_some(ring)
+    }
+
+    /// Carries the room's main picture and sound to these sources of its call from now on, while anybody watches them;
+    /// replaces the earlier binding. The caller has added them to the SFU before.
+    pub fn feed(&self, room: RoomKey, feed: Feed) {
+        self.of(room).command(Command::Feed { room, feed });
+    }
+
+    /// The room's ingest comes by the SFU: these are its tracks there. Its ring stays empty, and says when it is over.
+    pub fn land(&self, room: RoomKey, participant: ParticipantId, tracks: Vec<(TrackId, Kind)>) {
+        self.of(room).command(Command::Land { room, participant, tracks });
+    }
+
+    /// Somebody asked for a playlist of the room now, which counts for [`HLS_DEMAND`].
+    pub fn demand_hls(&self, room: RoomKey) {
+        self.of(room).command(Command::DemandHls { room });
+    }
+
+    /// Begins a conversion that the room wants: the ring of the frames that go out, from the track's newest group of
+    /// pictures on, and the ring for those that come back, which begin with their track. `None`: the shard's command queue
+    /// is full.
+    pub fn convert(&self, room: RoomKey, want: &Want) -> Option<(Arc<ViewerRing>, Arc<IngestRing>)> {
+        let shard = self.of(room);
+        let frames = Arc::new(ViewerRing::new(CONVERSION_BYTES_MAX, shard.bell(room)));
+        let converted = Arc::new(IngestRing::new(shard.bell(room)));
+        let (out, back) = (Arc::clone(&frames), Arc::clone(&converted));
+        let convert = Command::Convert { room, as_track: want.as_track, frames: out, converted: back };
+        shard.command(convert).then_some((frames, converted))
     }
 
     /// Lists what an earlier run of the server had kept of a room.

@@ -220,6 +220,11 @@ impl Shard {
         match command {
             Command::Attach { room, participant, ring, output } => self.attach(now, room, participant, ring, output),
             Command::Watch { room, ring, output } => self.watch(room, ring, output),
+            Command::Feed { .. } | Command::Land { .. } | Command::DemandHls { .. } => {}
+            Command::Convert { frames, converted, .. } => {
+                frames.close();
+                converted.detach();
+            }
             Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
             Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
             Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),

@@ -1,7 +1,7 @@
 //! What subscribers are told, and what they are not.
 
 use serde_json::{Value, json};
-use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::rooms::{IngestHandle, IngestRequest, IngestVia};
 use telstar_units::RoomName;
 
 use crate::support::{Rig, code};
@@ -9,7 +9,8 @@ use crate::support::{Rig, code};
 /// An encoder that is connected and sends nothing.
 async fn encoder(rig: &Rig, room: &str) -> IngestHandle {
     let room = RoomName::parse(room).expect("a room name");
-    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: Some("Test encoder".into()) };
+    let request =
+        IngestRequest { room, key: None, protocol: "rtmp", encoder: Some("Test encoder".into()), via: IngestVia::Ring };
     rig.running.state().rooms.open_ingest(request).await.expect("admitted")
 }
 

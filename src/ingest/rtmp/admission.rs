@@ -11,7 +11,7 @@ use crate::auth::{
 };
 use crate::door::Doorkeeper;
 use crate::metrics::Metrics;
-use crate::rooms::{IngestHandle, IngestRequest, PublishRefusal, Rooms};
+use crate::rooms::{IngestHandle, IngestRequest, IngestVia, PublishRefusal, Rooms};
 
 /// The door for encoders. Cheap to clone.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Admission {
         let Standing::StreamKey(pass) = &caller.standing else { return Err(RejectReason::InvalidKey) };
         let room = self.room(&caller, pass, request.name.as_deref()).await?;
         let encoder = Some(request.encoder.flash_ver.clone()).filter(|name| !name.is_empty()).map(Into::into);
-        let ingest = IngestRequest { room, key: Some(pass.key), protocol, encoder };
+        let ingest = IngestRequest { room, key: Some(pass.key), protocol, encoder, via: IngestVia::Ring };
         let handle = self.rooms.open_ingest(ingest).await.map_err(|refusal| match refusal {
             PublishRefusal::InUse => RejectReason::InUse,
             PublishRefusal::NoRoom => RejectReason::InvalidKey,
