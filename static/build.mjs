@@ -24,6 +24,9 @@ const PAGES = [
 /** Modules without DOM that the tests import. */
 const TESTED = {
   client: 'client/index.ts',
+  'http-resource': 'client/http-resource.ts',
+  'ice-fragment': 'client/ice-fragment.ts',
+  'media-stats': 'client/media-stats.ts',
   'watch-logic': 'pages/watch/logic.ts',
   'call-logic': 'pages/call/logic.ts',
   format: 'pages/shared/format.ts',
