@@ -29,6 +29,7 @@ const TESTED = {
   'media-stats': 'client/media-stats.ts',
   'watch-logic': 'pages/watch/logic.ts',
   'call-logic': 'pages/call/logic.ts',
+  faults: 'pages/shared/faults.ts',
   format: 'pages/shared/format.ts',
   messages: 'pages/shared/messages.ts',
 };

@@ -1,7 +1,7 @@
 /** Cameras, microphones and loudspeakers: opened, switched, remembered. One track per kind at a time. */
 
-import { readPreference, writePreference } from '../shared/preferences.js';
-import { deviceFault, type Fault } from './logic.js';
+import { readPreference, writePreference } from './preferences.js';
+import { deviceFault, type Fault } from './faults.js';
 
 export type DeviceKind = 'videoinput' | 'audioinput' | 'audiooutput';
 export type InputKind = 'audio' | 'video';

@@ -1,9 +1,9 @@
 /** The lists of cameras, microphones and loudspeakers, before the call and in it. */
 
-import { freshId, h, replace } from '../shared/dom.js';
-import { t } from '../shared/i18n.js';
-import { icon } from '../shared/icons.js';
-import type { MessageKey } from '../shared/messages.js';
+import { freshId, h, replace } from './dom.js';
+import { t } from './i18n.js';
+import { icon } from './icons.js';
+import type { MessageKey } from './messages.js';
 import { playTestSound } from './test-sound.js';
 import { canChooseOutput, type DeviceKind, type Devices, type InputKind } from './devices.js';
 
