@@ -83,7 +83,8 @@ const WORDS_NOT_FOR_CORES: &[(&str, &str)] = &[
 ];
 
 /// Where people write code. Generated and fetched folders inside are skipped by [`sources`].
-const SOURCE_ROOTS: &[&str] = &["src", "crates", "signaling", "transcode", "static", "tests", "benches", "fuzz", "examples"];
+const SOURCE_ROOTS: &[&str] =
+    &["src", "crates", "signaling", "transcode", "static", "tests", "benches", "fuzz", "examples"];
 const FOLDERS_SKIPPED: &[&str] = &["node_modules", "dist", "target", "out", "corpus", "artifacts"];
 
 /// What a file should stay below, so that it can be read in one sitting.
