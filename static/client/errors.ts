@@ -9,6 +9,8 @@ export class TelstarError extends Error {
     message: string,
     /** The HTTP status, 0 where there is none. */
     readonly status: number = 0,
+    /** How long the server asks to wait before the next try (RFC 9110 §10.2.3), where it does. */
+    readonly retryAfterMs: number | null = null,
   ) {
     super(message);
   }

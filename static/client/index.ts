@@ -2,7 +2,7 @@
  * @telstar/client: Telstar from a browser, a worker or Node. No DOM, no dependency.
  *
  * `new Rest()` calls the REST API; `new Client({url})` follows rooms over `/ws` and keeps itself connected;
- * `connect({url, token}).join('demo')` is a call.
+ * `connect({url, token}).join('demo')` is a call; `WhipPublisher` sends to a room as an encoder does, `WhepPlayer` plays it.
  */
 
 export { Backoff, RECONNECT_BACKOFF, type BackoffOptions } from './backoff.js';
@@ -22,13 +22,18 @@ export {
 export { SUBPROTOCOL, type ConnectionState } from './connection.js';
 export { codecOrder, encodingsFor, layersFor, sizeOf, withDemand, withStartBitrate, type EncodingOptions, type VideoCodec, type VideoSize } from './encodings.js';
 export { TelstarError } from './errors.js';
+export type { MediaEvents, MediaOptions, MediaState } from './http-media.js';
+export type { TokenSource } from './http-resource.js';
 export { IceWatch } from './ice-watch.js';
 export { LocalTrack, type PublishOptions } from './local-track.js';
 export { decodeLossy, encodeLossy, LOSSY_BYTES_MAX } from './lossy.js';
+export type { Limit, PlayStats, PublishStats } from './media-stats.js';
 export { defaultPlatform, type Platform, type RequestLike, type ResponseLike, type SocketLike } from './platform.js';
 export { RemoteParticipant, RemoteTrack, Roster, type RosterChange, type SubscriptionSettings } from './remote.js';
 export { defaultRtc, type MediaTrack, type MediaTrackLike, type Rtc } from './rtc.js';
 export { SlotMap } from './slots.js';
 export { StatsReducer, type ConnectionStats, type StreamStats } from './stats.js';
 export { Rest, type InviteRequest, type NewRoom, type RestOptions, type RoomPatch, type RoomTokenRequest } from './rest.js';
+export { WhepPlayer, type PlayOptions } from './whep.js';
+export { WhipPublisher, type SendOptions, type VideoOptions } from './whip.js';
 export * from './wire.js';

@@ -17,6 +17,10 @@ export interface ResponseLike {
   readonly ok: boolean;
   readonly status: number;
   readonly statusText: string;
+  /** Where the answer came from, after redirects. Absent or empty: where it was asked for. */
+  readonly url?: string;
+  /** Only `WhipPublisher` and `WhepPlayer` read headers. */
+  readonly headers?: { get(name: string): string | null };
   text(): Promise<string>;
 }
 
@@ -25,6 +29,8 @@ export interface RequestLike {
   headers: Record<string, string>;
   body?: string;
   credentials?: 'same-origin' | 'include' | 'omit';
+  /** The request outlives the page (Fetch, "keepalive"). */
+  keepalive?: boolean;
 }
 
 export type TimerHandle = unknown;
@@ -38,6 +44,8 @@ export interface Platform {
   random(): number;
   /** Calls the listener when the way to the network has probably changed; returns a function that ends it. */
   onNetworkChange?(listener: () => void): () => void;
+  /** Calls the listener when the page goes away; returns a function that ends it. */
+  onPageHide?(listener: () => void): () => void;
 }
 
 /** `WebSocket.OPEN`. */
@@ -48,8 +56,8 @@ interface Globals {
   fetch: (url: string, request: RequestLike) => Promise<ResponseLike>;
   setTimeout: (callback: () => void, delayMs: number) => TimerHandle;
   clearTimeout: (handle: TimerHandle) => void;
-  addEventListener?: (type: 'online', listener: () => void) => void;
-  removeEventListener?: (type: 'online', listener: () => void) => void;
+  addEventListener?: (type: 'online' | 'pagehide', listener: () => void) => void;
+  removeEventListener?: (type: 'online' | 'pagehide', listener: () => void) => void;
   navigator?: { connection?: NetworkInformation };
 }
 
@@ -70,6 +78,10 @@ export function defaultPlatform(): Platform {
     clearTimer: (handle) => globals.clearTimeout(handle),
     random: () => Math.random(),
     onNetworkChange: (listener) => watchNetwork(globals, listener),
+    onPageHide: (listener) => {
+      globals.addEventListener?.('pagehide', listener);
+      return () => globals.removeEventListener?.('pagehide', listener);
+    },
   };
 }
 

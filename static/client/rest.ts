@@ -175,15 +175,15 @@ function roomPath(name: string): string {
 }
 
 /** A proxy in between may answer without a problem document, so a code is made from the status then. */
-export function problem(status: number, text: string): TelstarError {
+export function problem(status: number, text: string, retryAfterMs: number | null = null): TelstarError {
   try {
     const body = JSON.parse(text) as { code?: unknown; title?: unknown; detail?: unknown };
     if (typeof body.code === 'string') {
       const message = typeof body.detail === 'string' ? body.detail : typeof body.title === 'string' ? body.title : body.code;
-      return new TelstarError(body.code, message, status);
+      return new TelstarError(body.code, message, status, retryAfterMs);
     }
   } catch {
     // Falls through to the code made from the status.
   }
-  return new TelstarError(`http_${status}`, `the server answered ${status}`, status);
+  return new TelstarError(`http_${status}`, `the server answered ${status}`, status, retryAfterMs);
 }

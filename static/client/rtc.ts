@@ -24,6 +24,7 @@ export interface EncodingLike {
 
 export interface SendParametersLike {
   encodings: EncodingLike[];
+  degradationPreference?: 'balanced' | 'maintain-framerate' | 'maintain-resolution';
   [field: string]: unknown;
 }
 
@@ -89,6 +90,8 @@ export interface StatsReportLike {
 export interface TransceiverInit {
   direction: string;
   sendEncodings?: EncodingLike[];
+  /** The `MediaStream` that the track is announced in. */
+  streams?: unknown[];
 }
 
 export interface PeerLike {
@@ -130,10 +133,13 @@ export interface Rtc {
   createPeer(configuration: PeerConfiguration): PeerLike;
   /** The codecs that can be sent, in the browser's order. */
   sendCodecs(kind: 'audio' | 'video'): CodecLike[];
+  /** An empty `MediaStream`, which makes tracks that are sent belong together. */
+  createStream?(): unknown;
 }
 
 interface RtcGlobals {
   RTCPeerConnection?: new (configuration: PeerConfiguration) => PeerLike;
+  MediaStream?: new () => unknown;
   RTCRtpSender?: { getCapabilities?(kind: string): { codecs: CodecLike[] } | null };
 }
 
@@ -146,5 +152,6 @@ export function defaultRtc(): Rtc {
       return new globals.RTCPeerConnection(configuration);
     },
     sendCodecs: (kind) => globals.RTCRtpSender?.getCapabilities?.(kind)?.codecs ?? [],
+    createStream: () => (globals.MediaStream === undefined ? null : new globals.MediaStream()),
   };
 }

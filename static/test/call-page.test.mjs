@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  deviceFault, gridShape, initials, isSpeaking, isWithoutPath, mainTile, mediaFault, parseCallAddress, plotMax, polyline, tileOrder,
+  gridShape, initials, isSpeaking, isWithoutPath, mainTile, mediaFault, parseCallAddress, plotMax, polyline, tileOrder,
 } from '../node_modules/.cache/telstar-test/call-logic.mjs';
+import { deviceFault } from '../node_modules/.cache/telstar-test/faults.mjs';
 
 test('call_addresses_are_read_with_their_invite_or_token', () => {
   assert.deepEqual(parseCallAddress('/call/demo', '#invite=inv_x'), { room: 'demo', invite: 'inv_x', token: null });

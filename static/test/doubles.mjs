@@ -67,9 +67,9 @@ export class FakePlatform {
     this.requests.push({ url, ...request });
     const answer = this.answers.shift();
     if (answer === undefined) throw new TypeError('fetch failed');
-    const [status, body] = answer;
+    const [status, body, headers = {}] = await answer;
     const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body);
-    return { ok: status < 400, status, statusText: '', text: async () => text };
+    return { ok: status < 400, status, statusText: '', url: '', headers: { get: (name) => headers[name] ?? null }, text: async () => text };
   };
 
   setTimer = (callback, delayMs) => {
@@ -88,6 +88,13 @@ export class FakePlatform {
     this.changeNetwork = listener;
     return () => {
       this.changeNetwork = () => {};
+    };
+  };
+
+  onPageHide = (listener) => {
+    this.hidePage = listener;
+    return () => {
+      this.hidePage = () => {};
     };
   };
 

@@ -35,6 +35,9 @@ class FakeSender {
     return { transactionId: String(this.setCalls), encodings: this.encodings.map((encoding) => ({ ...encoding })) };
   }
 
+  /** What of the parameters belongs to no encoding. */
+  preference = undefined;
+
   async setParameters(parameters) {
     this.setCalls += 1;
     if (this.refuseNext > 0) {
@@ -42,6 +45,7 @@ class FakeSender {
       throw new Error('InvalidModificationError');
     }
     this.encodings = parameters.encodings;
+    this.preference = parameters.degradationPreference;
   }
 }
 
@@ -56,6 +60,7 @@ class FakeTransceiver {
     this.direction = init.direction;
     this.sender = new FakeSender(isKind ? null : trackOrKind, init.sendEncodings ?? [{}]);
     this.receiver = { track: new FakeTrack(this.kind) };
+    this.init = init;
   }
 
   stop() {

@@ -8,7 +8,7 @@ import { icon } from '../shared/icons.js';
 import { isMessageKey } from '../shared/messages.js';
 import { readPreference } from '../shared/preferences.js';
 import { inWords } from '../shared/problems.js';
-import { Devices } from './devices.js';
+import { Devices } from '../shared/devices.js';
 import { parseCallAddress, type CallAddress } from './logic.js';
 import { buildNoAccess, buildPreJoin } from './prejoin.js';
 import { buildRoom } from './room.js';

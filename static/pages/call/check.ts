@@ -4,12 +4,11 @@
  */
 
 import { Client, socketUrl, type ServerFacts } from '../../client/index.js';
+import { checkLine, faultLine } from '../shared/check-line.js';
 import { h, replace } from '../shared/dom.js';
+import type { Fault } from '../shared/faults.js';
 import { t } from '../shared/i18n.js';
-import { icon } from '../shared/icons.js';
-import type { MessageKey } from '../shared/messages.js';
-import type { Devices } from './devices.js';
-import type { Fault } from './logic.js';
+import type { Devices } from '../shared/devices.js';
 
 /** Lower: a slow network looks blocked. Higher: people wait without a word. A guess. */
 const SOCKET_TIMEOUT_MS = 6_000;
@@ -47,7 +46,7 @@ export function buildCheck(devices: Devices, server: Promise<ServerFacts | null>
     const faults = findings(devices, socket);
     const isBusy = socket === null;
     const lines = faults.map((fault) => faultLine(fault, httpsUrl));
-    if (lines.length === 0) lines.push(isBusy ? line('wait', 'check.running') : line('good', 'check.good'));
+    if (lines.length === 0) lines.push(isBusy ? checkLine('wait', 'check.running') : checkLine('good', 'check.good'));
     replace(list, ...lines);
     list.dataset['faults'] = isBusy ? 'running' : faults.join(' ');
   };
@@ -71,21 +70,4 @@ function findings(devices: Devices, socket: boolean | null): Fault[] {
   for (const fault of Object.values(devices.faults)) if (fault !== null) faults.add(fault);
   if (socket === false) faults.add('socket');
   return [...faults];
-}
-
-function faultLine(fault: Fault, httpsUrl: string | null): HTMLElement {
-  const link = fault === 'insecure' && httpsUrl !== null
-    ? h('a', { href: secureAddress(httpsUrl), 'data-name': 'secure-link' }, t('check.open-secure'))
-    : null;
-  return line('fault', `fault.${fault}` as MessageKey, link);
-}
-
-/** The same page over HTTPS, with the invite. */
-export function secureAddress(httpsUrl: string): string {
-  return `${httpsUrl.replace(/\/$/, '')}${location.pathname}${location.search}${location.hash}`;
-}
-
-function line(kind: 'good' | 'wait' | 'fault', key: MessageKey, extra: HTMLElement | null = null): HTMLElement {
-  const mark = kind === 'wait' ? h('span', { class: 'spinner is-small' }) : icon(kind === 'good' ? 'check' : 'warning');
-  return h('li', { class: `check-line is-${kind}` }, mark, h('span', {}, t(key), extra === null ? null : ' ', extra));
 }

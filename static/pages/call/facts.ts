@@ -1,7 +1,7 @@
 /** `window.__telstarCall`: what the page knows of its call, for tests and for people who ask why a picture is soft. */
 
 import type { Call } from '../../client/index.js';
-import type { Fault } from './logic.js';
+import type { Fault } from '../shared/faults.js';
 import type { StatsPanel } from './stats-panel.js';
 
 export function publishCallFacts(call: Call, stats: StatsPanel, fault: () => Fault | null): void {

@@ -1,5 +1,7 @@
 /** What the call page decides, without the DOM: addresses, the shape of the grid, who is shown largest, what is wrong. */
 
+import type { Fault } from '../shared/faults.js';
+
 export interface CallAddress {
   room: string;
   invite: string | null;
@@ -77,15 +79,6 @@ const SPEECH_LEVEL_MAX = 50;
 
 export function isSpeaking(level: number | undefined): boolean {
   return level !== undefined && level <= SPEECH_LEVEL_MAX;
-}
-
-export type Fault = 'insecure' | 'no-webrtc' | 'denied' | 'no-device' | 'in-use' | 'socket' | 'unreachable' | 'unreachable-direct' | 'tcp-only';
-
-/** What `getUserMedia` threw, by name (W3C mediacapture-main §10.2). */
-export function deviceFault(name: string): Fault {
-  if (name === 'NotAllowedError' || name === 'SecurityError') return 'denied';
-  if (name === 'NotReadableError' || name === 'AbortError') return 'in-use';
-  return 'no-device';
 }
 
 export interface MediaFacts {

@@ -4,7 +4,7 @@ import { h, replace, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import type { MessageKey } from '../shared/messages.js';
-import type { Fault } from './logic.js';
+import type { Fault } from '../shared/faults.js';
 
 /** What a right that is missing means for who is in the call. */
 export type Missing = 'publish' | 'subscribe' | null;

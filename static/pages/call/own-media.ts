@@ -1,10 +1,8 @@
 /** One's own camera, microphone and screen in the call: devices on one side, published tracks on the other. */
 
 import { TelstarError, type Call, type LocalTrack } from '../../client/index.js';
-import type { Devices, InputKind } from './devices.js';
-
-/** Text must be sharp rather than smooth; a film in a window still moves. */
-const SCREEN_FRAME_RATE = { ideal: 15, max: 30 };
+import type { Devices, InputKind } from '../shared/devices.js';
+import { openScreen } from '../shared/screen.js';
 
 export class OwnMedia {
   microphone: LocalTrack | null = null;
@@ -82,25 +80,18 @@ export class OwnMedia {
       this.stopScreen();
       return;
     }
-    let stream: MediaStream;
-    try {
-      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: SCREEN_FRAME_RATE }, audio: true });
-    } catch (error) {
-      if (error instanceof Error && error.name === 'NotAllowedError') return;
-      throw error;
-    }
-    const [video] = stream.getVideoTracks();
-    const [audio] = stream.getAudioTracks();
-    if (video === undefined || this.isClosed || this.screen !== null) {
+    const screen = await openScreen();
+    if (screen === null) return;
+    const { video, audio } = screen;
+    if (this.isClosed || this.screen !== null) {
       // Somebody has left, or has asked twice, while the browser's choice was open.
-      for (const track of stream.getTracks()) track.stop();
+      for (const track of [video, audio]) track?.stop();
       return;
     }
-    video.contentHint = 'detail';
     // The browser's own bar can end it as well.
     video.addEventListener('ended', () => this.stopScreen());
     this.screen = this.call.publish(video, { source: 'screen' });
-    if (audio !== undefined) this.screenSound = this.call.publish(audio, { source: 'screen-audio' });
+    if (audio !== null) this.screenSound = this.call.publish(audio, { source: 'screen-audio' });
     this.changed();
   }
 

@@ -7,10 +7,10 @@ import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { readPreference, writePreference } from '../shared/preferences.js';
 import { buildCheck } from './check.js';
-import { buildDevicePicker } from './device-picker.js';
-import type { Devices } from './devices.js';
-import { IconToggle } from './icon-toggle.js';
-import { LevelMeter } from './level.js';
+import { buildDevicePicker } from '../shared/device-picker.js';
+import type { Devices } from '../shared/devices.js';
+import { IconToggle } from '../shared/icon-toggle.js';
+import { LevelMeter } from '../shared/level.js';
 
 /** The server's limit on names, in characters. */
 const NAME_CHARS_MAX = 64;

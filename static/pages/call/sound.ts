@@ -2,7 +2,7 @@
 
 import type { RemoteTrack } from '../../client/index.js';
 import { h } from '../shared/dom.js';
-import { routeOutput } from './devices.js';
+import { routeOutput } from '../shared/devices.js';
 
 export class Sound {
   readonly root = h('div', { hidden: true });

@@ -3,7 +3,8 @@
 import { h } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import type { MessageKey } from '../shared/messages.js';
-import { IconToggle } from './icon-toggle.js';
+import { IconToggle } from '../shared/icon-toggle.js';
+import { canShareScreen } from '../shared/screen.js';
 import type { Layout } from './stage.js';
 
 export interface ToolbarActions {
@@ -51,7 +52,7 @@ export function buildToolbar(actions: ToolbarActions): Toolbar {
   const leave = button('leave');
   leave.show('hangUp', 'call.leave', null);
   help.show('help', 'call.help', null);
-  const canShare = typeof navigator.mediaDevices?.getDisplayMedia === 'function';
+  const canShare = canShareScreen();
   const root = h('div', { class: 'call-bar', role: 'toolbar', 'aria-label': t('call.controls') },
     audio.element, video.element, screen.element, h('span', { class: 'bar-gap' }),
     layout.element, people.element, settings.element, stats.element, help.element, h('span', { class: 'bar-gap' }), leave.element);

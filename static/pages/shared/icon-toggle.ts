@@ -1,9 +1,9 @@
 /** A round button that is on or off; icon, label and state change together. */
 
-import { h, setProp } from '../shared/dom.js';
-import { t } from '../shared/i18n.js';
-import { icon, type IconName } from '../shared/icons.js';
-import type { MessageKey } from '../shared/messages.js';
+import { h, setProp } from './dom.js';
+import { t } from './i18n.js';
+import { icon, type IconName } from './icons.js';
+import type { MessageKey } from './messages.js';
 
 export class IconToggle {
   readonly element: HTMLButtonElement;
