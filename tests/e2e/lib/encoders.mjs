@@ -1,8 +1,11 @@
 // Independent encoders that publish over RTMP: ffmpeg in the forms that people use, and GStreamer's rtmp2sink.
 
-import { encoderArgs, preparedClip, realClip } from './clips.mjs';
+import { encoderArgs, prepared, preparedClip, realClip } from './clips.mjs';
 import { FlvReader } from './flv.mjs';
+import { CODE_BITS as BARCODE_BITS, CODE_CELL as BARCODE_CELL, SOURCE, soundForFfmpeg } from './inpage/timecode.mjs';
 import { start } from './process.mjs';
+
+export { BARCODE_BITS, BARCODE_CELL };
 
 const QUIET = ['-hide_banner', '-loglevel', 'warning', '-nostdin'];
 
@@ -15,11 +18,6 @@ export function publishCopy(url, file, { name = 'encoder', options = [], loop = 
 export async function publishPrepared(url, options = {}) {
   return publishCopy(url, await preparedClip(options), options);
 }
-
-/** Bits of the frame number that `barcode` draws: 16 bits last 36 minutes at 30 frames a second. */
-export const BARCODE_BITS = 16;
-/** Cells are this many pixels wide and high: large enough to survive any encoder setting used here. */
-export const BARCODE_CELL = 32;
 
 /**
  * A filter that draws the frame number into the picture: a row of its bits above a row of their complements, so that
@@ -48,6 +46,35 @@ export async function publishClocked(url, { name = 'encoder', ...options } = {})
     '-vf', `fps=${o.fps},scale=${width}:${height},${barcode()}`, ...encoderArgs(o), '-flags', '+global_header', '-flush_packets', '1',
     '-f', 'tee', `[f=flv:flvflags=no_duration_filesize:onfail=abort]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
   return Object.assign(proc, { sentAt, sent, fps: o.fps });
+}
+
+/**
+ * A clip whose picture n is at n / fps with its number in it and whose sound beeps at whole seconds (lib/inpage/timecode.mjs),
+ * encoded once per parameter set. Its times in the file are exact, so that an encoder's live timing is not in what is measured.
+ */
+export async function codedClip({ seconds = 120, fps = 30, toneHz = 440, bframes = 2, gopFrames = 60, videoKbps = 800, size = `${SOURCE.width}x${SOURCE.height}` } = {}) {
+  const video = encoderArgs({ fps, bframes, gopFrames, videoKbps, preset: 'veryfast' });
+  const sound = ['-f', 'lavfi', '-i', `aevalsrc='${soundForFfmpeg(toneHz)}':s=48000`];
+  return prepared(`coded-${seconds}s-${size}-${fps}-bf${bframes}-g${gopFrames}-${videoKbps}k-${toneHz}hz.mp4`, ['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${fps}`, ...sound,
+    '-t', String(seconds), '-vf', barcode(), ...video]);
+}
+
+/**
+ * Publishes that clip once and in real time. `sentAt[n]` is the wall time in milliseconds at which picture n was handed to
+ * the network.
+ */
+export async function publishCoded(url, { name = 'encoder', fps = 30, ...options } = {}) {
+  const sentAt = [];
+  let first = null;
+  const reader = new FlvReader((unit) => {
+    if (unit.kind !== 'video') return;
+    // FLV begins at the first decode time; the picture with the least presentation time is the first keyframe.
+    first ??= unit.ptsMs;
+    sentAt[Math.round(((unit.ptsMs - first) * fps) / 1000)] = unit.wall;
+  });
+  const proc = start(name, 'ffmpeg', [...QUIET, '-re', '-i', await codedClip({ fps, ...options }), '-map', '0', '-c', 'copy', '-tag:v', '7', '-tag:a', '10', '-flush_packets', '1',
+    '-f', 'tee', `[f=flv:flvflags=no_duration_filesize:onfail=abort]${url}|[f=flv:flvflags=no_duration_filesize]pipe:1`], { onStdout: (chunk) => reader.push(chunk) });
+  return Object.assign(proc, { sentAt, fps });
 }
 
 /** GStreamer's own RTMP client, which speaks the protocol differently from ffmpeg's. */

@@ -28,17 +28,17 @@ class Peer {
   async stop() { return this.process.stop('SIGTERM', 10_000); }
 }
 
-/** MediaMTX, whose executable `MEDIAMTX_BIN` names; `null` without one. */
-export async function mediamtx({ env = {} } = {}) {
+/** MediaMTX, whose executable `MEDIAMTX_BIN` names; `null` without one. `webrtc` turns WHIP and WHEP on. */
+export async function mediamtx({ env = {}, webrtc = false } = {}) {
   const binary = process.env.MEDIAMTX_BIN && path.resolve(process.env.MEDIAMTX_BIN);
   if (!binary) return null;
   const peer = new Peer('mediamtx');
-  const [rtmp, hls] = await freePorts(2);
+  const [rtmp, hls, whx, media] = await freePorts(4);
   const file = path.join(peer.folder, 'mediamtx.yml');
   // What is not measured is off; the part duration is ours.
   writeFileSync(file, `logLevel: warn
 rtsp: no
-webrtc: no
+${webrtc ? `webrtcAddress: 127.0.0.1:${whx}\nwebrtcLocalUDPAddress: :${media}\nwebrtcAdditionalHosts: [127.0.0.1]\nmoq: no` : 'webrtc: no'}
 srt: no
 rtmpAddress: 127.0.0.1:${rtmp}
 hlsAddress: 127.0.0.1:${hls}
@@ -51,7 +51,7 @@ paths:
 `);
   peer.process = start('mediamtx', binary, [file], { cwd: peer.folder, env });
   peer.version = `MediaMTX ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}`;
-  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}`, playlist: `http://127.0.0.1:${hls}/live/${name}/index.m3u8` });
+  peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}`, playlist: `http://127.0.0.1:${hls}/live/${name}/index.m3u8`, whip: `http://127.0.0.1:${whx}/live/${name}/whip`, whep: `http://127.0.0.1:${whx}/live/${name}/whep` });
   await until('MediaMTX to listen', 10_000, () => fetch(`http://127.0.0.1:${hls}/`).then(() => true, () => false));
   return peer;
 }

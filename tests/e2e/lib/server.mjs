@@ -98,7 +98,7 @@ export class Telstar {
     const room = await this.api('POST', '/api/v1/rooms', { title, name, open: true });
     const { key } = await this.api('POST', `/api/v1/rooms/${room.name}/stream-keys`, { label: 'e2e' });
     this.keepSecret(key);
-    return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, rtmp: `${this.rtmp}/${key}` };
+    return { name: room.name, key, watch: `${this.http}/watch/${room.name}`, playlist: `${this.http}/live/${room.name}/index.m3u8`, whip: `${this.http}/whip/${room.name}`, whep: `${this.http}/whep/${room.name}`, rtmp: `${this.rtmp}/${key}` };
   }
 
   /** A room for calls; `mode` is `sfu` or `p2p`. */
