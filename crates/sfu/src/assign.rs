@@ -41,7 +41,8 @@ impl Sfu {
             }
             if let Some(wish) = subscriber.wish(*id) {
                 let first = match track.kind {
-                    Kind::Audio => room.speakers.slots().contains(id),
+                    // How loud a source is nobody says, and a room's main sound does not lose its place to talk.
+                    Kind::Audio => track.is_source() || room.speakers.slots().contains(id),
                     Kind::Video => track.source == Source::Screen,
                 };
                 wanted[place(track.kind)].push((wish.priority, first, *id));
@@ -86,6 +87,7 @@ impl Sfu {
         self.negotiate(key);
         self.allocate(key);
         self.tell_slots(key);
+        self.weigh_feeds_of(key);
     }
 
     /// Slots whose track is to pause.
@@ -158,6 +160,7 @@ impl Sfu {
         slot.flow = if track.muted { Flow::Silent } else { Flow::Active };
         slot.layer = None;
         slot.source = None;
+        (slot.given, slot.begs) = (None, false);
         slot.selector = (kind == Kind::Video).then(|| Selector::new(track.shape()));
         subscriber.slots_changed = true;
         if let Some(track) = self.tracks.get_mut(&id) {

@@ -12,6 +12,7 @@ mod config;
 mod demux;
 mod egress;
 mod engine;
+mod feed;
 mod forward;
 mod keyframes;
 mod local;

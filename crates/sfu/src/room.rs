@@ -1,6 +1,6 @@
 //! Rooms and the tracks in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use telstar_media::Codec;
@@ -10,6 +10,7 @@ use crate::api::{Kind, NewLayer, NewTrack, RoomId, Source};
 use crate::bitrate::BitrateMeter;
 use crate::demux::Key;
 use crate::engine::Format;
+use crate::feed::{Clock, Feed};
 use crate::rewrite::SenderClock;
 use crate::select::Shape;
 use crate::speakers::Speakers;
@@ -18,9 +19,19 @@ use crate::throttle::KeyframeThrottle;
 /// A layer of which nothing came for so long sends nothing. Longer than the pause between two frames of a still screen.
 pub(crate) const LAYER_SILENT: Duration = Duration::from_secs(3);
 
+/// Where a track's packets come from.
+pub(crate) enum Origin {
+    /// A publisher's connection.
+    Peer(Key),
+    /// The room's owner.
+    Feed(Box<Feed>),
+}
+
 /// One room.
 pub(crate) struct Room {
     pub(crate) peers: BTreeSet<Key>,
+    /// Of the participants that have sources.
+    pub(crate) clocks: BTreeMap<ParticipantId, Clock>,
     /// In the order in which they came.
     pub(crate) tracks: BTreeSet<TrackId>,
     /// Also says which sound has slots when there is too much of it.
@@ -29,7 +40,12 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new(audio_slots: usize, now: Instant) -> Room {
-        Room { peers: BTreeSet::new(), tracks: BTreeSet::new(), speakers: Speakers::new(audio_slots, now) }
+        Room {
+            peers: BTreeSet::new(),
+            clocks: BTreeMap::new(),
+            tracks: BTreeSet::new(),
+            speakers: Speakers::new(audio_slots, now),
+        }
     }
 }
 
@@ -61,7 +77,7 @@ pub(crate) struct Rung {
 /// A published track.
 pub(crate) struct Track {
     pub(crate) room: RoomId,
-    pub(crate) publisher: Key,
+    pub(crate) origin: Origin,
     pub(crate) participant: ParticipantId,
     pub(crate) kind: Kind,
     pub(crate) source: Source,
@@ -74,7 +90,8 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(now: Instant, room: RoomId, publisher: Key, participant: ParticipantId, new: NewTrack) -> Track {
+    pub(crate) fn new(now: Instant, room: RoomId, origin: Origin, participant: ParticipantId, new: NewTrack) -> Track {
+        let told = matches!(origin, Origin::Peer(_));
         let clock_rate = clock_rate(new.kind);
         let rung = || Rung {
             ssrc: None,
@@ -83,13 +100,13 @@ impl Track {
             clock: SenderClock::new(clock_rate),
             report: None,
             wanted: now,
-            told: true,
+            told,
             turned: now,
             resumed: None,
         };
         Track {
             room,
-            publisher,
+            origin,
             participant,
             kind: new.kind,
             source: new.source,
@@ -99,6 +116,30 @@ impl Track {
             announced: new.layers,
             viewers: Vec::new(),
         }
+    }
+
+    /// The connection that publishes it.
+    pub(crate) fn publisher(&self) -> Option<Key> {
+        match self.origin {
+            Origin::Peer(key) => Some(key),
+            Origin::Feed(_) => None,
+        }
+    }
+
+    pub(crate) fn feed(&mut self) -> Option<&mut Feed> {
+        match &mut self.origin {
+            Origin::Peer(_) => None,
+            Origin::Feed(feed) => Some(feed),
+        }
+    }
+
+    /// Whether the owner was told to feed it.
+    pub(crate) fn is_fed(&self) -> bool {
+        matches!(&self.origin, Origin::Feed(feed) if feed.told)
+    }
+
+    pub(crate) fn is_source(&self) -> bool {
+        self.publisher().is_none()
     }
 
     /// The place of a rid among the layers.

@@ -68,6 +68,10 @@ pub(crate) struct Slot {
     pub(crate) writer: Rewriter,
     /// Packets sent.
     pub(crate) sent: u64,
+    /// When it was given what is kept of a source, and which keyframe that began with.
+    pub(crate) given: Option<(Instant, u64)>,
+    /// Its viewer cannot decode the source that it carries.
+    pub(crate) begs: bool,
 }
 
 impl Slot {
@@ -90,6 +94,8 @@ impl Slot {
             key: None,
             writer: Rewriter::new(clock_rate(kind), u64::from(random & 0x7fff), random),
             sent: 0,
+            given: None,
+            begs: false,
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct World {
     pub clients: BTreeMap<PeerId, Client>,
     /// What the server told the room's owner.
     pub events: Vec<(Instant, Event)>,
+    /// Which sources somebody watches.
+    pub fed: BTreeMap<TrackId, bool>,
     /// Whether offers are answered, and answers taken, at once. Otherwise somebody else carries them.
     pub negotiates: bool,
     /// What the server put on the wire.
@@ -95,6 +97,7 @@ impl World {
             sfu: Sfu::new(config, now),
             clients: BTreeMap::new(),
             events: Vec::new(),
+            fed: BTreeMap::new(),
             negotiates: true,
             wire: Wire::default(),
             delay: DELAY,
@@ -299,6 +302,10 @@ impl World {
                     answers.extend(self.negotiate(&event));
                 }
                 self.events.push((self.now, event));
+            }
+            while let Some(demand) = self.sfu.poll_feed_demand() {
+                idle = false;
+                self.fed.insert(demand.track, demand.wanted);
             }
             for (peer, answer) in answers {
                 self.sfu.handle_command(self.now, answer);
