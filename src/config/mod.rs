@@ -17,6 +17,7 @@ mod rtmp;
 pub mod section;
 mod shutdown;
 mod tls;
+mod transcode;
 pub mod value;
 mod webhooks;
 
@@ -32,6 +33,7 @@ pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
+pub use transcode::{Sandbox, Transcode, VideoPreset};
 pub use webhooks::Webhooks;
 
 use section::{Refusal, Section, SectionInfo};
@@ -76,6 +78,8 @@ sections! {
     webhooks: Webhooks = "webhooks",
     /// Calls.
     media: Media = "media",
+    /// Conversions.
+    transcode: Transcode = "transcode",
     /// The log.
     log: Log = "log",
     /// What clients may take.
