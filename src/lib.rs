@@ -38,6 +38,7 @@ mod threads;
 pub mod tls;
 pub mod web;
 pub mod webhooks;
+pub mod whx;
 
 pub use config::Config;
 pub use server::{Running, Server, StartError};

@@ -19,6 +19,8 @@ mod shutdown;
 mod tls;
 pub mod value;
 mod webhooks;
+mod whep;
+mod whip;
 
 pub use document::commented_file;
 pub use general::General;
@@ -33,6 +35,8 @@ pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
 pub use webhooks::Webhooks;
+pub use whep::Whep;
+pub use whip::Whip;
 
 use section::{Refusal, Section, SectionInfo};
 use value::Raw;
@@ -76,6 +80,10 @@ sections! {
     webhooks: Webhooks = "webhooks",
     /// Calls.
     media: Media = "media",
+    /// Publishing over WHIP.
+    whip: Whip = "whip",
+    /// Watching over WHEP.
+    whep: Whep = "whep",
     /// The log.
     log: Log = "log",
     /// What clients may take.
