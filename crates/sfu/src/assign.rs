@@ -10,8 +10,7 @@ use crate::commands::place;
 use crate::demux::Key;
 use crate::engine::NewSection;
 use crate::peer::{Link, Peer};
-use crate::rewrite::Rewriter;
-use crate::room::{Viewer, clock_rate};
+use crate::room::Viewer;
 use crate::select::Selector;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::{Pending, Slot};
@@ -174,7 +173,7 @@ impl Sfu {
         self.touch(key, |sfu, peer| {
             let (wanted, channel, restart) = {
                 let Some(subscriber) = peer.subscriber() else { return };
-                if subscriber.pending.is_some() {
+                if subscriber.is_viewer || subscriber.pending.is_some() {
                     return;
                 }
                 (subscriber.wanted, subscriber.offers == 0, subscriber.restart)
@@ -198,27 +197,10 @@ impl Sfu {
                 peer.link = Link::Connecting(sfu.now);
             }
             let id = peer.id;
-            // RFC 3550 §5.1: numbers begin at random; in the lower half, so that the first roll-over is not missed.
             let random: Vec<u32> = mids.iter().map(|_| peer.engine.random()).collect();
             let Some(subscriber) = peer.subscriber() else { return };
             for (((section, pair), mid), random) in sections.into_iter().zip(mids).zip(random) {
-                subscriber.slots.push(Slot {
-                    mid,
-                    kind: section.kind,
-                    pair,
-                    ssrc: None,
-                    track: None,
-                    paused: false,
-                    selector: None,
-                    source: None,
-                    payload_type: None,
-                    flow: Flow::Paused,
-                    layer: None,
-                    began: None,
-                    key: None,
-                    writer: Rewriter::new(clock_rate(section.kind), u64::from(random & 0x7fff), random),
-                    sent: 0,
-                });
+                subscriber.slots.push(Slot::new(mid, section.kind, pair, random));
             }
             subscriber.wanted = [0, 0];
             subscriber.restart = false;

@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use telstar_units::{ParticipantId, TrackId};
 
-use crate::api::{Command, Event, Fault, Flow, Kind, NewLayer, NewTrack, PeerId, Quality, Role, RoomId, Subscription};
+use crate::answer::add_candidate;
+use crate::api::{Command, Event, Fault, Flow, Kind, PeerId, Quality, Role, RoomId, Subscription};
 use crate::demux::Key;
 use crate::engine::{Figures, fragment_is_usable};
 use crate::peer::{Link, Peer, Side};
 use crate::police::{Ingress, IngressLimits, TokenBucket};
 use crate::publisher::Publisher;
-use crate::room::{Room, Track};
+use crate::room::Room;
 use crate::route::Route;
 use crate::sdp::Sheet;
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::Subscriber;
 
-/// Candidates of one peer until it restarts ICE. Browsers have about ten.
-const CANDIDATES_MAX: usize = 32;
 /// Wishes that one subscriber may have expressed; more than tracks in any room.
 const WISHES_MAX: usize = 4_096;
 /// What a subscriber may send: RTCP. Reports of 30 streams and transport feedback on 30 Mbit/s stay under a tenth of
@@ -32,9 +31,6 @@ const NEW_STREAMS_PER_SEC: u64 = 100;
 /// Checks on paths that a peer has not shown to be its own, from all addresses together: ten addresses at their own
 /// limit (`police.rs`). More lets forged addresses make the server compute more; fewer lets them keep a peer from moving.
 const NEW_PATHS_PER_SEC: u64 = 250;
-/// A publisher's sections: its tracks, those it ended, the data channel.
-const SPARE_SECTIONS: usize = 8;
-
 impl Sfu {
     pub(crate) fn command(&mut self, command: Command) {
         match command {
@@ -83,7 +79,8 @@ impl Sfu {
         let side = match role {
             Role::Publisher => Side::Publisher(Publisher::default()),
             Role::Subscriber | Role::Viewer => {
-                Side::Subscriber(Subscriber::new(now, auto_subscribe, self.config.limits.send_bps_max))
+                let is_viewer = role == Role::Viewer;
+                Side::Subscriber(Subscriber::new(now, is_viewer, auto_subscribe, self.config.limits.send_bps_max))
             }
         };
         let mut peer = Box::new(Peer {
@@ -99,6 +96,7 @@ impl Sfu {
             nominates: false,
             fragments: Vec::new(),
             candidates: 0,
+            agreed: Vec::new(),
             channel: None,
             figures: Figures::default(),
             counted: self.now,
@@ -126,86 +124,6 @@ impl Sfu {
         if role == Role::Subscriber {
             self.chores.push_back(Chore::Assign(key));
         }
-    }
-
-    fn offered(&mut self, peer: PeerId, ticket: u64, sdp: &str, tracks: Vec<NewTrack>) {
-        let Some(key) = self.key(peer) else { return };
-        let limits = self.config.limits;
-        let outcome = self.touch(key, |sfu, peer| {
-            if !matches!(peer.side, Side::Publisher(_)) {
-                return Err(Fault::BadSdp);
-            }
-            let mut sheet = Sheet::read(sdp, limits.tracks + SPARE_SECTIONS)?;
-            sfu.check_tracks(peer, &sheet, &tracks)?;
-            sheet.sections.iter_mut().for_each(crate::sdp::Section::make_one_way);
-            let publisher = peer.publisher().ok_or(Fault::BadSdp)?;
-            let known: Vec<String> = publisher.sections.keys().cloned().collect();
-            let offer = sheet.write(|section| {
-                section.kind.is_none()
-                    || known.contains(&section.mid)
-                    || tracks.iter().any(|track| track.mid == section.mid)
-            });
-            let answer = peer.engine.answer(&offer)?;
-            for candidate in &sheet.candidates {
-                add_candidate(peer, candidate);
-            }
-            let fragment = peer.engine.fragment();
-            sfu.name(key, peer, fragment);
-            if peer.link == Link::New {
-                peer.link = Link::Connecting(sfu.now);
-            }
-            peer.engine.advance(sfu.now);
-            let layers: Vec<Vec<NewLayer>> = tracks.iter().map(|track| layers(&sheet, track)).collect();
-            Ok((sheet.in_offered_order(&answer), layers))
-        });
-        match outcome {
-            Some(Ok((answer, layers))) => {
-                for (track, layers) in tracks.into_iter().zip(layers) {
-                    self.add_track(key, NewTrack { layers, ..track });
-                }
-                self.events.push_back(Event::Answer { peer, ticket, sdp: answer });
-            }
-            Some(Err(fault)) => self.events.push_back(Event::Rejected { peer, ticket: Some(ticket), fault }),
-            // The connection ended over it; whoever waits for the ticket is told all the same.
-            None => self.events.push_back(Event::Rejected { peer, ticket: Some(ticket), fault: Fault::BadSdp }),
-        }
-    }
-
-    /// Whether the offer's sections can become these tracks.
-    fn check_tracks(&self, peer: &mut Peer, sheet: &Sheet, tracks: &[NewTrack]) -> Result<(), Fault> {
-        let limits = &self.config.limits;
-        let publisher = peer.publisher().ok_or(Fault::BadSdp)?;
-        if publisher.sections.len() + tracks.len() > limits.tracks {
-            return Err(Fault::TooMany);
-        }
-        for track in tracks {
-            let section = sheet.sections.iter().find(|section| section.mid == track.mid).ok_or(Fault::BadSdp)?;
-            if section.kind != Some(track.kind) || !section.active || !section.sends() {
-                return Err(Fault::BadSdp);
-            }
-            if !section.known_codec {
-                return Err(Fault::NoCodec);
-            }
-            if section.rids.len().max(track.layers.len()) > limits.layers {
-                return Err(Fault::TooMany);
-            }
-            if publisher.sections.contains_key(&track.mid) || self.tracks.contains_key(&track.track) {
-                return Err(Fault::BadSdp);
-            }
-        }
-        Ok(())
-    }
-
-    fn add_track(&mut self, key: Key, new: NewTrack) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        let (room, participant) = (peer.room, peer.participant);
-        if let Some(publisher) = peer.publisher() {
-            publisher.sections.insert(new.mid.clone(), new.track);
-        }
-        let (id, now, audio_slots) = (new.track, self.now, self.config.limits.audio_slots);
-        self.tracks.insert(id, Track::new(now, room, key, participant, new));
-        self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).tracks.insert(id);
-        self.assign_room(room);
     }
 
     fn ingress_limits(&self, role: Role) -> IngressLimits {
@@ -277,12 +195,7 @@ impl Sfu {
             }
             peer.engine.advance(sfu.now);
             let Peer { engine, side: Side::Subscriber(subscriber), .. } = peer else { return Ok(false) };
-            for (index, slot) in subscriber.slots.iter_mut().enumerate() {
-                let section = engine.section(slot.mid, slot.kind);
-                slot.ssrc = section.as_ref().map(|section| section.ssrc);
-                section.into_iter().for_each(|section| subscriber.egress.set_section(index, section));
-            }
-            subscriber.slots_changed = true;
+            subscriber.read_sections(engine);
             Ok(true)
         });
         match outcome {
@@ -363,28 +276,6 @@ impl Sfu {
                 self.rooms.remove(&peer.room);
             }
         }
-    }
-}
-
-/// The layers of a track: those of the SDP, with what was announced of each. A browser that sends one encoding only
-/// sends the best of those that were announced.
-fn layers(sheet: &Sheet, track: &NewTrack) -> Vec<NewLayer> {
-    let section = sheet.sections.iter().find(|section| section.mid == track.mid);
-    let rids = section.map_or(&[][..], |section| &section.rids);
-    if rids.is_empty() {
-        return track.layers.last().cloned().into_iter().collect();
-    }
-    let announced = |rid: &String| track.layers.iter().position(|layer| layer.rid == *rid);
-    let unknown = |rid: &String| NewLayer { rid: rid.clone(), width: 0, height: 0, frame_rate: 0, bitrate_bps: 0 };
-    let mut rids = rids.to_vec();
-    // The order of the announcement, which is from the lowest to the highest.
-    rids.sort_by_key(|rid| announced(rid).unwrap_or(usize::MAX));
-    rids.iter().map(|rid| announced(rid).map_or_else(|| unknown(rid), |index| track.layers[index].clone())).collect()
-}
-
-fn add_candidate(peer: &mut Peer, candidate: &str) {
-    if !candidate.is_empty() && peer.candidates < CANDIDATES_MAX && peer.engine.add_candidate(candidate) {
-        peer.candidates += 1;
     }
 }
 

@@ -3,6 +3,7 @@
 //! In: datagrams, commands of the room's owner, `now`. Out: datagrams, events, deadlines.
 //! This crate knows no socket, no clock, no name and no right.
 
+mod answer;
 mod api;
 mod assign;
 mod budget;

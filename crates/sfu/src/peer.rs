@@ -10,6 +10,7 @@ use crate::engine::{Engine, Figures};
 use crate::police::{Ingress, TokenBucket};
 use crate::publisher::Publisher;
 use crate::route::Route;
+use crate::sdp::Agreed;
 use crate::subscriber::Subscriber;
 
 /// Without an answered check for this long a connection counts as disconnected. Browsers check every 2.5 to 5 s;
@@ -55,6 +56,8 @@ pub(crate) struct Peer {
     /// Its ICE name fragments: one, or two during a restart.
     pub(crate) fragments: Vec<String>,
     pub(crate) candidates: usize,
+    /// The sections of its last offer that was answered.
+    pub(crate) agreed: Vec<Agreed>,
     pub(crate) channel: Option<ChannelId>,
     pub(crate) figures: Figures,
     /// When they were counted.

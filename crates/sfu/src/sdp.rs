@@ -35,6 +35,15 @@ pub(crate) struct Section {
     lines: Vec<String>,
 }
 
+/// A section of an offer that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    mid: String,
+    kind: Option<Kind>,
+    /// It was not refused.
+    is_kept: bool,
+}
+
 /// A peer's SDP, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sheet {
@@ -148,6 +157,48 @@ impl Sheet {
         text
     }
 
+    /// The sections of a viewer that are to be seen and heard.
+    pub(crate) fn viewed(&self) -> impl Iterator<Item = &Section> {
+        self.sections.iter().filter(|section| section.active && section.kind.is_some())
+    }
+
+    /// What is agreed on when [`Sheet::write`] is answered.
+    pub(crate) fn agreed(&self, keep: impl Fn(&Section) -> bool) -> Vec<Agreed> {
+        let agreed = |section: &Section| Agreed {
+            mid: section.mid.clone(),
+            kind: section.kind,
+            is_kept: section.active && keep(section),
+        };
+        self.sections.iter().map(agreed).collect()
+    }
+
+    /// Whether it can come after an offer with these sections: none is missing, and each is what it was (RFC 8829 §5.2.2: the place of
+    /// a refused one may have become another's).
+    pub(crate) fn follows(&self, agreed: &[Agreed]) -> bool {
+        let mut places = agreed.iter().zip(&self.sections).enumerate();
+        self.sections.len() >= agreed.len()
+            && places.all(|(index, (before, section))| {
+                let is_same = before.mid == section.mid && before.kind == section.kind;
+                let is_elsewhere = agreed.iter().skip(index + 1).any(|other| other.mid == section.mid);
+                is_same || (!before.is_kept && before.kind.is_some() && before.mid != section.mid && !is_elsewhere)
+            })
+    }
+
+    /// Names the streams (RFC 8830) of an answer to this offer: browsers play sections of one stream in step, and the engine names
+    /// each its own.
+    pub(crate) fn with_streams(answer: &str, name: impl Fn(&str) -> Option<String>) -> String {
+        let mids: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("a=mid:")).collect();
+        let (mut text, mut sections) = (String::with_capacity(answer.len()), 0);
+        for line in answer.lines() {
+            sections += usize::from(line.starts_with("m="));
+            let mid = sections.checked_sub(1).and_then(|index| mids.get(index));
+            let named = mid.and_then(|mid| name(mid)).and_then(|name| with_stream(line, &name));
+            text.push_str(named.as_deref().unwrap_or(line));
+            text.push_str("\r\n");
+        }
+        text
+    }
+
     /// Puts the payload types of an answer to this offer into the offer's order, which is the peer's choice: the
     /// engine answers in its own.
     pub(crate) fn in_offered_order(&self, answer: &str) -> String {
@@ -203,6 +254,9 @@ impl Section {
         }
         if let Some(mid) = line.strip_prefix("a=mid:") {
             self.mid = mid.to_owned();
+        } else if line.starts_with("a=sctp-init:") {
+            // A handshake in the SDP (draft-hancke-tsvwg-snap): without it everybody makes one, and a later offer has less to break.
+            return Ok(());
         } else if line == "a=bundle-only" {
             self.active = true;
         } else if let Some(rid) = line.strip_prefix("a=rid:") {
@@ -225,19 +279,51 @@ impl Section {
         !self.lines.iter().any(|line| line == "a=recvonly" || line == "a=inactive")
     }
 
+    /// Whether the peer receives in it.
+    pub(crate) fn receives(&self) -> bool {
+        !self.lines.iter().any(|line| line == "a=sendonly" || line == "a=inactive")
+    }
+
     /// A publisher's section is one way: nothing is sent back in it.
     pub(crate) fn make_one_way(&mut self) {
+        self.make("a=sendonly");
+    }
+
+    /// A viewer's section is one way: nothing is taken from it, whatever it says of what it would send.
+    pub(crate) fn make_viewing(&mut self) {
+        self.make("a=recvonly");
+        let is_of_sending = |line: &str| {
+            ["a=ssrc:", "a=ssrc-group:", "a=msid:", "a=rid:", "a=simulcast:"]
+                .iter()
+                .any(|begin| line.starts_with(begin))
+        };
+        self.lines.retain(|line| !is_of_sending(line));
+        self.rids.clear();
+    }
+
+    fn make(&mut self, direction: &str) {
         for line in &mut self.lines {
             if line == "a=sendrecv" {
-                "a=sendonly".clone_into(line);
+                direction.clone_into(line);
             }
         }
         let has_direction =
             |line: &String| matches!(line.as_str(), "a=sendonly" | "a=recvonly" | "a=inactive" | "a=sendrecv");
         if self.kind.is_some() && !self.lines.iter().any(has_direction) {
-            self.lines.push("a=sendonly".to_owned());
+            self.lines.push(direction.to_owned());
         }
     }
+}
+
+/// A line that names a stream, with another name; `None` for other lines.
+fn with_stream(line: &str, name: &str) -> Option<String> {
+    if let Some(rest) = line.strip_prefix("a=msid:") {
+        let track = rest.split(' ').nth(1)?;
+        return Some(format!("a=msid:{name} {track}"));
+    }
+    let (ssrc, rest) = line.strip_prefix("a=ssrc:")?.split_once(" msid:")?;
+    let track = rest.split(' ').nth(1)?;
+    Some(format!("a=ssrc:{ssrc} msid:{name} {track}"))
 }
 
 fn with_port(line: &str, port: &str) -> String {
@@ -281,6 +367,40 @@ mod tests {
         let mut sheet = Sheet::read(OFFER, 3).expect("a good offer");
         sheet.sections.iter_mut().for_each(Section::make_one_way);
         assert_eq!(sheet.write(|_| true).matches("a=sendonly").count(), 2);
+    }
+
+    #[test]
+    fn a_viewers_sections_are_one_way_and_say_nothing_of_sending() {
+        let offer = OFFER.replace("a=mid:1\r\n", "a=mid:1\r\na=msid:s t\r\na=ssrc:7 cname:x\r\n");
+        let mut sheet = Sheet::read(&offer, 3).expect("a good offer");
+        assert!(sheet.sections.iter().all(Section::receives));
+        sheet.sections.iter_mut().for_each(Section::make_viewing);
+        let written = sheet.write(|_| true);
+        assert_eq!(written.matches("a=recvonly").count(), 2);
+        assert!(!written.contains("a=rid") && !written.contains("a=simulcast") && !written.contains("a=ssrc"));
+    }
+
+    #[test]
+    fn a_later_offer_has_the_sections_of_the_one_before() {
+        let sheet = |sdp: &str| Sheet::read(sdp, 4).expect("a good offer");
+        let agreed = sheet(OFFER).agreed(|section| section.mid != "1");
+        let check = |sdp: &str, follows| assert_eq!(sheet(sdp).follows(&agreed), follows, "{sdp}");
+        check(OFFER, true);
+        check(&format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:3\r\n"), true);
+        check(&OFFER.replace("a=mid:1", "a=mid:8"), true);
+        check(&OFFER.replace("a=mid:0", "a=mid:8"), false);
+        check(&OFFER.replace("m=audio", "m=video"), false);
+        check(OFFER.split("m=application").next().expect("two sections"), false);
+        let moved = OFFER.replace("a=mid:2", "a=mid:9").replace("a=mid:1", "a=mid:2");
+        check(&moved, false);
+    }
+
+    #[test]
+    fn streams_of_an_answer_get_their_names() {
+        let answer = "m=audio 9 x 111\r\na=mid:0\r\na=msid:abc def\r\na=ssrc:7 cname:abc\r\na=ssrc:7 msid:abc def\r\n\
+            m=video 9 x 96\r\na=mid:1\r\na=msid:ghi jkl\r\n";
+        let named = Sheet::with_streams(answer, |mid| (mid == "0").then(|| "pair0".to_owned()));
+        assert_eq!(named, answer.replace("msid:abc", "msid:pair0"));
     }
 
     #[test]

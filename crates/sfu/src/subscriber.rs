@@ -10,10 +10,11 @@ use crate::allocate::Allocator;
 use crate::api::{Flow, Kind, Slot as SlotReport, Subscription};
 use crate::credit::Credit;
 use crate::egress::Egress;
-use crate::engine::{ESTIMATE_START_BPS, Format, PendingOffer};
+use crate::engine::{ESTIMATE_START_BPS, Engine, Format, PendingOffer};
 use crate::overshoot::Overshoot;
 use crate::police::TokenBucket;
 use crate::rewrite::Rewriter;
+use crate::room::clock_rate;
 use crate::select::Selector;
 use crate::throttle::{KEYFRAME_INTERVAL_MIN, ViewerRequests};
 
@@ -69,6 +70,30 @@ pub(crate) struct Slot {
     pub(crate) sent: u64,
 }
 
+impl Slot {
+    /// One that carries nothing yet. `random` is where its numbers and times begin (RFC 3550 §5.1); numbers in the lower half, so that
+    /// the first roll-over is not missed.
+    pub(crate) fn new(mid: Mid, kind: Kind, pair: usize, random: u32) -> Slot {
+        Slot {
+            mid,
+            kind,
+            pair,
+            ssrc: None,
+            track: None,
+            paused: false,
+            selector: None,
+            source: None,
+            payload_type: None,
+            flow: Flow::Paused,
+            layer: None,
+            began: None,
+            key: None,
+            writer: Rewriter::new(clock_rate(kind), u64::from(random & 0x7fff), random),
+            sent: 0,
+        }
+    }
+}
+
 /// An offer that the peer has not answered.
 pub(crate) struct Pending {
     pub(crate) version: u32,
@@ -77,6 +102,8 @@ pub(crate) struct Pending {
 
 /// A subscribing connection.
 pub(crate) struct Subscriber {
+    /// It offers and we answer: its slots are the sections of its first offer.
+    pub(crate) is_viewer: bool,
     pub(crate) auto_subscribe: bool,
     pub(crate) wishes: BTreeMap<TrackId, Subscription>,
     pub(crate) slots: Vec<Slot>,
@@ -122,10 +149,11 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    pub(crate) fn new(now: Instant, auto_subscribe: bool, send_bps_max: u64) -> Subscriber {
+    pub(crate) fn new(now: Instant, is_viewer: bool, auto_subscribe: bool, send_bps_max: u64) -> Subscriber {
         let egress_bps = send_bps_max.saturating_mul(EGRESS_PERCENT) / 100;
         Subscriber {
-            auto_subscribe,
+            is_viewer,
+            auto_subscribe: auto_subscribe && !is_viewer,
             wishes: BTreeMap::new(),
             slots: Vec::new(),
             pending: None,
@@ -192,6 +220,16 @@ impl Subscriber {
             self.still = (now, bps);
         }
         is_due
+    }
+
+    /// Something was agreed on: what each slot may send from now on.
+    pub(crate) fn read_sections(&mut self, engine: &mut Engine) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let section = engine.section(slot.mid, slot.kind);
+            slot.ssrc = section.as_ref().map(|section| section.ssrc);
+            section.into_iter().for_each(|section| self.egress.set_section(index, section));
+        }
+        self.slots_changed = true;
     }
 
     /// How it wants a track; `None` if it does not.

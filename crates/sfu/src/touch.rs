@@ -152,7 +152,9 @@ impl Sfu {
             }
             Happened::Packet(packet) => self.forward(peer, &packet),
             Happened::ChannelOpen(channel, label) => {
-                if peer.channel.is_none() && label == crate::engine::CHANNEL {
+                // A viewer is nobody whom messages are for.
+                let is_viewer = peer.as_subscriber().is_some_and(|subscriber| subscriber.is_viewer);
+                if peer.channel.is_none() && label == crate::engine::CHANNEL && !is_viewer {
                     peer.channel = Some(channel);
                 }
             }

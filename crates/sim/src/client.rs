@@ -183,6 +183,28 @@ impl Client {
         (offer.to_sdp_string(), mids)
     }
 
+    /// Offers to receive in sections of these kinds, and in no others. Returns the offer and their names.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn offer_to_view(&mut self, kinds: &[Kind]) -> (String, Vec<Mid>) {
+        let mut api = self.rtc.sdp_api();
+        let mut mids = Vec::new();
+        for kind in kinds {
+            let kind = match kind {
+                Kind::Audio => MediaKind::Audio,
+                Kind::Video => MediaKind::Video,
+            };
+            let mid = api.add_media(kind, Direction::RecvOnly, None, None, None);
+            self.sections.push((mid, kind));
+            mids.push(mid);
+        }
+        let (offer, pending) = api.apply().expect("something is new");
+        self.pending = Some(pending);
+        (offer.to_sdp_string(), mids)
+    }
+
     /// Offers the same again with new ICE credentials.
     ///
     /// # Panics

@@ -89,7 +89,7 @@ impl Wire {
     /// What is allocated never exceeds what the path was believed to carry when it was. The exceptions are those of [`Allocated`]:
     /// lowest layers may be on credit, so long as nothing else is allocated, and sound is never held back.
     pub(crate) fn note_estimates(&mut self, now: Instant, sfu: &Sfu, clients: &BTreeMap<PeerId, Client>) {
-        for client in clients.values().filter(|client| client.role == Role::Subscriber) {
+        for client in clients.values().filter(|client| client.role != Role::Publisher) {
             let Some(share) = sfu.allocated(client.id) else { continue };
             let recent = self.estimates.entry(client.id).or_default();
             if recent.back().is_none_or(|(_, last)| *last != share) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use telstar_sfu::{
     Certificate, Command, Event, Kind, Limits, LocalCandidate, NewLayer, NewTrack, Path, PeerId, Role, RoomId, Sfu,
-    SfuConfig, Slot, Source, Transmit, Transport,
+    SfuConfig, Slot, Source, Subscription, Transmit, Transport,
 };
 use telstar_units::{ParticipantId, TrackId};
 
@@ -154,6 +154,19 @@ impl World {
     /// A subscriber in another room.
     pub fn subscriber_in(&mut self, id: u64, room: u64) -> PeerId {
         self.join(id, room, id, Role::Subscriber)
+    }
+
+    /// A viewer in room 1 of sections of these kinds, which gets nothing yet. Returns their names with it.
+    pub fn viewer(&mut self, id: u64, kinds: &[Kind]) -> (PeerId, Vec<Mid>) {
+        let peer = self.join(id, 1, id, Role::Viewer);
+        let (sdp, mids) = self.client(peer).offer_to_view(kinds);
+        self.command(Command::Offer { peer, ticket: id, sdp, tracks: Vec::new() });
+        (peer, mids)
+    }
+
+    /// A peer wants a track, as it comes.
+    pub fn subscribe(&mut self, peer: PeerId, track: TrackId) {
+        self.command(Command::Subscribe { peer, track, subscription: Subscription::default() });
     }
 
     /// A client.

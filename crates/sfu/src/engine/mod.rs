@@ -177,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// Answers a publisher's offer.
+    /// Answers an offer.
     pub(crate) fn answer(&mut self, offer: &str) -> Result<String, Fault> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|_| Fault::BadSdp)?;
         let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|error| {
@@ -268,6 +268,11 @@ impl Engine {
     pub(crate) fn payload_type(&self, mid: Mid, format: &Format) -> Option<u8> {
         let media = self.rtc.media(mid)?;
         codecs::payload_type(self.rtc.codec_config(), media.remote_pts(), format)
+    }
+
+    /// Whether there is a codec in a section that both sides know.
+    pub(crate) fn has_codec(&self, mid: &str) -> bool {
+        self.rtc.media(mid.into()).is_some_and(|media| !media.remote_pts().is_empty())
     }
 
     /// What was negotiated for the media that a section sends.
