@@ -39,6 +39,7 @@ pub mod tls;
 pub mod web;
 pub mod webhooks;
 pub mod whx;
+pub mod workers;
 
 pub use config::Config;
 pub use server::{Running, Server, StartError};

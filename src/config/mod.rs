@@ -17,6 +17,7 @@ mod rtmp;
 pub mod section;
 mod shutdown;
 mod tls;
+mod transcode;
 pub mod value;
 mod webhooks;
 mod whep;
@@ -34,6 +35,7 @@ pub use play::Play;
 pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
+pub use transcode::{Sandbox, Transcode, VideoPreset};
 pub use webhooks::Webhooks;
 pub use whep::Whep;
 pub use whip::Whip;
@@ -80,10 +82,15 @@ sections! {
     webhooks: Webhooks = "webhooks",
     /// Calls.
     media: Media = "media",
+<<<<<<< HEAD
     /// Publishing over WHIP.
     whip: Whip = "whip",
     /// Watching over WHEP.
     whep: Whep = "whep",
+=======
+    /// Conversions.
+    transcode: Transcode = "transcode",
+>>>>>>> five-shards
     /// The log.
     log: Log = "log",
     /// What clients may take.

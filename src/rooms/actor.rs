@@ -151,7 +151,7 @@ impl Actor {
         };
         // The one who is replaced is kicked before its kick handle is replaced below.
         self.apply(key);
-        let Some(ring) = self.rooms.inner.shards.attach(key, participant, entry.output()) else {
+        let Some(ring) = self.rooms.inner.shards.attach(key, participant, request.via, entry.output()) else {
             if let Some(room) = self.active.get_mut(&key) {
                 room.core.handle_gone(Instant::now(), participant);
             }

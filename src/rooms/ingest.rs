@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::Gone;
+pub use crate::shards::IngestVia;
 use crate::shards::{IngestItem, IngestRing, RingClosed, RoomKey, Shards};
 
 /// An encoder that wants to publish. Its credential was checked and `authorise`d before.
@@ -26,15 +27,6 @@ pub struct IngestRequest {
     pub encoder: Option<Cow<'static, str>>,
     /// How its media comes.
     pub via: IngestVia,
-}
-
-/// How an ingest's media comes to its room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IngestVia {
-    /// As frames, through [`IngestHandle::send`].
-    Ring,
-    /// As packets, through the SFU: [`IngestHandle::land`] says which.
-    Call,
 }
 
 /// Why an encoder may not publish now.

@@ -4,19 +4,24 @@
 //! its call: its channel ends, which is how it learns of it. So does everybody's after a panic outside of one connection,
 //! because nobody knows what the SFU was left as.
 
-use std::collections::{HashMap, HashSet};
+mod local;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use telstar_media::Codec;
 use telstar_sfu::{Command, Counters, Event, Path, PeerId, Sfu, SfuConfig, Transmit};
 use telstar_units::TrackId;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::RoomKey;
+use super::joint::ForRoom;
 use super::net::{Deliver, NetShared};
+use local::Source;
 
 /// Events that wait for a room's owner, as a measure for whoever makes the channel. A room of a hundred makes a few
 /// hundred at once when somebody joins. When it is full the call is closed.
@@ -47,6 +52,14 @@ pub(super) struct Calls {
     rooms: HashMap<RoomKey, Call>,
     peers: HashMap<PeerId, Peer>,
     tracks: HashMap<TrackId, PeerId>,
+    /// Tracks without a connection.
+    sources: HashMap<TrackId, Source>,
+    /// What published tracks turned out to be.
+    codecs: HashMap<TrackId, Codec>,
+    /// Tracks that are tapped, and for which room.
+    taps: BTreeMap<TrackId, RoomKey>,
+    /// What rooms are to be told, until the end of the turn.
+    for_rooms: Vec<(RoomKey, ForRoom)>,
     /// Connections as last told to the gauge.
     counted: i64,
     /// The SFU's counters as last added to the threads' own.
@@ -64,6 +77,10 @@ impl Calls {
             rooms: HashMap::new(),
             peers: HashMap::new(),
             tracks: HashMap::new(),
+            sources: HashMap::new(),
+            codecs: HashMap::new(),
+            taps: BTreeMap::new(),
+            for_rooms: Vec::new(),
             counted: 0,
             added: Counters::default(),
             now,
@@ -92,6 +109,7 @@ impl Calls {
                 self.tracks.extend(tracks.iter().map(|track| (*track, *peer)));
                 known.offered = Some((*ticket, tracks));
             }
+            Command::AddSource { source, .. } => self.note_source(source.track, room),
             Command::Unpublish { track } => self.forget_track(*track),
             Command::CloseRoom { .. } => return self.close(now, room),
             _ => {}
@@ -127,6 +145,9 @@ impl Calls {
             if let Event::Ufrag { peer, ufrag } = event {
                 self.name(peer, ufrag);
                 continue;
+            }
+            if let Event::Track { track, codec } = &event {
+                self.note_codec(room, *track, *codec);
             }
             if let Event::Rejected { peer, ticket: Some(ticket), .. } = &event {
                 self.refused(*peer, *ticket);
@@ -183,7 +204,10 @@ impl Calls {
             | Event::Quality { peer, .. }
             | Event::Bandwidth { peer, .. }
             | Event::Ufrag { peer, .. } => self.peers.get(peer).map(|peer| peer.room),
-            Event::Track { track, .. } => self.peers.get(self.tracks.get(track)?).map(|peer| peer.room),
+            Event::Track { track, .. } => match self.tracks.get(track) {
+                Some(peer) => self.peers.get(peer).map(|peer| peer.room),
+                None => self.sources.get(track).map(Source::room),
+            },
             Event::Speakers { room, .. } => Some(RoomKey(room.0)),
         }
     }
@@ -206,6 +230,7 @@ impl Calls {
     }
 
     fn forget_track(&mut self, track: TrackId) {
+        self.forget_local(track);
         let peer = self.tracks.remove(&track);
         if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
             peer.tracks.remove(&track);
@@ -217,6 +242,7 @@ impl Calls {
         peer.ufrags.iter().for_each(|ufrag| self.shared.unname(ufrag));
         for track in &peer.tracks {
             self.tracks.remove(track);
+            self.forget_local(*track);
         }
         if let Some(call) = self.rooms.get_mut(&peer.room) {
             call.peers.remove(&id);
@@ -227,6 +253,7 @@ impl Calls {
     fn close(&mut self, now: Instant, room: RoomKey) {
         let Some(call) = self.rooms.remove(&room) else { return };
         call.peers.into_iter().for_each(|peer| self.forget_peer(peer));
+        self.forget_sources(room);
         self.guarded(now, |sfu| sfu.handle_command(now, Command::CloseRoom { room: telstar_sfu::RoomId(room.0) }));
     }
 
@@ -248,6 +275,7 @@ impl Calls {
         peers.into_iter().for_each(|peer| self.forget_peer(peer));
         self.rooms.clear();
         self.tracks.clear();
+        self.forget_all_local();
         self.add_counters();
         self.added = Counters::default();
         let broken = std::mem::replace(&mut self.sfu, Sfu::new(self.config.clone(), self.now));

@@ -14,7 +14,7 @@ use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::mpsc;
 
 use super::net::TcpWay;
-use super::{Feed, IngestRing, RoomKey, RoomOutput, ViewerRing};
+use super::{Feed, IngestRing, IngestVia, RoomKey, RoomOutput, ViewerRing};
 
 /// Commands that wait for one shard when another encoder, viewer or connection is told no. They are as rare as those that
 /// connect.
@@ -28,6 +28,7 @@ pub(super) enum Command {
         room: RoomKey,
         participant: ParticipantId,
         ring: Arc<IngestRing>,
+        via: IngestVia,
         output: RoomOutput,
     },
     Watch {

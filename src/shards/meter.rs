@@ -27,6 +27,14 @@ pub struct TrackStats {
     pub b_frames: bool,
 }
 
+impl TrackStats {
+    /// A track of which nothing was measured.
+    pub(super) fn unmeasured(info: TrackInfo) -> TrackStats {
+        let (config, frame_rate, bitrate_bps, keyframe_interval_secs) = (None, None, None, None);
+        TrackStats { info, config, frame_rate, bitrate_bps, keyframe_interval_secs, b_frames: false }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct TrackMeter {
     info: TrackInfo,
@@ -37,6 +45,7 @@ pub(super) struct TrackMeter {
     keyframe_interval: Option<i64>,
     pts_max: Option<i64>,
     b_frames: bool,
+    shows_late: bool,
 }
 
 impl TrackMeter {
@@ -50,11 +59,23 @@ impl TrackMeter {
             keyframe_interval: None,
             pts_max: None,
             b_frames: false,
+            shows_late: false,
         }
     }
 
     pub(super) fn info(&self) -> &TrackInfo {
         &self.info
+    }
+
+    /// The newest configuration; `None` before the first frame.
+    pub(super) fn config(&self) -> Option<&Arc<CodecConfig>> {
+        self.config.as_ref()
+    }
+
+    /// A picture was shown later than it was decoded. A source that does so by the same time for every picture cannot be
+    /// told from one whose B-frames come later.
+    pub(super) fn shows_late(&self) -> bool {
+        self.shows_late
     }
 
     pub(super) fn handle_frame(&mut self, frame: &Frame) {
@@ -76,6 +97,7 @@ impl TrackMeter {
                 self.keyframe_interval = self.last_key.map(|last| frame.dts - last).or(self.keyframe_interval);
                 self.last_key = Some(frame.dts);
             }
+            self.shows_late |= frame.pts > frame.dts;
             self.b_frames |= self.pts_max.is_some_and(|latest| frame.pts < latest);
             self.pts_max = Some(self.pts_max.map_or(frame.pts, |latest| latest.max(frame.pts)));
         }

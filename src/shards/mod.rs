@@ -7,6 +7,7 @@
 
 mod calls;
 mod commands;
+mod joint;
 mod meter;
 mod net;
 mod ring;
@@ -81,6 +82,15 @@ pub struct Want {
     pub to: Target,
     /// The id of what comes back. It stays the same for as long as the conversion is wanted, and never comes again.
     pub as_track: TrackId,
+}
+
+/// How an ingest's media comes to its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IngestVia {
+    /// As frames, through its ring.
+    Ring,
+    /// As packets, through the SFU: [`Shards::land`] says which.
+    Call,
 }
 
 /// The SFU's sources that carry a room's main picture and main sound: tracks without a connection.
@@ -231,10 +241,16 @@ impl Shards {
     }
 
     /// Attaches an ingest to a room, replacing the room's previous one. `None`: the shard's command queue is full.
-    pub fn attach(&self, room: RoomKey, participant: ParticipantId, output: &RoomOutput) -> Option<Arc<IngestRing>> {
+    pub fn attach(
+        &self,
+        room: RoomKey,
+        participant: ParticipantId,
+        via: IngestVia,
+        output: &RoomOutput,
+    ) -> Option<Arc<IngestRing>> {
         let shard = self.of(room);
         let ring = Arc::new(IngestRing::new(shard.bell(room)));
-        let attach = Command::Attach { room, participant, ring: Arc::clone(&ring), output: output.clone() };
+        let attach = Command::Attach { room, participant, ring: Arc::clone(&ring), via, output: output.clone() };
         shard.command(attach).then_some(ring)
     }
 
@@ -259,8 +275,9 @@ impl Shards {
     }
 
     /// Somebody asked for a playlist of the room now, which counts for [`HLS_DEMAND`].
-    pub fn demand_hls(&self, room: RoomKey) {
-        self.of(room).command(Command::DemandHls { room });
+    /// False: the shard's command queue is full, so that this did not happen.
+    pub fn demand_hls(&self, room: RoomKey) -> bool {
+        self.of(room).command(Command::DemandHls { room })
     }
 
     /// Begins a conversion that the room wants: the ring of the frames that go out, from the track's newest group of

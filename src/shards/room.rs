@@ -1,14 +1,21 @@
 //! One room on its media thread: the hub, the packager, and the epochs between them.
 //!
-//! In: batches of an ingest ring. Out: snapshots, the status, and the rings of viewers. Each connection that publishes is
-//! an epoch of its own, and so is what follows a jump of its clock.
+//! In: batches of an ingest ring or copies of packets from the SFU, and who needs what. Out: snapshots, the status, the
+//! rings of viewers and conversions, and packets for the SFU. Each connection that publishes is an epoch of its own, and so
+//! is what follows a jump of its clock.
 
+mod conversions;
+mod feed;
+mod gate;
 mod ingest;
 mod keeping;
+mod landing;
+mod outlets;
 mod status;
 mod tracks;
 mod viewers;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,11 +25,18 @@ use telstar_media::hub::{Effect as HubEffect, Hub, Item};
 use telstar_units::{Epoch, LayerId, ParticipantId, WallTime};
 
 use super::commands::KeptSink;
+use super::joint::ForCall;
 use super::meter::TrackMeter;
 use super::ring::INGEST_BATCHES_MAX;
-use super::{IngestItem, IngestRing, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning};
+use super::{
+    IngestItem, IngestRing, IngestVia, IngestWarning, RoomOutput, ShardCounters, ShardStatus, ShardWarning, ViewerRing,
+};
 use crate::dvr::Dvr;
+use conversions::Conversions;
+use feed::Feeder;
 use ingest::{Ingest, Track};
+use landing::Landed;
+use outlets::{Outlet, Packaging};
 use status::{Dropped, STATUS_INTERVAL};
 use viewers::Viewer;
 
@@ -66,6 +80,17 @@ pub(super) struct ShardRoom {
     packager: Option<Packager>,
     numbers: RoomNumbers,
     ingest: Option<Ingest>,
+    /// What viewers see, at most one of each kind.
+    outlets: Vec<Outlet>,
+    packaging: Packaging,
+    /// Until when the latest request for a playlist counts.
+    listed_until: Option<Instant>,
+    /// The listing has ended while the ingest goes on, and nobody sees it.
+    hides_listing: bool,
+    feeder: Feeder,
+    conversions: Conversions,
+    /// For the SFU, which takes it after each turn.
+    for_call: VecDeque<ForCall>,
     viewers: Vec<Viewer>,
     seen: Dropped,
     status: ShardStatus,
@@ -94,6 +119,13 @@ impl ShardRoom {
             packager: None,
             numbers,
             ingest: None,
+            outlets: Vec::new(),
+            packaging: Packaging::Off,
+            listed_until: None,
+            hides_listing: false,
+            feeder: Feeder::default(),
+            conversions: Conversions::default(),
+            for_call: VecDeque::new(),
             viewers: Vec::new(),
             seen: Dropped::default(),
             status: ShardStatus::default(),
@@ -111,31 +143,48 @@ impl ShardRoom {
 
     /// Nobody publishes and nothing is fetchable: only the numbers are worth keeping.
     pub(super) fn is_idle(&self) -> bool {
-        self.ingest.is_none() && !self.has_viewers() && self.packager.as_ref().is_none_or(Packager::is_idle)
+        self.ingest.is_none()
+            && !self.has_viewers()
+            && !self.feeder.is_bound()
+            && self.packager.as_ref().is_none_or(Packager::is_idle)
     }
 
     /// A new connection takes the room over, in an epoch of its own.
-    pub(super) fn attach(&mut self, now: Instant, participant: ParticipantId, ring: Arc<IngestRing>) {
+    pub(super) fn attach(&mut self, now: Instant, participant: ParticipantId, ring: Arc<IngestRing>, via: IngestVia) {
         self.detach(now);
         self.restored_until = None;
-        self.ingest = Some(Ingest::new(now, ring));
+        self.ingest = Some(Ingest::new(now, participant, ring, via));
         self.status = ShardStatus { participant: Some(participant), ..ShardStatus::default() };
-        self.start_epoch(now, Vec::new());
+        self.begin_feed_timeline();
+        match via {
+            IngestVia::Ring => {
+                self.packaging = Packaging::Running;
+                self.start_epoch(now, Duration::ZERO, Vec::new());
+            }
+            // The listing goes on, or begins, with the next request for a playlist.
+            IngestVia::Call if self.is_listed(now) => {}
+            IngestVia::Call => self.hide_listing(now),
+        }
         self.next_status = Some(now + STATUS_INTERVAL);
         self.publish_status();
     }
 
-    fn start_epoch(&mut self, now: Instant, tracks: Vec<TrackInfo>) {
+    /// An epoch begins whose first frame came `age` ago.
+    fn start_epoch(&mut self, now: Instant, age: Duration, tracks: Vec<TrackInfo>) {
         let wall = wall_now();
         let epoch = Epoch::next(self.numbers.last_epoch, wall.unix_secs());
         self.numbers.last_epoch = Some(epoch);
+        self.hides_listing = false;
         let packager = self.packager.take();
         let made = packager.is_none();
         let mut packager = packager.unwrap_or_else(|| self.make_packager(wall));
         if made && let Some(dvr) = &self.settings.dvr {
             dvr.begin(self.output.room, self.output.name.clone());
         }
-        packager.start_epoch(now, epoch, wall, tracks);
+        let landed = self.ingest.as_ref().is_some_and(|ingest| ingest.landed.is_some());
+        packager.require_target_duration(if landed { landing::TARGET_DURATION_SECS } else { 0 });
+        let began = wall.plus_micros(-i64::try_from(age.as_micros()).unwrap_or_default());
+        packager.start_epoch(now, epoch, began, tracks);
         self.packager = Some(packager);
         self.apply_packager(now);
     }
@@ -154,7 +203,8 @@ impl ShardRoom {
 
     /// Takes what came in, up to `batches_max` batches. True: more is waiting.
     pub(super) fn turn(&mut self, now: Instant, batches_max: usize) -> bool {
-        let more = self.take_batches(now, batches_max);
+        let mut more = self.take_batches(now, batches_max);
+        more |= self.take_converted(now, batches_max);
         if self.ingest.as_ref().is_some_and(|ingest| ingest.ring.is_over()) {
             self.detach(now);
         }
@@ -166,6 +216,11 @@ impl ShardRoom {
         }
         self.apply_packager(now);
         self.forget_viewers();
+        self.update_landing(now);
+        self.pass_on(now);
+        self.update_conversions(now);
+        self.route_feed();
+        self.collect_feed(now);
         if self.next_status.is_some_and(|at| at <= now) {
             self.measure(now);
         }
@@ -178,7 +233,7 @@ impl ShardRoom {
         for _ in 0..batches_max {
             let Some(batch) = ring.take() else { break };
             self.take_batch(now, batch);
-            self.drain_viewers();
+            self.pass_on(now);
         }
         ring.has_batches()
     }
@@ -198,19 +253,38 @@ impl ShardRoom {
         self.drain_hub(now);
     }
 
+    /// Brings what came to everybody who takes frames.
+    fn pass_on(&mut self, now: Instant) {
+        self.drain_hub(now);
+        self.drain_viewers();
+        self.drain_conversions();
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let packager = self.packager.as_ref().and_then(Packager::poll_timeout);
-        [packager, self.next_status, self.restored_until].into_iter().flatten().min()
+        let landed = self.ingest.as_ref().and_then(|ingest| ingest.landed.as_ref());
+        // While it is listed, its end must be noticed.
+        let listed = self.listed_until.filter(|_| landed.is_some() && !matches!(self.packaging, Packaging::Off));
+        let landed = landed.and_then(Landed::poll_timeout);
+        let own = [self.packaging_timeout(), self.next_status, self.restored_until];
+        own.into_iter().chain([listed, landed, self.conversions.poll_timeout()]).flatten().min()
+    }
+
+    /// The next thing for the SFU of this thread.
+    pub(super) fn poll_for_call(&mut self) -> Option<ForCall> {
+        self.for_call.pop_front()
     }
 
     /// The listing ends and the connection stays: what it brings is a stream of its own.
     pub(super) fn restart(&mut self, now: Instant) {
-        let Some(tracks) = self.ingest.as_ref().map(Ingest::main_tracks) else { return };
+        let Some(ingest) = &self.ingest else { return };
+        if ingest.landed.is_some() {
+            return self.hide_listing(now);
+        }
         if let Some(packager) = &mut self.packager {
             packager.finish(now);
         }
         self.apply_packager(now);
-        self.start_epoch(now, tracks);
+        self.start_epoch(now, Duration::ZERO, self.offered());
     }
 
     /// Ends the stream: the last parts and ENDLIST.
@@ -218,13 +292,7 @@ impl ShardRoom {
         self.detach(now);
         self.end_for_viewers();
         self.restored_until = None;
-        if let Some(packager) = &mut self.packager {
-            packager.finish(now);
-        }
-        self.apply_packager(now);
-        if let Some(dvr) = &self.settings.dvr {
-            dvr.ended(self.output.room);
-        }
+        self.finish_listing(now);
     }
 
     /// Lets go of everything, without a word to the players: the room does not exist any more.
@@ -245,10 +313,14 @@ impl ShardRoom {
         let Some(ingest) = self.ingest.take() else { return };
         ingest.ring.detach();
         self.take_tracks_from_viewers();
-        for track in ingest.tracks {
-            self.let_go(&track);
+        for track in &ingest.tracks {
+            self.let_go(track.meter.info().id);
+        }
+        if let Some(landed) = &ingest.landed {
+            self.end_landing(landed);
         }
         self.apply_hub();
+        self.packaging = Packaging::Off;
         if let Some(packager) = &mut self.packager {
             packager.end_epoch(now);
         }
@@ -263,8 +335,7 @@ impl ShardRoom {
             IngestItem::Track(info) => self.add_track(now, info, None),
             IngestItem::TrackReplaced { old, by } => {
                 // What came before belongs to the old track.
-                self.drain_hub(now);
-                self.drain_viewers();
+                self.pass_on(now);
                 self.add_track(now, by, Some(old));
             }
             IngestItem::ClockRestarted => self.restart_clock(now),
@@ -272,7 +343,7 @@ impl ShardRoom {
                 ShardCounters::add(&self.counters.ingest_frames_dropped, frames);
                 self.status.frames_dropped += frames;
             }
-            IngestItem::Frame(track, frame) => self.handle_frame(track, &frame),
+            IngestItem::Frame(track, frame) => self.handle_frame(now, track, &frame),
             IngestItem::Warning(warning) => {
                 let warning = match warning {
                     IngestWarning::TimestampsJump => ShardWarning::TimestampsJump,
@@ -293,24 +364,8 @@ impl ShardRoom {
             return;
         }
         ingest.clock_restarts += 1;
-        let tracks = ingest.main_tracks();
         packager.end_epoch(now);
-        self.start_epoch(now, tracks);
-    }
-
-    /// Moves what the hub has for the packager.
-    fn drain_hub(&mut self, now: Instant) {
-        let (Some(ingest), Some(packager)) = (&self.ingest, &mut self.packager) else { return };
-        for (track, subscriber) in ingest.tracks.iter().filter_map(|track| Some((track, track.subscriber?))) {
-            self.hub.drain(subscriber, &mut self.items);
-            for item in self.items.drain(..) {
-                if let Item::Frame(_, frame) = item {
-                    packager.handle_frame(now, track.meter.info().id, &frame);
-                }
-            }
-        }
-        self.apply_hub();
-        self.apply_packager(now);
+        self.start_epoch(now, Duration::ZERO, self.offered());
     }
 
     fn note(&mut self, now: Instant, warning: ShardWarning) {
@@ -325,13 +380,13 @@ impl ShardRoom {
             match effect {
                 Effect::Snapshot(snapshot) => {
                     ShardCounters::add(&self.counters.snapshots, 1);
-                    let playable = self.ingest.is_some() && snapshot.state == State::Live;
-                    changed |= playable != self.status.playable;
-                    self.status.playable = playable;
+                    changed |= self.note_state(snapshot.state);
                     let before = self.numbers.next;
                     self.numbers.next = self.packager.as_ref().map(Packager::next_numbers);
                     self.note_next(before);
-                    self.output.live.send_replace(Some(snapshot));
+                    if !self.hides_listing {
+                        self.output.live.send_replace(Some(snapshot));
+                    }
                 }
                 Effect::Warning(warning) => self.handle_warning(now, warning),
                 Effect::KeyframeIntervalMended => {
@@ -349,6 +404,16 @@ impl ShardRoom {
         if changed {
             self.publish_status();
         }
+    }
+
+    /// Whether there is something to watch; what landed says so by itself, because it is watched without a listing, too.
+    fn note_state(&mut self, state: State) -> bool {
+        if self.ingest.as_ref().is_some_and(|ingest| ingest.landed.is_some()) {
+            return false;
+        }
+        let playable = self.ingest.is_some() && state == State::Live;
+        let before = std::mem::replace(&mut self.status.playable, playable);
+        before != playable
     }
 
     fn handle_warning(&mut self, now: Instant, warning: Warning) {
@@ -369,7 +434,8 @@ impl ShardRoom {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 // RTMP can neither pause a layer nor be asked for a keyframe.
-                HubEffect::Demand { .. } | HubEffect::KeyframeWanted { .. } => {}
+                HubEffect::Demand { .. } => {}
+                HubEffect::KeyframeWanted { track, .. } => self.want_keyframe(track),
                 HubEffect::Closed { subscriber } => tracing::debug!(?subscriber, "a subscriber was closed"),
             }
         }

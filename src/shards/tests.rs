@@ -136,7 +136,7 @@ async fn publish(ring: &IngestRing) {
 #[tokio::test]
 async fn many_seconds_in_one_batch_are_cut_as_if_they_had_come_in_time() {
     let (shards, output, room) = (shards(), output(), RoomKey(8));
-    let ring = shards.attach(room, ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(room, ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     ring.send(tracks()).await.expect("attached");
     ring.send(batches().into_iter().flatten().collect()).await.expect("attached");
     state_becomes(&output, State::Live).await;
@@ -153,13 +153,13 @@ async fn many_seconds_in_one_batch_are_cut_as_if_they_had_come_in_time() {
 #[tokio::test]
 async fn a_stream_is_live_then_reconnecting_then_live_again_and_ends() {
     let (shards, output, room) = (shards(), output(), RoomKey(7));
-    let ring = shards.attach(room, ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(room, ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     ring.finish();
     state_becomes(&output, State::Reconnecting).await;
 
-    let ring = shards.attach(room, ParticipantId(2), &output).expect("room for it");
+    let ring = shards.attach(room, ParticipantId(2), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     let playlist = video_playlist(&output);
@@ -174,9 +174,9 @@ async fn a_stream_is_live_then_reconnecting_then_live_again_and_ends() {
 #[tokio::test]
 async fn a_connection_that_takes_over_detaches_the_first() {
     let (shards, output, room) = (shards(), output(), RoomKey(0));
-    let first = shards.attach(room, ParticipantId(1), &output).expect("room for it");
+    let first = shards.attach(room, ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&first).await;
-    let second = shards.attach(room, ParticipantId(2), &output).expect("room for it");
+    let second = shards.attach(room, ParticipantId(2), IngestVia::Ring, &output).expect("room for it");
     publish(&second).await;
     let mut status = output.status.subscribe();
     let of_second = status.wait_for(|status| status.participant == Some(ParticipantId(2)) && status.playable);
@@ -188,7 +188,7 @@ async fn a_connection_that_takes_over_detaches_the_first() {
 #[tokio::test]
 async fn shutting_down_ends_every_playlist() {
     let (shards, output) = (shards(), output());
-    let ring = shards.attach(RoomKey(3), ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(RoomKey(3), ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     shards.shutdown(PATIENCE);
@@ -198,7 +198,7 @@ async fn shutting_down_ends_every_playlist() {
 #[tokio::test]
 async fn sound_that_changes_its_sample_rate_is_heard_behind_a_discontinuity() {
     let (shards, output) = (shards(), output());
-    let ring = shards.attach(RoomKey(1), ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(RoomKey(1), ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     let changed = TrackId(3);
     let by = track(changed, Codec::Aac, 44_100, KeyframeMode::None);
@@ -219,7 +219,7 @@ async fn sound_that_changes_its_sample_rate_is_heard_behind_a_discontinuity() {
 #[tokio::test]
 async fn a_source_whose_clock_restarts_goes_on_in_a_new_epoch_with_a_date_of_its_own() {
     let (shards, output) = (shards(), output());
-    let ring = shards.attach(RoomKey(1), ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(RoomKey(1), ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     state_becomes(&output, State::Live).await;
     ring.send(vec![IngestItem::ClockRestarted]).await.expect("attached");
@@ -237,8 +237,8 @@ async fn a_source_whose_clock_restarts_goes_on_in_a_new_epoch_with_a_date_of_its
 async fn a_room_that_breaks_costs_no_other_and_goes_on_behind_its_numbers() {
     let (shards, broken, whole) = (shards(), output(), output());
     // Both on one thread.
-    let ring = shards.attach(RoomKey(1), ParticipantId(1), &broken).expect("room for it");
-    let other = shards.attach(RoomKey(3), ParticipantId(2), &whole).expect("room for it");
+    let ring = shards.attach(RoomKey(1), ParticipantId(1), IngestVia::Ring, &broken).expect("room for it");
+    let other = shards.attach(RoomKey(3), ParticipantId(2), IngestVia::Ring, &whole).expect("room for it");
     publish(&ring).await;
     state_becomes(&broken, State::Live).await;
     let before = playlist_becomes(&broken, |text| text.matches("#EXTINF").count() >= 2).await;
@@ -251,7 +251,7 @@ async fn a_room_that_breaks_costs_no_other_and_goes_on_behind_its_numbers() {
 
     publish(&other).await;
     state_becomes(&whole, State::Live).await;
-    let ring = shards.attach(RoomKey(1), ParticipantId(3), &broken).expect("room for it");
+    let ring = shards.attach(RoomKey(1), ParticipantId(3), IngestVia::Ring, &broken).expect("room for it");
     publish(&ring).await;
     state_becomes(&broken, State::Live).await;
     let after = playlist_becomes(&broken, |text| text.contains("#EXTINF")).await;
@@ -266,7 +266,7 @@ async fn a_room_that_breaks_costs_no_other_and_goes_on_behind_its_numbers() {
 #[tokio::test]
 async fn a_restarted_listing_keeps_its_connection_and_is_a_stream_of_its_own() {
     let (shards, output, room) = (shards(), output(), RoomKey(1));
-    let ring = shards.attach(room, ParticipantId(1), &output).expect("room for it");
+    let ring = shards.attach(room, ParticipantId(1), IngestVia::Ring, &output).expect("room for it");
     publish(&ring).await;
     let before = playlist_becomes(&output, |text| text.contains("#EXTINF")).await;
     shards.restart(room);

@@ -14,15 +14,16 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use telstar_hls::KeptListing;
-use telstar_sfu::SfuConfig;
-use telstar_units::ParticipantId;
+use telstar_sfu::{Kind, SfuConfig};
+use telstar_units::{ParticipantId, TrackId};
 
 use super::calls::Calls;
 use super::commands::{Command, CommandQueue, KeptSink, ShardWaker};
+use super::joint::ForRoom;
 use super::net::{Memory, Net, NetShared};
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
 use super::table::{Bell, Rung, Table};
-use super::{IngestRing, RoomKey, RoomOutput, ShardCounters, ViewerRing};
+use super::{Feed, IngestRing, IngestVia, RoomKey, RoomOutput, ShardCounters, ViewerRing};
 use crate::threads;
 
 /// Commands of one turn. An offer of a call takes a millisecond, and packets must not wait for many of them.
@@ -86,9 +87,9 @@ impl ShardHandle {
 }
 
 /// The calls of a thread and their sockets.
-struct Line {
+pub(super) struct Line {
     net: Net,
-    calls: Calls,
+    pub(super) calls: Calls,
 }
 
 impl Line {
@@ -101,14 +102,17 @@ impl Line {
         if self.calls.poll_timeout().is_some_and(|at| at <= now) {
             self.calls.handle_timeout(now);
         }
+        self.send(now, memory);
+        more
+    }
+
+    /// Tells what happened and sends what there is to send.
+    pub(super) fn send(&mut self, now: Instant, memory: &mut Memory) {
         self.calls.deliver_events(now);
         self.net.collect(now, memory, &mut self.calls);
         self.net.flush(now, memory);
-        more
     }
-}
 
-impl Line {
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
             Command::OpenCall { room, sink } => self.calls.open(now, room, sink),
@@ -130,7 +134,11 @@ pub(super) struct Shard {
     rung: Arc<Rung>,
     rooms: Table,
     /// `None`: this server has no calls.
-    line: Option<Line>,
+    pub(super) line: Option<Line>,
+    /// What the SFU has for rooms, on its way there.
+    pub(super) heard: Vec<(RoomKey, ForRoom)>,
+    /// Rooms of this turn fed the SFU.
+    pub(super) has_fed: bool,
     /// Of rooms that were let go: three numbers for each that has published and was not deleted.
     numbers: BTreeMap<RoomKey, RoomNumbers>,
     settings: HlsSettings,
@@ -150,6 +158,8 @@ impl Shard {
             rung: Arc::default(),
             rooms: Table::default(),
             line: None,
+            heard: Vec::new(),
+            has_fed: false,
             numbers: BTreeMap::new(),
             settings,
             counters,
@@ -192,7 +202,9 @@ impl Shard {
             let now = Instant::now();
             busy = self.take_commands(now);
             busy |= self.line.as_mut().is_some_and(|line| line.turn(now, &mut memory));
+            self.hear_calls(now);
             busy |= self.turn(now);
+            self.send_fed(now, &mut memory);
             if self.stop.load(Ordering::Acquire) {
                 return self.finish_all(now, &mut memory);
             }
@@ -218,13 +230,14 @@ impl Shard {
 
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Attach { room, participant, ring, output } => self.attach(now, room, participant, ring, output),
-            Command::Watch { room, ring, output } => self.watch(room, ring, output),
-            Command::Feed { .. } | Command::Land { .. } | Command::DemandHls { .. } => {}
-            Command::Convert { frames, converted, .. } => {
-                frames.close();
-                converted.detach();
+            Command::Attach { room, participant, ring, via, output } => {
+                self.attach(now, room, participant, ring, via, output);
             }
+            Command::Watch { room, ring, output } => self.watch(room, ring, output),
+            Command::Feed { room, feed } => self.feed(room, feed),
+            Command::Land { room, participant, tracks } => self.land(now, room, participant, &tracks),
+            Command::DemandHls { room } => self.in_cell(room, |room| room.demand_hls(now)),
+            Command::Convert { room, as_track, frames, converted } => self.convert(room, as_track, frames, converted),
             Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
             Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
             Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),
@@ -234,6 +247,7 @@ impl Shard {
                 if let Some(room) = self.rooms.remove(room) {
                     self.release(room);
                 }
+                self.forget_in_calls(room);
             }
             Command::OpenCall { .. } | Command::Call { .. } | Command::TcpOpened { .. } | Command::TcpClosed { .. } => {
                 if let Some(line) = &mut self.line {
@@ -249,11 +263,12 @@ impl Shard {
         key: RoomKey,
         participant: ParticipantId,
         ring: Arc<IngestRing>,
+        via: IngestVia,
         output: RoomOutput,
     ) {
         self.make_room(key, output);
         let attached = Arc::clone(&ring);
-        self.in_cell(key, |room| room.attach(now, participant, attached));
+        self.in_cell(key, |room| room.attach(now, participant, attached, via));
         if !self.rooms.contains(key) {
             // The room broke before it knew the ring.
             ring.detach();
@@ -271,6 +286,29 @@ impl Shard {
         }
     }
 
+    fn feed(&mut self, key: RoomKey, feed: Feed) {
+        let sources = [feed.video, feed.audio, feed.alternate].into_iter().flatten();
+        let is_wanted = |source: &TrackId| self.line.as_ref().is_some_and(|line| line.calls.is_wanted(*source));
+        let wanted: Vec<TrackId> = sources.filter(is_wanted).collect();
+        self.in_cell(key, |room| room.feed(feed, |source| wanted.contains(&source)));
+    }
+
+    fn land(&mut self, now: Instant, key: RoomKey, participant: ParticipantId, tracks: &[(TrackId, Kind)]) {
+        let known = |(track, _): &(TrackId, Kind)| Some((*track, self.line.as_ref()?.calls.codec(*track)?));
+        let codecs: Vec<_> = tracks.iter().filter_map(known).collect();
+        self.in_cell(key, |room| room.land(now, participant, tracks, &codecs));
+    }
+
+    fn convert(&mut self, key: RoomKey, as_track: TrackId, frames: Arc<ViewerRing>, converted: Arc<IngestRing>) {
+        let (out, back) = (Arc::clone(&frames), Arc::clone(&converted));
+        self.in_cell(key, |room| room.convert(as_track, out, back));
+        if !self.rooms.contains(key) {
+            // There is no such room, or it broke before it knew the rings.
+            frames.close();
+            converted.detach();
+        }
+    }
+
     fn restore(&mut self, now: Instant, key: RoomKey, output: RoomOutput, listing: KeptListing) {
         self.make_room(key, output);
         self.in_cell(key, |room| room.restore(now, listing));
@@ -285,7 +323,7 @@ impl Shard {
     }
 
     /// A fault cell (docs/adr/0004): a panic costs this room its ingest and its playlist, nobody else anything.
-    fn in_cell(&mut self, key: RoomKey, act: impl FnOnce(&mut ShardRoom)) {
+    pub(super) fn in_cell(&mut self, key: RoomKey, act: impl FnOnce(&mut ShardRoom)) {
         let Some(room) = self.rooms.get_mut(key) else { return };
         if catch_unwind(AssertUnwindSafe(|| act(room))).is_err() {
             self.drop_broken(key);
@@ -300,6 +338,7 @@ impl Shard {
             self.numbers.insert(key, room.numbers());
             self.release(room);
         }
+        self.forget_in_calls(key);
     }
 
     /// A room that is broken may break again on its way out.
@@ -319,6 +358,9 @@ impl Shard {
             match catch_unwind(AssertUnwindSafe(|| room.turn(now, BATCHES_PER_TURN_MAX))) {
                 Ok(more) => {
                     let is_idle = room.is_idle();
+                    while let Some(what) = room.poll_for_call() {
+                        self.has_fed |= self.line.as_mut().is_some_and(|line| line.calls.handle_local(now, key, what));
+                    }
                     if is_idle {
                         self.let_go(key);
                     } else {

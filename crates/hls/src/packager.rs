@@ -63,6 +63,8 @@ pub struct Packager {
     /// Something was listed since the last ENDLIST: the playlist goes on and its target duration stands.
     continues: bool,
     target_duration_secs: Option<u64>,
+    /// Of the listings that begin from now on, at least.
+    target_duration_secs_min: u64,
     prelude: Prelude,
     /// Audio that is ahead of video, or waits for a place where it may be another.
     held: VecDeque<Held>,
@@ -133,6 +135,7 @@ impl Packager {
             },
             continues: false,
             target_duration_secs: None,
+            target_duration_secs_min: 0,
             prelude: Prelude::default(),
             held: VecDeque::new(),
             sound_change: SoundChange::None,
@@ -182,6 +185,12 @@ impl Packager {
             self.set_state(State::Waiting);
         }
         self.publish(now);
+    }
+
+    /// Listings that begin from now on have at least this target duration: for a source whose keyframes come when they are
+    /// asked for, and some of them later than that. 0 leaves it to what comes.
+    pub fn require_target_duration(&mut self, secs: u64) {
+        self.target_duration_secs_min = secs;
     }
 
     /// The next frame of a track, in decode order.

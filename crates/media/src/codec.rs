@@ -12,6 +12,7 @@ mod h264;
 mod h265;
 mod nal;
 mod opus;
+mod vp8;
 mod vp9;
 
 pub use aac::{AacConfig, AacError};
@@ -20,10 +21,11 @@ pub use av1::{Av1Config, Av1Error, Av1Unit, Obu, ObuKind, obus};
 pub use bits::BitReader;
 pub use colour::{Colour, VideoRange};
 pub use flac::{FlacConfig, FlacError, flac_frame_samples};
-pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, nal_kinds};
+pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, h264_parameter_set_id, nal_kinds};
 pub use h265::{H265Config, H265Error, H265NalKind, H265ParameterSets, h265_is_skipped_leading, h265_parameter_set_id};
 pub use nal::{UnitOverrun, nal_units};
 pub use opus::{OPUS_SAMPLE_RATE, OpusConfig, OpusError, OpusMapping, opus_channels, opus_duration};
+pub use vp8::Vp8Config;
 pub use vp9::{Vp9Config, Vp9Error, Vp9Record};
 
 /// Audio or video.
@@ -98,6 +100,8 @@ pub enum CodecConfig {
     H265(H265Config),
     /// AV1CodecConfigurationRecord and what its sequence header says.
     Av1(Av1Config),
+    /// What a key frame says; there is no record.
+    Vp8(Vp8Config),
     /// VPCodecConfigurationRecord and what a key frame says.
     Vp9(Vp9Config),
     /// AudioSpecificConfig and what it says.
@@ -131,6 +135,7 @@ impl CodecConfig {
             CodecConfig::H264(_) => Codec::H264,
             CodecConfig::H265(_) => Codec::H265,
             CodecConfig::Av1(_) => Codec::Av1,
+            CodecConfig::Vp8(_) => Codec::Vp8,
             CodecConfig::Vp9(_) => Codec::Vp9,
             CodecConfig::Aac(_) => Codec::Aac,
             CodecConfig::Opus(_) => Codec::Opus,
@@ -148,6 +153,8 @@ impl CodecConfig {
             CodecConfig::H264(config) => config.rfc6381(),
             CodecConfig::H265(config) => config.rfc6381(),
             CodecConfig::Av1(config) => config.rfc6381(),
+            // What browsers know it by; VP8 has no parameters that a decoder would not support.
+            CodecConfig::Vp8(_) => "vp8".into(),
             CodecConfig::Vp9(config) => config.rfc6381(),
             CodecConfig::Aac(config) => config.rfc6381(),
             // RFC 6381 §3.3: the sample entry's four characters, whose case counts.
@@ -167,6 +174,7 @@ impl CodecConfig {
             CodecConfig::H264(config) => Some((config.width, config.height)),
             CodecConfig::H265(config) => Some((config.width, config.height)),
             CodecConfig::Av1(config) => Some((config.width, config.height)),
+            CodecConfig::Vp8(config) => Some((config.width, config.height)),
             CodecConfig::Vp9(config) => Some((config.width, config.height)),
             _ => None,
         }

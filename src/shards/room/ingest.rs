@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use telstar_media::hub::SubscriberId;
-use telstar_media::{MediaKind, TrackInfo};
-use telstar_units::TrackId;
+use telstar_media::MediaKind;
+use telstar_units::{ParticipantId, TrackId};
 
-use super::super::meter::TrackMeter;
-use super::super::{IngestRing, ShardWarning};
+use super::super::meter::{TrackMeter, TrackStats};
+use super::super::{IngestRing, IngestVia, ShardWarning};
+use super::landing::Landed;
 
 /// Warnings that are events stay this long in the status.
 const EVENT_WARNING_AGE: Duration = Duration::from_secs(60);
@@ -17,8 +17,13 @@ const ONE_KIND_GRACE: Duration = Duration::from_secs(3);
 
 /// The connection that publishes now.
 pub(super) struct Ingest {
+    pub(super) participant: ParticipantId,
     pub(super) ring: Arc<IngestRing>,
     pub(super) tracks: Vec<Track>,
+    /// It comes by the SFU.
+    pub(super) landed: Option<Landed>,
+    /// Conversions of its tracks that were wanted so far.
+    pub(super) conversions_begun: u64,
     /// Seconds between keyframes, while they are too far apart.
     pub(super) keyframe_interval_secs: Option<f64>,
     /// How often the source's clock has begun anew.
@@ -28,26 +33,34 @@ pub(super) struct Ingest {
     events: Vec<(ShardWarning, Instant)>,
 }
 
-/// A track and, if it is a main one, its way to the packager.
+/// A track.
 pub(super) struct Track {
     pub(super) meter: TrackMeter,
-    pub(super) subscriber: Option<SubscriberId>,
+    /// The one of its kind that viewers see.
+    pub(super) is_main: bool,
 }
 
 impl Ingest {
-    pub(super) fn new(now: Instant, ring: Arc<IngestRing>) -> Ingest {
-        let (tracks, events) = (Vec::new(), Vec::new());
-        Ingest { ring, tracks, keyframe_interval_secs: None, clock_restarts: 0, since: now, events }
+    pub(super) fn new(now: Instant, participant: ParticipantId, ring: Arc<IngestRing>, via: IngestVia) -> Ingest {
+        Ingest {
+            participant,
+            ring,
+            tracks: Vec::new(),
+            landed: (via == IngestVia::Call).then(Landed::default),
+            conversions_begun: 0,
+            keyframe_interval_secs: None,
+            clock_restarts: 0,
+            since: now,
+            events: Vec::new(),
+        }
     }
 
-    /// The tracks that viewers see: at most one of a kind.
-    pub(super) fn main_tracks(&self) -> Vec<TrackInfo> {
-        let main = self.tracks.iter().filter(|track| track.subscriber.is_some());
-        main.map(|track| track.meter.info().clone()).collect()
+    pub(super) fn main(&self, kind: MediaKind) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.is_main && track.meter.info().kind() == kind)
     }
 
-    pub(super) fn has_main(&self, kind: MediaKind) -> bool {
-        self.tracks.iter().any(|track| track.subscriber.is_some() && track.meter.info().kind() == kind)
+    pub(super) fn track_mut(&mut self, id: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.meter.info().id == id)
     }
 
     pub(super) fn take_track(&mut self, id: TrackId) -> Option<Track> {
@@ -60,11 +73,28 @@ impl Ingest {
         self.events.push((warning, now));
     }
 
+    /// The tracks as measured, or as far as they are known.
+    pub(super) fn stats(&self) -> Vec<TrackStats> {
+        let Some(landed) = &self.landed else { return self.tracks.iter().map(|track| track.meter.stats()).collect() };
+        let measured = |id| self.tracks.iter().find(|track| track.meter.info().id == id);
+        let stats = landed.stats().map(|known| measured(known.info.id).map_or(known, |track| track.meter.stats()));
+        stats.collect()
+    }
+
+    /// What there is of it, whether or not it is looked at now.
+    fn kinds(&self) -> Vec<MediaKind> {
+        match &self.landed {
+            Some(landed) => landed.kinds().collect(),
+            None => self.tracks.iter().map(|track| track.meter.info().kind()).collect(),
+        }
+    }
+
     pub(super) fn warnings(&self, now: Instant) -> Vec<ShardWarning> {
         let mut warnings = Vec::new();
         warnings.extend(self.keyframe_interval_secs.map(|seconds| ShardWarning::KeyframeInterval { seconds }));
-        let has = |kind| self.tracks.iter().any(|track| track.meter.info().kind() == kind);
-        if now.saturating_duration_since(self.since) >= ONE_KIND_GRACE && !self.tracks.is_empty() {
+        let kinds = self.kinds();
+        let has = |kind| kinds.contains(&kind);
+        if now.saturating_duration_since(self.since) >= ONE_KIND_GRACE && !kinds.is_empty() {
             if !has(MediaKind::Audio) {
                 warnings.push(ShardWarning::NoAudio);
             }

@@ -31,7 +31,7 @@ impl ShardRoom {
         self.next_status = None;
         if let Some(ingest) = &mut self.ingest {
             self.next_status = Some(now + STATUS_INTERVAL);
-            self.status.tracks = ingest.tracks.iter().map(|track| track.meter.stats()).collect();
+            self.status.tracks = ingest.stats();
             self.status.warnings = ingest.warnings(now);
             self.publish_status();
         }

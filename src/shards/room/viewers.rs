@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use telstar_media::hub::{Item, Start, SubscriberId, SubscriberSpec, View, WhenFull};
-use telstar_media::{Frame, TrackInfo};
+use telstar_media::{Frame, MediaKind, TrackInfo};
 use telstar_units::{Timescale, TrackId, rescale};
 
 use super::super::viewer::{ViewerItem, ViewerRing};
-use super::{BASE, Ingest, ShardCounters, ShardRoom};
+use super::{BASE, ShardCounters, ShardRoom};
 
 /// Items of one track in the hub, from where they are moved after every batch: the newest group of pictures must fit.
 const VIEWER_HUB_ITEMS_MAX: usize = 4_096;
@@ -29,8 +29,7 @@ impl ShardRoom {
     /// A viewer comes. It gets the newest group of pictures at once, if there is one.
     pub(in super::super) fn watch(&mut self, ring: Arc<ViewerRing>) {
         let mut viewer = Viewer { ring, subscriptions: Vec::new(), restarts: true, plays: false };
-        let infos = self.ingest.as_ref().map(Ingest::main_tracks).unwrap_or_default();
-        for info in infos {
+        for info in self.offered() {
             self.offer(&mut viewer, &info, None, Start::Gop);
         }
         viewer.announce();
@@ -85,6 +84,14 @@ impl ShardRoom {
                 self.hub.unsubscribe(subscriber);
             }
             viewer.restarts = true;
+        }
+    }
+
+    /// What they had of a kind is over, and something else comes in its place.
+    pub(super) fn take_from_viewers(&mut self, kind: MediaKind) {
+        for viewer in &mut self.viewers {
+            let gone = viewer.subscriptions.extract_if(.., |(info, _)| info.kind() == kind);
+            gone.for_each(|(_, subscriber)| self.hub.unsubscribe(subscriber));
         }
     }
 

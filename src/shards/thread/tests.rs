@@ -6,7 +6,7 @@ use telstar_units::TrackId;
 
 use super::super::commands::COMMANDS_MAX;
 use super::super::tests::{batches, output, poison, track, tracks};
-use super::super::{IngestItem, RingClosed};
+use super::super::{IngestItem, IngestVia, RingClosed};
 use super::*;
 
 const ROOM: RoomKey = RoomKey(1);
@@ -32,7 +32,8 @@ fn attach(shard: &mut Shard, now: Instant, room: RoomKey, output: &RoomOutput) -
     let ring = Arc::new(IngestRing::new(bell(shard, room)));
     let (attached, output) = (Arc::clone(&ring), output.clone());
     let participant = ParticipantId(1);
-    assert!(shard.commands.push(Command::Attach { room, participant, ring: attached, output }));
+    let via = IngestVia::Ring;
+    assert!(shard.commands.push(Command::Attach { room, participant, ring: attached, via, output }));
     shard.take_commands(now);
     ring
 }
@@ -183,6 +184,7 @@ fn a_full_queue_refuses_an_encoder_and_loses_no_end() {
         room: ROOM,
         participant: ParticipantId(1),
         ring: Arc::new(IngestRing::new(bell(&shard, ROOM))),
+        via: IngestVia::Ring,
         output: output.clone(),
     };
     for _ in 0..COMMANDS_MAX {

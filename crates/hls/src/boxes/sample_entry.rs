@@ -51,6 +51,7 @@ pub(super) fn sample_entry(config: &CodecConfig) -> Result<Codec, InitError> {
         CodecConfig::Opus(config) => opus(config),
         CodecConfig::Flac(config) => flac(config),
         CodecConfig::Ac3(config) => ac3(config)?,
+        CodecConfig::Vp8(_) => return Err(InitError::Codec(config.codec())),
         CodecConfig::Opaque { codec, .. } => return Err(InitError::Codec(*codec)),
     })
 }

@@ -40,7 +40,8 @@ impl Packager {
     /// Fixes what the first playlist fixes, makes the lanes and sends the kept frames through them.
     pub(super) fn begin_stretch(&mut self, now: Instant) {
         let Some(mut epoch) = self.epoch.take() else { return };
-        let target_duration_secs = self.target_duration_secs.unwrap_or(self.prelude.target_duration_secs(&self.config));
+        let found = self.prelude.target_duration_secs(&self.config).max(self.target_duration_secs_min);
+        let target_duration_secs = self.target_duration_secs.unwrap_or(found);
         self.target_duration_secs = Some(target_duration_secs);
         let video_hz = epoch.video.as_ref().map_or(1, |track| track.timescale.hz());
         let lead_secs = epoch.reorder_delay.unwrap_or(0) as f64 / f64::from(video_hz);

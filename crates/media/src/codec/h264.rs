@@ -217,5 +217,15 @@ pub fn nal_kinds(payload: &[u8], length_size: u8) -> impl Iterator<Item = Result
     })
 }
 
+/// The id of a parameter set unit, by which a later one replaces it; `None` for one that ends before it.
+pub fn h264_parameter_set_id(unit: &[u8]) -> Option<u32> {
+    match NalKind::of(*unit.first()?) {
+        // profile_idc, the constraint flags and level_idc stand before seq_parameter_set_id.
+        NalKind::Sps => BitReader::new(unit.get(4..)?).ue(),
+        NalKind::Pps => BitReader::new(unit.get(1..)?).ue(),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

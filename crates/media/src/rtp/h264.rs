@@ -1,18 +1,14 @@
 //! H.264 over RTP, RFC 6184: single NAL unit packets, STAP-A and FU-A (packetization-mode 1).
 
 use std::mem;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::{CodecConfig, H264Config, NalKind, nal_kinds};
+use super::PAYLOAD_LEN_MAX;
+use super::parameter_sets::ParameterSetsById;
+use super::pictures::{Assembly, Ending, PictureDepacketiser, PictureFormat};
+use crate::codec::{CodecConfig, H264Config, NalKind, h264_parameter_set_id, nal_kinds};
 use crate::frame::{Frame, Packet};
-
-/// The largest RTP payload made. 1,200 bytes with headers and SRTP tag stay below every path MTU of WebRTC;
-/// higher saves packets and risks IP fragments, lower costs header bytes.
-pub const PAYLOAD_LEN_MAX: usize = 1_160;
-/// The largest access unit put together from packets. Higher lets one publisher hold more memory.
-const ACCESS_UNIT_LEN_MAX: usize = 16 * 1024 * 1024;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -92,160 +88,127 @@ impl H264Packetiser {
 }
 
 /// Packets into access units.
-///
-/// Invariant: a frame leaves only when every packet since the previous frame was there, and after a loss only from
-/// the next IDR on, so that whoever takes frames never decodes over a hole.
-#[derive(Debug, Default)]
-pub struct H264Depacketiser {
-    next_sequence: Option<u64>,
-    config: Option<Arc<CodecConfig>>,
-    sps: Vec<u8>,
-    pps: Vec<u8>,
-    unit: AccessUnit,
-    waiting_for_key: bool,
-    last_dts: Option<i64>,
-    frames_dropped: u64,
-}
+pub type H264Depacketiser = PictureDepacketiser<H264Pictures>;
 
+/// How H.264's payloads make a picture.
 #[derive(Debug, Default)]
-struct AccessUnit {
-    time: i64,
-    bytes: BytesMut,
+pub struct H264Pictures {
+    sps: ParameterSetsById,
+    pps: ParameterSetsById,
     /// Where the length of the fragmented unit under way stands.
     fragment_at: Option<usize>,
     idr: bool,
-    damaged: bool,
+    /// The picture under way brought parameter sets.
+    has_sets: bool,
+    /// The last IDR did, as far as can be told.
+    repeats_sets: bool,
 }
 
-impl H264Depacketiser {
-    /// Access units thrown away.
-    pub fn frames_dropped(&self) -> u64 {
-        self.frames_dropped
-    }
-
-    /// Takes the next packet in sequence order; late ones are ignored, gaps are losses.
-    pub fn push(&mut self, packet: &Packet, frames: &mut Vec<Frame>) {
-        let next = self.next_sequence.unwrap_or(packet.sequence);
-        if packet.sequence < next {
-            return;
-        }
-        if packet.sequence > next {
-            self.unit.damaged = true;
-            self.waiting_for_key = true;
-        }
-        self.next_sequence = Some(packet.sequence + 1);
-        if packet.time != self.unit.time {
-            // The marker of the last picture was lost, or the sender sets none.
-            self.finish(frames);
-            self.unit.time = packet.time;
-        }
-        self.take_payload(&packet.payload);
-        if packet.marker {
-            self.finish(frames);
-        }
-    }
-
-    fn take_payload(&mut self, payload: &[u8]) {
-        let Some((&header, body)) = payload.split_first() else { return };
-        match header & 0x1f {
-            1..=23 => self.take_unit(payload),
-            STAP_A => {
-                let mut rest = body;
-                while let Some((len, after)) = rest.split_first_chunk::<2>() {
-                    let Some((unit, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*len))) else {
-                        self.unit.damaged = true;
-                        return;
-                    };
-                    self.take_unit(unit);
-                    rest = after;
-                }
-            }
-            FU_A => self.take_fragment(header, body),
-            // §5.2: interleaved packet types belong to packetization-mode 2, which nobody negotiates.
-            _ => self.unit.damaged = true,
-        }
-    }
-
-    fn take_unit(&mut self, unit: &[u8]) {
+impl H264Pictures {
+    fn take_unit(&mut self, unit: &[u8], picture: &mut Assembly) {
         let Some(&header) = unit.first() else { return };
         match NalKind::of(header) {
-            NalKind::Sps => self.sps = unit.to_vec(),
-            NalKind::Pps => self.pps = unit.to_vec(),
+            NalKind::Sps => {
+                self.has_sets = true;
+                if self.sps.put(h264_parameter_set_id(unit), unit) {
+                    // They mean something else now, and come again behind it.
+                    self.pps.clear();
+                }
+            }
+            NalKind::Pps => {
+                self.pps.put(h264_parameter_set_id(unit), unit);
+            }
             NalKind::Delimiter => {}
             kind => {
-                self.unit.idr |= kind == NalKind::Idr;
-                self.append(&(unit.len() as u32).to_be_bytes());
-                self.append(unit);
+                self.idr |= kind == NalKind::Idr;
+                picture.append(&(unit.len() as u32).to_be_bytes());
+                picture.append(unit);
             }
         }
     }
 
-    fn take_fragment(&mut self, indicator: u8, body: &[u8]) {
+    fn take_fragment(&mut self, indicator: u8, body: &[u8], picture: &mut Assembly) {
         let Some((&fu, data)) = body.split_first() else {
-            self.unit.damaged = true;
+            picture.damaged = true;
             return;
         };
         if fu & FU_START != 0 {
             let header = indicator & 0xe0 | fu & 0x1f;
-            self.unit.idr |= NalKind::of(header) == NalKind::Idr;
-            self.unit.fragment_at = Some(self.unit.bytes.len());
-            self.append(&[0; 4]);
-            self.append(&[header]);
+            self.idr |= NalKind::of(header) == NalKind::Idr;
+            self.fragment_at = Some(picture.bytes.len());
+            picture.append(&[0; 4]);
+            picture.append(&[header]);
         }
-        let Some(at) = self.unit.fragment_at else {
-            self.unit.damaged = true;
+        let Some(at) = self.fragment_at else {
+            picture.damaged = true;
             return;
         };
-        self.append(data);
-        if fu & FU_END != 0 && !self.unit.damaged {
-            let len = (self.unit.bytes.len() - at - 4) as u32;
-            self.unit.bytes[at..at + 4].copy_from_slice(&len.to_be_bytes());
-            self.unit.fragment_at = None;
+        picture.append(data);
+        if fu & FU_END != 0 && !picture.damaged {
+            self.fragment_at = None;
+            let unit = picture.bytes.split_off(at);
+            self.take_unit(&unit[4..], picture);
         }
     }
+}
 
-    fn append(&mut self, bytes: &[u8]) {
-        if self.unit.bytes.len() + bytes.len() > ACCESS_UNIT_LEN_MAX {
-            self.unit.damaged = true;
-        }
-        if !self.unit.damaged {
-            self.unit.bytes.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish(&mut self, frames: &mut Vec<Frame>) {
-        let unit = mem::take(&mut self.unit);
-        if unit.bytes.is_empty() && !unit.damaged {
-            return;
-        }
-        if unit.idr {
-            self.refresh_config();
-        }
-        let Some(config) = self.config.clone() else {
-            self.frames_dropped += 1;
-            return;
-        };
-        let whole = !unit.damaged && unit.fragment_at.is_none();
-        // WebRTC carries no B-frames, so decode order is presentation order; a time that steps back is a broken sender.
-        let in_order = self.last_dts.is_none_or(|last| unit.time > last);
-        if !whole || !in_order || (self.waiting_for_key && !unit.idr) {
-            self.waiting_for_key |= !whole;
-            self.frames_dropped += 1;
-            return;
-        }
-        self.waiting_for_key = false;
-        self.last_dts = Some(unit.time);
-        let payload = unit.bytes.freeze();
-        frames.push(Frame { config, dts: unit.time, pts: unit.time, duration: 0, key: unit.idr, payload });
-    }
-
-    fn refresh_config(&mut self) {
-        if let Ok(fresh) = H264Config::from_parameter_sets(&[&self.sps], &[&self.pps]) {
-            let fresh = CodecConfig::H264(fresh);
-            if self.config.as_deref() != Some(&fresh) {
-                self.config = Some(Arc::new(fresh));
+impl PictureFormat for H264Pictures {
+    /// What is not a slice stands in front of the slices (§7.4.1.2.3), and the first slice begins with macroblock 0, which
+    /// is a first bit of 1.
+    fn begins(payload: &[u8]) -> bool {
+        let unit = match payload {
+            [header, _, _, unit @ ..] if header & 0x1f == STAP_A => unit,
+            [header, fu, data @ ..] if header & 0x1f == FU_A => {
+                let is_first = data.first().is_some_and(|byte| byte & 0x80 != 0);
+                return fu & FU_START != 0 && (!matches!(fu & 0x1f, 1..=5) || is_first);
             }
+            unit => unit,
+        };
+        match unit {
+            [header, first, ..] if matches!(header & 0x1f, 1..=5) => first & 0x80 != 0,
+            [_, ..] => true,
+            [] => false,
         }
+    }
+
+    fn take(&mut self, payload: &[u8], picture: &mut Assembly) {
+        let Some((&header, body)) = payload.split_first() else { return };
+        if self.fragment_at.is_some() && header & 0x1f != FU_A {
+            picture.damaged = true;
+        }
+        match header & 0x1f {
+            1..=23 => self.take_unit(payload, picture),
+            STAP_A => {
+                let mut rest = body;
+                while let Some((len, after)) = rest.split_first_chunk::<2>() {
+                    let Some((unit, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*len))) else {
+                        picture.damaged = true;
+                        return;
+                    };
+                    self.take_unit(unit, picture);
+                    rest = after;
+                }
+            }
+            FU_A => self.take_fragment(header, body, picture),
+            // §5.2: interleaved packet types belong to packetization-mode 2, which nobody negotiates.
+            _ => picture.damaged = true,
+        }
+    }
+
+    fn finish(&mut self, picture: &mut Assembly) -> Ending {
+        let key = mem::take(&mut self.idr);
+        let has_sets = mem::take(&mut self.has_sets);
+        picture.damaged |= self.fragment_at.take().is_some();
+        if !key {
+            return Ending::default();
+        }
+        // Of a sender that repeats them before each IDR they were lost, and may have said something new.
+        picture.damaged |= picture.behind_hole && self.repeats_sets && !has_sets;
+        if has_sets || !picture.behind_hole {
+            self.repeats_sets = has_sets;
+        }
+        let config = H264Config::from_parameter_sets(&self.sps.units(), &self.pps.units());
+        Ending { key, config: config.ok().map(CodecConfig::H264) }
     }
 }
 

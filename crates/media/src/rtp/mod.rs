@@ -4,19 +4,32 @@
 //! while something consumes it, once per layer however many consume it. It knows no transport and no SSRC.
 
 mod h264;
+pub mod landing;
+mod parameter_sets;
+mod pictures;
+#[cfg(test)]
+mod testing;
+mod vp8;
 
 use std::sync::Arc;
 
 use crate::codec::{Codec, CodecConfig, OpusConfig, opus_duration};
 use crate::frame::{Frame, Packet};
 
-pub use h264::{H264Depacketiser, H264Packetiser, PAYLOAD_LEN_MAX};
+pub use h264::{H264Depacketiser, H264Packetiser};
+pub use vp8::{Vp8Depacketiser, Vp8Packetiser};
+
+/// The largest RTP payload made. 1,200 bytes with headers and SRTP tag stay below every path MTU of WebRTC;
+/// higher saves packets and risks IP fragments, lower costs header bytes.
+pub const PAYLOAD_LEN_MAX: usize = 1_160;
 
 /// Frames in, packets out.
 #[derive(Debug)]
 pub enum Packetiser {
     /// RFC 6184.
     H264(H264Packetiser),
+    /// RFC 7741.
+    Vp8(Vp8Packetiser),
     /// RFC 7587: one Opus packet is one RTP payload.
     Opus {
         /// The next packet's sequence number.
@@ -29,8 +42,9 @@ impl Packetiser {
     pub fn new(codec: Codec) -> Option<Packetiser> {
         match codec {
             Codec::H264 => Some(Packetiser::H264(H264Packetiser::default())),
+            Codec::Vp8 => Some(Packetiser::Vp8(Vp8Packetiser::default())),
             Codec::Opus => Some(Packetiser::Opus { sequence: 0 }),
-            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => None,
+            Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
             Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
@@ -39,6 +53,7 @@ impl Packetiser {
     pub fn push(&mut self, frame: &Frame, packets: &mut Vec<Packet>) {
         match self {
             Packetiser::H264(packetiser) => packetiser.push(frame, packets),
+            Packetiser::Vp8(packetiser) => packetiser.push(frame, packets),
             Packetiser::Opus { sequence } => {
                 let payload = frame.payload.clone();
                 packets.push(Packet { sequence: *sequence, time: frame.pts, marker: false, key: true, payload });
@@ -53,6 +68,8 @@ impl Packetiser {
 pub enum Depacketiser {
     /// RFC 6184.
     H264(H264Depacketiser),
+    /// RFC 7741.
+    Vp8(Vp8Depacketiser),
     /// RFC 7587.
     Opus {
         /// What every frame is configured by.
@@ -65,12 +82,13 @@ impl Depacketiser {
     pub fn new(codec: Codec) -> Option<Depacketiser> {
         match codec {
             Codec::H264 => Some(Depacketiser::H264(H264Depacketiser::default())),
+            Codec::Vp8 => Some(Depacketiser::Vp8(Vp8Depacketiser::default())),
             // RFC 7587 §4.4: RTP Opus is described as stereo always, and a live stream starts without pre-skip.
             Codec::Opus => {
                 let config = Arc::new(CodecConfig::Opus(OpusConfig::plain(2, 0)));
                 Some(Depacketiser::Opus { config })
             }
-            Codec::H265 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => None,
+            Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
             Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
@@ -79,6 +97,8 @@ impl Depacketiser {
     pub fn push(&mut self, packet: &Packet, frames: &mut Vec<Frame>) {
         match self {
             Depacketiser::H264(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::Vp8(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::Opus { .. } if packet.payload.is_empty() => {}
             Depacketiser::Opus { config } => frames.push(Frame {
                 config: Arc::clone(config),
                 dts: packet.time,
@@ -94,7 +114,17 @@ impl Depacketiser {
     pub fn frames_dropped(&self) -> u64 {
         match self {
             Depacketiser::H264(depacketiser) => depacketiser.frames_dropped(),
+            Depacketiser::Vp8(depacketiser) => depacketiser.frames_dropped(),
             Depacketiser::Opus { .. } => 0,
+        }
+    }
+
+    /// After a loss nothing leaves until a key picture comes.
+    pub fn waits_for_key(&self) -> bool {
+        match self {
+            Depacketiser::H264(depacketiser) => depacketiser.waits_for_key(),
+            Depacketiser::Vp8(depacketiser) => depacketiser.waits_for_key(),
+            Depacketiser::Opus { .. } => false,
         }
     }
 }

@@ -13,12 +13,26 @@ use super::WrapExtender;
 pub const SLEW_PPM_MAX: i64 = 5_000;
 
 /// The pair of clocks in an RTCP sender report (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderReport {
     /// NTP time as microseconds on the sender's clock.
     pub ntp_micros: i64,
     /// RTP time at the same instant.
     pub rtp_time: u32,
+}
+
+impl SenderReport {
+    /// From the wire's NTP time: seconds in the upper 32 bits, their fraction in the lower.
+    pub fn from_wire(ntp: u64, rtp_time: u32) -> SenderReport {
+        let micros = (ntp >> 32) * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32);
+        SenderReport { ntp_micros: micros as i64, rtp_time }
+    }
+
+    /// The NTP time in microseconds of another RTP time of the same stream.
+    fn ntp_of(self, rtp_time: u32, timescale: Timescale) -> i64 {
+        let since = i64::from(rtp_time.wrapping_sub(self.rtp_time) as i32);
+        self.ntp_micros + rescale(since, timescale, Timescale::MICROS)
+    }
 }
 
 /// Maps one SSRC's RTP times to the participant's timeline.
@@ -29,59 +43,80 @@ pub struct SenderReport {
 pub struct RtpClock {
     timescale: Timescale,
     zero: Instant,
+    /// No time lies before it.
+    floor: i64,
     extender: WrapExtender,
     /// Timeline ticks minus extended RTP ticks now in force.
     offset: Option<i64>,
     /// Where the newest sender report wants the offset to be.
     target: Option<i64>,
-    last_rtp: i64,
-    last_time: Option<i64>,
+    last_rtp: Option<i64>,
 }
 
 impl RtpClock {
     /// A clock for an SSRC with `timescale`, on the timeline that began at `zero`.
     pub fn new(timescale: Timescale, zero: Instant) -> RtpClock {
+        RtpClock::following(timescale, zero, i64::MIN)
+    }
+
+    /// A clock for an SSRC that goes on where another one of the same track has ended: its first time is not before
+    /// `floor`, wherever arrival or a report would put it, and is slewed to there.
+    pub fn following(timescale: Timescale, zero: Instant, floor: i64) -> RtpClock {
         let extender = WrapExtender::default();
-        RtpClock { timescale, zero, extender, offset: None, target: None, last_rtp: 0, last_time: None }
+        RtpClock { timescale, zero, floor, extender, offset: None, target: None, last_rtp: None }
     }
 
     /// Takes a sender report. `ntp_zero` is the participant's common base; the first report of any of its SSRCs
     /// defines it with [`RtpClock::ntp_zero_of`].
     pub fn handle_sender_report(&mut self, report: SenderReport, ntp_zero: i64) {
-        let rtp = self.peek(report.rtp_time);
-        let wanted = rescale(report.ntp_micros - ntp_zero, Timescale::MICROS, self.timescale);
-        self.target = Some(wanted - rtp);
-        if self.offset.is_none() {
-            self.offset = self.target;
+        if self.last_rtp.is_none() {
+            // The first packet may lie on the other side of the wrap.
+            self.extender.extend(report.rtp_time);
         }
+        let rtp = self.peek(report.rtp_time);
+        self.target = Some(self.ticks_since(ntp_zero, report.ntp_micros) - rtp);
     }
 
-    /// The NTP time that stands for the timeline's zero, if this report, seen `now`, is the participant's first.
-    pub fn ntp_zero_of(report: SenderReport, zero: Instant, now: Instant) -> i64 {
-        report.ntp_micros - now.saturating_duration_since(zero).as_micros() as i64
+    /// The NTP time that stands for the timeline's zero, if this report is the participant's first: it leaves the
+    /// packet with `rtp_time` that arrived `now` where it would be without one.
+    pub fn ntp_zero_of(&self, report: SenderReport, rtp_time: u32, now: Instant) -> i64 {
+        let time = rescale(self.place(rtp_time, now), self.timescale, Timescale::MICROS);
+        report.ntp_of(rtp_time, self.timescale) - time
+    }
+
+    /// By how many ticks this report would have the packet with `rtp_time` that arrived `now` lie later than it does.
+    pub fn error(&self, report: SenderReport, ntp_zero: i64, rtp_time: u32, now: Instant) -> i64 {
+        self.ticks_since(ntp_zero, report.ntp_of(rtp_time, self.timescale)) - self.place(rtp_time, now)
     }
 
     /// The timeline ticks of a packet with `rtp_time` that arrived `now`.
     pub fn time(&mut self, rtp_time: u32, now: Instant) -> i64 {
         let rtp = self.extender.extend(rtp_time);
         let offset = match self.offset {
-            Some(offset) => offset,
-            None => ticks_of(now.saturating_duration_since(self.zero), self.timescale) - rtp,
+            Some(offset) => self.slewed(offset, rtp),
+            None => self.first_offset(rtp, now),
         };
-        let offset = self.slewed(offset, rtp);
         self.offset = Some(offset);
-        self.last_rtp = self.last_rtp.max(rtp);
-        let time = rtp + offset;
-        self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
-        time
+        self.last_rtp = Some(self.last_rtp.map_or(rtp, |last| last.max(rtp)));
+        rtp + offset
+    }
+
+    /// What [`RtpClock::time`] would say, without a report that is not in force yet.
+    fn place(&self, rtp_time: u32, now: Instant) -> i64 {
+        let rtp = self.peek(rtp_time);
+        rtp + self.offset.unwrap_or_else(|| self.first_offset(rtp, now))
+    }
+
+    /// By the report if there was one, by arrival otherwise.
+    fn first_offset(&self, rtp: i64, now: Instant) -> i64 {
+        let arrival = || ticks_of(now.saturating_duration_since(self.zero), self.timescale) - rtp;
+        self.target.unwrap_or_else(arrival).max(self.floor.saturating_sub(rtp))
     }
 
     /// Moves `offset` towards the target by at most the slew rate times the media time since the last packet.
     fn slewed(&self, offset: i64, rtp: i64) -> i64 {
-        let (Some(target), Some(_)) = (self.target, self.last_time) else {
-            return self.target.unwrap_or(offset);
-        };
-        let elapsed = (rtp - self.last_rtp).max(0);
+        let target = self.target.unwrap_or(offset);
+        let elapsed = self.last_rtp.map_or(0, |last| (rtp - last).max(0));
         let step = elapsed * SLEW_PPM_MAX / 1_000_000;
         offset + (target - offset).clamp(-step, step)
     }
@@ -90,6 +125,10 @@ impl RtpClock {
     fn peek(&self, rtp_time: u32) -> i64 {
         let mut extender = self.extender;
         extender.extend(rtp_time)
+    }
+
+    fn ticks_since(&self, ntp_zero: i64, ntp_micros: i64) -> i64 {
+        rescale(ntp_micros.saturating_sub(ntp_zero), Timescale::MICROS, self.timescale)
     }
 }
 
@@ -132,12 +171,45 @@ mod tests {
         let zero = Instant::now();
         let now = zero + Duration::from_millis(500);
         let report = SenderReport { ntp_micros: 7_000_000_000, rtp_time: 45_000 };
-        let ntp_zero = RtpClock::ntp_zero_of(report, zero, now);
         let mut video = RtpClock::new(Timescale::VIDEO, zero);
+        let ntp_zero = video.ntp_zero_of(report, 45_000, now);
         let mut audio = RtpClock::new(Timescale::new(48_000).expect("not zero"), zero);
         video.handle_sender_report(report, ntp_zero);
         audio.handle_sender_report(SenderReport { ntp_micros: 7_000_250_000, rtp_time: 96_000 }, ntp_zero);
         assert_eq!(video.time(45_000, now), 45_000);
         assert_eq!(audio.time(96_000, now), 36_000, "a quarter of a second later, whatever the arrival");
+    }
+
+    #[test]
+    fn the_first_report_moves_nothing_however_old_it_is() {
+        let zero = Instant::now();
+        let now = zero + Duration::from_secs(20);
+        let mut clock = RtpClock::new(Timescale::VIDEO, zero);
+        // Five seconds old, on the other side of the wrap.
+        let report = SenderReport { ntp_micros: 9_000_000, rtp_time: 0u32.wrapping_sub(2 * SECOND) };
+        let ntp_zero = clock.ntp_zero_of(report, 3 * SECOND, now);
+        clock.handle_sender_report(report, ntp_zero);
+        assert_eq!(clock.error(report, ntp_zero, 3 * SECOND, now), 0);
+        assert_eq!(clock.time(3 * SECOND, now), i64::from(20 * SECOND));
+    }
+
+    #[test]
+    fn a_stream_that_follows_another_begins_behind_it_and_is_slewed_back() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let mut clock = RtpClock::following(Timescale::VIDEO, zero, i64::from(SECOND));
+        assert_eq!(clock.time(7, at(990)), i64::from(SECOND));
+        let report = SenderReport { ntp_micros: 990_000, rtp_time: 7 };
+        clock.handle_sender_report(report, 0);
+        assert_eq!(clock.error(report, 0, 7, at(990)), -900);
+        let times: Vec<i64> = (1..=90).map(|frame| clock.time(7 + frame * 3_000, at(0))).collect();
+        assert!(times.is_sorted_by(|earlier, later| earlier < later));
+        assert_eq!(times.last(), Some(&(i64::from(4 * SECOND) - 900)), "10 ms take two seconds");
+    }
+
+    #[test]
+    fn the_wire_counts_fractions_of_a_second() {
+        assert_eq!(SenderReport::from_wire(3 << 32 | 0x8000_0000, 1).ntp_micros, 3_500_000);
+        assert!(SenderReport::from_wire(u64::MAX, 1).ntp_micros > 0);
     }
 }

@@ -107,7 +107,7 @@ fn record_of(config: &CodecConfig) -> Option<Bytes> {
         CodecConfig::Opus(opus) => opus.header().into(),
         CodecConfig::Flac(flac) => [FLAC_HEAD, &flac.stream_info].concat().into(),
         // Their frames say everything.
-        CodecConfig::Ac3(_) | CodecConfig::Mp3 { .. } => return None,
+        CodecConfig::Vp8(_) | CodecConfig::Ac3(_) | CodecConfig::Mp3 { .. } => return None,
     };
     (!record.is_empty()).then_some(record)
 }

@@ -1,11 +1,11 @@
-//! VP8: frames as they are. No output carries it, so that nothing but where decoding can start is read.
+//! VP8: frames as they are. Key frames say their size; the record says nothing.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use telstar_media::codec::Colour;
-use telstar_media::{Codec, CodecConfig, Frame};
+use telstar_media::codec::{Colour, Vp8Config};
+use telstar_media::{CodecConfig, Frame};
 
 use super::decoder::{Configured, InForce, Picture, PictureCodec};
 use super::output::{Outputs, TrackNumber, WarningKind};
@@ -25,9 +25,8 @@ impl PictureCodec for Vp8Track {
     }
 
     fn configure_in_band(&mut self, payload: &Bytes) -> Option<Arc<CodecConfig>> {
-        let config = CodecConfig::Opaque { codec: Codec::Vp8, record: Bytes::new() };
-        let is_new = self.in_force.own().is_none() && is_key_frame(payload);
-        is_new.then(|| self.in_force.set(config))
+        let config = CodecConfig::Vp8(Vp8Config::from_key_frame(payload)?);
+        (self.in_force.own() != Some(&config)).then(|| self.in_force.set(config))
     }
 
     fn describe_colour(&mut self, _colour: Option<Colour>, _now: Instant, _outputs: &mut Outputs) {}
@@ -38,12 +37,8 @@ impl PictureCodec for Vp8Track {
             return outputs.drop_frame(WarningKind::MalformedFrame);
         }
         let (dts, pts) = self.clock.stamp(picture.wire_ms, picture.nanos, picture.composition_ms, outputs);
-        let (key, payload) = (is_key_frame(&picture.payload), outputs.kept(picture.payload));
+        let key = Vp8Config::from_key_frame(&picture.payload).is_some();
+        let payload = outputs.kept(picture.payload);
         outputs.add_frame(track, Frame { config, dts, pts, duration: 0, key, payload });
     }
-}
-
-/// RFC 6386 §9.1: the first bit of the frame tag is 0, and a start code follows the tag.
-fn is_key_frame(frame: &[u8]) -> bool {
-    matches!(frame, [tag, _, _, 0x9d, 0x01, 0x2a, ..] if tag & 1 == 0)
 }

@@ -212,7 +212,7 @@ fn an_encoder_that_tries_another_codec_and_comes_back_goes_on_with_its_clock() {
 fn vp8_is_kept_as_a_track() {
     let mut bench = Bench::new();
     bench.video(0, &enhanced_video(0xa1, b"vp08", &[0x31, 0, 0, 1, 2, 3]));
-    bench.video(40, &enhanced_video(0x91, b"vp08", &[0x30, 0, 0, 0x9d, 0x01, 0x2a, 0, 0]));
+    bench.video(40, &enhanced_video(0x91, b"vp08", &[0x30, 0, 0, 0x9d, 0x01, 0x2a, 0x40, 1, 0xb4, 0]));
     bench.video(80, &enhanced_video(0xa1, b"vp08", &[0x31, 0, 0, 1, 2, 3]));
     assert_eq!(
         bench.words,

@@ -1,0 +1,210 @@
+//! Messages there and back, cut and broken.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use telstar_media::Codec;
+use telstar_units::{Timescale, TrackId};
+
+use super::*;
+use crate::{
+    CodecRecord, Config, Failed, FailureKind, FromWorker, MediaFrame, Preset, Progress, Ready, Sandbox, Settings,
+    Target, ToWorker,
+};
+
+fn record() -> impl Strategy<Value = CodecRecord> {
+    let codec = prop::sample::select(vec![Codec::H264, Codec::Vp8, Codec::Aac, Codec::Opus, Codec::Eac3]);
+    (codec, prop::collection::vec(any::<u8>(), 0..40))
+        .prop_map(|(codec, record)| CodecRecord { codec, record: record.into() })
+}
+
+fn frame() -> impl Strategy<Value = MediaFrame> {
+    let numbers = (any::<u64>(), any::<i64>(), any::<i64>(), any::<u32>());
+    let rest = (prop::option::of(record()), any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..200));
+    (numbers, rest).prop_map(|((track, dts, pts, duration), (record, key, decode_only, payload))| MediaFrame {
+        track: TrackId(track),
+        record,
+        dts,
+        pts,
+        duration,
+        key,
+        decode_only,
+        payload: payload.into(),
+    })
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let tracks = (any::<u64>(), any::<u64>(), 1..=u32::MAX);
+    let target = prop::sample::select(Target::ALL.to_vec());
+    let preset = prop::sample::select(vec![Preset::Ultrafast, Preset::Superfast, Preset::Veryfast]);
+    (tracks, record(), target, any::<[u32; 6]>(), preset).prop_map(
+        |((track, as_track, hz), input, target, numbers, preset)| {
+            let [video_kbps_max, audio_kbps, pixels_max, fps_max, threads, keyframe_interval_ms] = numbers;
+            Config {
+                track: TrackId(track),
+                as_track: TrackId(as_track),
+                input,
+                timescale: Timescale::new(hz).expect("not zero"),
+                target,
+                settings: Settings {
+                    video_kbps_max,
+                    audio_kbps,
+                    pixels_max,
+                    fps_max,
+                    threads,
+                    preset,
+                    keyframe_interval_ms,
+                },
+            }
+        },
+    )
+}
+
+fn to_worker() -> impl Strategy<Value = ToWorker> {
+    prop_oneof![
+        config().prop_map(ToWorker::Config),
+        frame().prop_map(ToWorker::Frame),
+        Just(ToWorker::ForceKeyframe),
+        Just(ToWorker::Flush),
+    ]
+}
+
+fn from_worker() -> impl Strategy<Value = FromWorker> {
+    let ready = any::<[bool; 5]>().prop_map(|[limits, no_new_privileges, dies_with_parent, landlock, seccomp]| Ready {
+        sandbox: Sandbox { limits, no_new_privileges, dies_with_parent, landlock, seccomp },
+        decoders: vec![Codec::Aac, Codec::Av1],
+        targets: Target::ALL.to_vec(),
+    });
+    let progress = any::<[u64; 5]>().prop_map(|[frames_in, frames_out, frames_corrupt, frames_skipped, cpu_micros]| {
+        Progress { frames_in, frames_out, frames_corrupt, frames_skipped, cpu_micros }
+    });
+    let failed = (any::<bool>(), "[a-zé]{0,40}").prop_map(|(unsupported, text)| Failed {
+        kind: if unsupported { FailureKind::Unsupported } else { FailureKind::Broken },
+        text,
+    });
+    prop_oneof![
+        ready.prop_map(FromWorker::Ready),
+        frame().prop_map(FromWorker::Frame),
+        Just(FromWorker::Flushed),
+        progress.prop_map(FromWorker::Progress),
+        "[a-zé]{0,40}".prop_map(FromWorker::Log),
+        failed.prop_map(FromWorker::Failed),
+    ]
+}
+
+fn bytes_of<M: Message>(messages: &[M]) -> Vec<u8> {
+    let (mut writer, mut bytes) = (Writer::default(), Vec::new());
+    messages.iter().for_each(|message| writer.write(message, &mut bytes).expect("short enough"));
+    bytes
+}
+
+/// What comes of `bytes` in pieces of `cut`.
+fn read<M: Message>(bytes: &[u8], cut: usize) -> (Vec<M>, Option<WireError>) {
+    let (mut reader, mut messages) = (Reader::default(), Vec::new());
+    for piece in bytes.chunks(cut) {
+        reader.handle_bytes(piece);
+        loop {
+            match reader.next_message() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+    }
+    (messages, None)
+}
+
+fn check_round_trip<M: Message + Debug + PartialEq>(messages: &[M], cut: usize) {
+    let (again, error) = read::<M>(&bytes_of(messages), cut);
+    assert_eq!((&again[..], error), (messages, None));
+}
+
+proptest! {
+    #[test]
+    fn what_the_server_says_arrives_however_it_is_cut(
+        messages in prop::collection::vec(to_worker(), 1..8),
+        cut in 1usize..300,
+    ) {
+        check_round_trip(&messages, cut);
+    }
+
+    #[test]
+    fn what_the_worker_says_arrives_however_it_is_cut(
+        messages in prop::collection::vec(from_worker(), 1..8),
+        cut in 1usize..300,
+    ) {
+        check_round_trip(&messages, cut);
+    }
+
+    #[test]
+    fn garbage_is_an_error_or_messages_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let begun: Vec<u8> = std::iter::once(PROTOCOL_VERSION).chain(bytes).collect();
+        read::<ToWorker>(&begun, 7);
+        read::<FromWorker>(&begun, 7);
+    }
+}
+
+fn a_frame() -> MediaFrame {
+    MediaFrame {
+        track: TrackId(1),
+        record: Some(CodecRecord { codec: Codec::Aac, record: Bytes::from_static(&[0x11, 0x90]) }),
+        dts: -312,
+        pts: 4,
+        duration: 960,
+        key: true,
+        decode_only: false,
+        payload: Bytes::from_static(b"payload"),
+    }
+}
+
+#[test]
+fn truncation_at_every_byte_waits_or_is_an_error() {
+    let bytes = bytes_of(&[FromWorker::Ready(Ready::default()), FromWorker::Frame(a_frame())]);
+    for len in 0..bytes.len() {
+        let (messages, error) = read::<FromWorker>(&bytes[..len], 3);
+        assert!(messages.len() < 2 && error.is_none(), "{len}");
+    }
+    // The same fields in a message that says it ends earlier. A shorter payload is a payload.
+    let whole = bytes_of(&[ToWorker::Frame(a_frame())]);
+    for len in 1..whole.len() - 5 - a_frame().payload.len() {
+        let mut cut = whole[..5 + len].to_vec();
+        cut[1..5].copy_from_slice(&(len as u32).to_be_bytes());
+        assert_eq!(read::<ToWorker>(&cut, 64).1, Some(WireError::Truncated(2)), "{len}");
+    }
+}
+
+#[test]
+fn what_is_no_message_says_why() {
+    let check = |bytes: &[u8], expect| assert_eq!(read::<ToWorker>(bytes, 64).1, Some(expect), "{bytes:?}");
+    check(&[9], WireError::Version(9));
+    check(&[1, 0xff, 0, 0, 0, 2], WireError::TooLong(0xff00_0000));
+    check(&[1, 0, 0, 0, 0, 2], WireError::Truncated(2));
+    check(&[1, 0, 0, 0, 1, 5], WireError::Kind(5));
+    check(&[1, 0, 0, 0, 2, 3, 0], WireError::Invalid(3));
+    let mut bad_target = bytes_of(&[ToWorker::Frame(a_frame())]);
+    bad_target[1 + 5 + 8 + 8 + 8 + 4] |= 8;
+    check(&bad_target, WireError::Invalid(2));
+}
+
+#[test]
+fn an_error_is_for_good_and_nothing_is_kept_behind_it() {
+    let mut reader = Reader::<ToWorker>::default();
+    reader.handle_bytes(&[9]);
+    assert_eq!(reader.next_message(), Err(WireError::Version(9)));
+    reader.handle_bytes(&bytes_of(&[ToWorker::Flush]));
+    assert_eq!(reader.next_message(), Err(WireError::Version(9)));
+    assert_eq!(reader.held.len(), 0);
+}
+
+#[test]
+fn what_is_too_long_is_not_written_and_lines_are_cut() {
+    let (mut writer, mut bytes) = (Writer::default(), Vec::new());
+    let payload = Bytes::from(vec![0; MESSAGE_BYTES_MAX]);
+    let error = writer.write(&FromWorker::Frame(MediaFrame { payload, ..a_frame() }), &mut bytes);
+    assert!(matches!(error, Err(WireError::TooLong(_))) && bytes.is_empty());
+    writer.write(&FromWorker::Log("é".repeat(LOG_BYTES_MAX)), &mut bytes).expect("cut");
+    let (messages, error) = read::<FromWorker>(&bytes, 999);
+    assert_eq!(error, None);
+    assert!(matches!(&messages[..], [FromWorker::Log(line)] if line.len() == LOG_BYTES_MAX));
+}

@@ -1,0 +1,28 @@
+//! Why a conversion cannot go on.
+
+use telstar_transcode::{Failed, FailureKind};
+
+/// The end of a conversion, in words for the server's status.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    kind: FailureKind,
+    text: String,
+}
+
+impl Failure {
+    /// What was asked is beyond any attempt.
+    pub fn unsupported(text: impl Into<String>) -> Failure {
+        Failure { kind: FailureKind::Unsupported, text: text.into() }
+    }
+
+    /// It went wrong; another attempt may go well.
+    pub fn broken(what: &str, error: impl std::fmt::Display) -> Failure {
+        Failure { kind: FailureKind::Broken, text: format!("{what}: {error}") }
+    }
+
+    /// The message to the server.
+    pub fn message(&self) -> Failed {
+        Failed { kind: self.kind, text: self.text.clone() }
+    }
+}
