@@ -82,15 +82,12 @@ sections! {
     webhooks: Webhooks = "webhooks",
     /// Calls.
     media: Media = "media",
-<<<<<<< HEAD
     /// Publishing over WHIP.
     whip: Whip = "whip",
     /// Watching over WHEP.
     whep: Whep = "whep",
-=======
     /// Conversions.
     transcode: Transcode = "transcode",
->>>>>>> five-shards
     /// The log.
     log: Log = "log",
     /// What clients may take.
