@@ -38,6 +38,7 @@ mod threads;
 pub mod tls;
 pub mod web;
 pub mod webhooks;
+pub mod whx;
 pub mod workers;
 
 pub use config::Config;

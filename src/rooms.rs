@@ -67,6 +67,8 @@ struct Inner {
     changes: broadcast::Sender<RoomChanged>,
     status_changed: Arc<Notify>,
     news: Arc<news::NewsBoard>,
+    /// Of the last participant. Shared with the calls, so that an encoder has one number in both.
+    participants: Arc<AtomicU64>,
 }
 
 impl Rooms {
@@ -84,6 +86,7 @@ impl Rooms {
             changes,
             status_changed: Arc::new(Notify::new()),
             news: Arc::default(),
+            participants: Arc::default(),
         };
         let rooms = Rooms { inner: Arc::new(inner) };
         let actor = actor::Actor::new(rooms.clone(), config, tasks.child_token());
@@ -164,6 +167,16 @@ impl Rooms {
     /// The ingests that come as frames and can be fed to calls, now and as they change.
     pub fn ingests(&self) -> Ingests {
         Ingests { board: Arc::clone(&self.inner.news) }
+    }
+
+    /// A moderator removed a room's encoder: it is sent away and the stream ends.
+    pub async fn remove_ingest(&self, entry: &Arc<RoomEntry>) {
+        self.tell(actor::Message::Close { entry: Arc::clone(entry), reason: KickReason::Removed }).await;
+    }
+
+    /// The number of the last participant, for whoever else numbers them.
+    pub fn participant_numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.inner.participants)
     }
 
     /// The threads that carry the rooms' media run.
