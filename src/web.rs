@@ -32,8 +32,8 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 const CACHE_ASK: &str = "no-cache";
 /// The client library has a stable name; a fix reaches everyone within this time.
 const CACHE_SHORT: &str = "public, max-age=300";
-/// What the pages of a call may use.
-const CALL_PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
+/// What the pages of a call and the studio may use.
+const DEVICE_PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
                                 geolocation=(), payment=(), usb=()";
 /// The page about errors, as it stands in the repository.
 const PROBLEMS: &str = include_str!("../docs/problems.md");
@@ -56,6 +56,7 @@ pub fn router() -> Router<AppState> {
         .route("/embed/watch/{room}", get(embed_watch))
         .route("/call/{room}", get(call))
         .route("/embed/call/{room}", get(embed_call))
+        .route("/studio/{room}", get(studio))
         .route("/docs/problems", get(problems))
         .route("/assets/{name}", get(asset))
         .route("/client/v1.js", get(client_library))
@@ -104,7 +105,7 @@ async fn embed_watch(
 
 /// As with [`watch`], the page finds out by itself what there is.
 async fn call(RoomPath(_): RoomPath, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
-    call_framed_by("call.html", &client, &headers, &[])
+    device_page_framed_by("call.html", &client, &headers, &[])
 }
 
 /// The token of a call stands in the fragment of the address, which no request carries: so who may frame the room is told
@@ -116,14 +117,24 @@ async fn embed_call(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let origins = state.rooms.get(&room).await?.map(|room| room.facts().embed_origins.clone()).unwrap_or_default();
-    call_framed_by("embed-call.html", &client, &headers, &origins)
+    device_page_framed_by("embed-call.html", &client, &headers, &origins)
+}
+
+/// Where a stream is sent from the browser. Never framed: a site around it could lay its own words over *Go live*.
+async fn studio(RoomPath(_): RoomPath, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
+    device_page_framed_by("studio.html", &client, &headers, &[])
 }
 
 /// A page that may ask for camera, microphone, screen and loudspeaker. In a frame the page around it has to allow them too
 /// (Permissions Policy, section 9.5).
-fn call_framed_by(name: &str, client: &Client, headers: &HeaderMap, origins: &[String]) -> Result<Response, Problem> {
+fn device_page_framed_by(
+    name: &str,
+    client: &Client,
+    headers: &HeaderMap,
+    origins: &[String],
+) -> Result<Response, Problem> {
     let mut response = page_framed_by(name, client, headers, origins)?;
-    response.headers_mut().insert("permissions-policy", HeaderValue::from_static(CALL_PERMISSIONS));
+    response.headers_mut().insert("permissions-policy", HeaderValue::from_static(DEVICE_PERMISSIONS));
     Ok(response)
 }
 

@@ -19,6 +19,7 @@ const PAGES = [
   { name: 'embed-watch', html: 'embed-watch.html' },
   { name: 'call', html: 'call.html' },
   { name: 'embed-call', html: 'embed-call.html' },
+  { name: 'studio', html: 'studio.html' },
 ];
 
 /** Modules without DOM that the tests import. */
@@ -29,6 +30,7 @@ const TESTED = {
   'media-stats': 'client/media-stats.ts',
   'watch-logic': 'pages/watch/logic.ts',
   'call-logic': 'pages/call/logic.ts',
+  'studio-logic': 'pages/studio/logic.ts',
   faults: 'pages/shared/faults.ts',
   format: 'pages/shared/format.ts',
   messages: 'pages/shared/messages.ts',
@@ -61,6 +63,7 @@ async function buildDist() {
   const worker = await hashed('node_modules/hls.js/dist/hls.worker.js', 'hls-worker', 'js', (text) =>
     text.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, '\n'),
   );
+  const frameTimer = await compiled('pages/studio/frame-timer.worker.ts', 'frame-timer');
   const licence = await hashed('node_modules/hls.js/LICENSE', 'hls-licence', 'txt');
 
   const result = await esbuild.build({
@@ -82,7 +85,7 @@ async function buildDist() {
     charset: 'utf8',
     legalComments: 'none',
     metafile: true,
-    define: { __HLS_WORKER_PATH__: JSON.stringify(`/${worker}`) },
+    define: { __HLS_WORKER_PATH__: JSON.stringify(`/${worker}`), __FRAME_TIMER_PATH__: JSON.stringify(`/${frameTimer}`) },
     logLevel: 'warning',
   });
   await esbuild.build({
@@ -98,7 +101,7 @@ async function buildDist() {
   });
 
   const outputs = outputsBySource(result.metafile);
-  const manifest = { 'hls-worker': worker, 'hls-licence': licence };
+  const manifest = { 'hls-worker': worker, 'frame-timer': frameTimer, 'hls-licence': licence };
   for (const { name, html } of PAGES) {
     const script = outputs.get(`pages/${name}.ts`);
     const style = outputs.get(`pages/styles/${name}.css`);
@@ -111,7 +114,16 @@ async function buildDist() {
 
 /** Copies a file under a name that contains its content's hash; returns the path relative to dist. */
 async function hashed(source, name, extension, transform = (text) => text) {
-  const text = transform(await readFile(join(ROOT, source), 'utf8'));
+  return put(transform(await readFile(join(ROOT, source), 'utf8')), name, extension);
+}
+
+/** A worker is a file of its own: a page with our policy runs no other. */
+async function compiled(source, name) {
+  const { outputFiles } = await esbuild.build({ absWorkingDir: ROOT, entryPoints: [source], bundle: true, write: false, minify: true, target: BROWSERS, logLevel: 'warning' });
+  return put(outputFiles[0].text, name, 'js');
+}
+
+async function put(text, name, extension) {
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 8).toUpperCase();
   const path = `assets/${name}-${hash}.${extension}`;
   await writeFile(join(DIST, path), text);

@@ -34,7 +34,7 @@ const PUBLIC: [(&str, &str); 6] = [
 ];
 
 /// What browsers open: for everybody, whatever they show. What a page shows, it asks for itself.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "/",
     "/sign-in",
     "/watch/private",
@@ -42,6 +42,8 @@ const PAGES: [&str; 9] = [
     "/embed/watch/private",
     "/call/private",
     "/call/no-such-room",
+    "/studio/private",
+    "/studio/no-such-room",
     "/client/v1.js",
     "/docs/problems",
 ];
@@ -199,7 +201,7 @@ async fn pages_are_everybodys_and_tell_nothing_of_a_private_room() {
 }
 
 /// The token of a call stands where no request carries it, so the sites that may frame it are told to everybody; and a
-/// page of a call is the only one that may ask for a camera.
+/// page of a call is, beside the studio, the only one that may ask for a camera.
 #[tokio::test]
 async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
     let walk = walk(|_| {}).await;
@@ -209,6 +211,7 @@ async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
         ("/embed/call/private", "frame-ancestors https://blog.example", "camera=(self)"),
         ("/embed/call/no-such-room", "frame-ancestors 'none'", "camera=(self)"),
         ("/call/private", "frame-ancestors 'none'", "camera=(self)"),
+        ("/studio/private", "frame-ancestors 'none'", "camera=(self)"),
         ("/watch/private", "frame-ancestors 'none'", "camera=()"),
     ] {
         let answer = walk.ask("GET", page, None, None).await;

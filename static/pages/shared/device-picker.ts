@@ -12,12 +12,12 @@ export interface DevicePicker {
   dispose(): void;
 }
 
-/** `opened` is called with each track that a choice has opened. */
-export function buildDevicePicker(devices: Devices, opened: (kind: InputKind, track: MediaStreamTrack) => void): DevicePicker {
+/** `opened` is called with each track that a choice has opened. Where nothing is heard, there is no loudspeaker to choose. */
+export function buildDevicePicker(devices: Devices, opened: (kind: InputKind, track: MediaStreamTrack) => void, isHearing = true): DevicePicker {
   const rows = [
     row(devices, 'videoinput', 'call.camera', (id) => void open('video', id)),
     row(devices, 'audioinput', 'call.microphone', (id) => void open('audio', id)),
-    ...(canChooseOutput() ? [row(devices, 'audiooutput', 'call.speaker', (id) => devices.chooseOutput(id), testButton(devices))] : []),
+    ...(isHearing && canChooseOutput() ? [row(devices, 'audiooutput', 'call.speaker', (id) => devices.chooseOutput(id), testButton(devices))] : []),
   ];
   async function open(kind: InputKind, id: string): Promise<void> {
     const track = await devices.open(kind, id);

@@ -6,14 +6,21 @@ import { deviceFault, type Fault } from './faults.js';
 export type DeviceKind = 'videoinput' | 'audioinput' | 'audiooutput';
 export type InputKind = 'audio' | 'video';
 
+export interface PictureSize {
+  width: number;
+  height: number;
+  frameRate: number;
+}
+
 /** What is asked of a camera; it gives what it has. */
-const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+const CAMERA: PictureSize = { width: 1280, height: 720, frameRate: 30 };
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 export class Devices {
   readonly tracks: Record<InputKind, MediaStreamTrack | null> = { audio: null, video: null };
   readonly faults: Record<InputKind, Fault | null> = { audio: null, video: null };
   private readonly listeners = new Set<() => void>();
+  private camera = CAMERA;
 
   constructor() {
     navigator.mediaDevices?.addEventListener?.('devicechange', () => this.changed());
@@ -92,6 +99,14 @@ export class Devices {
     return this.tracks[kind === 'videoinput' ? 'video' : 'audio']?.getSettings().deviceId ?? '';
   }
 
+  /** Asks the camera for another size, now and whenever one is opened. */
+  async resizeCamera(size: PictureSize): Promise<void> {
+    this.camera = size;
+    // A camera that cannot keeps what it has.
+    await this.tracks.video?.applyConstraints(wished(size)).catch(() => {});
+    this.changed();
+  }
+
   chooseOutput(deviceId: string): void {
     writePreference('device.output', deviceId);
     this.changed();
@@ -100,7 +115,7 @@ export class Devices {
   private constraints(kind: InputKind): MediaTrackConstraints {
     const stored = readPreference(`device.${kind}`);
     const wish = stored === null || stored === '' ? {} : { deviceId: { ideal: stored } };
-    return { ...(kind === 'video' ? CAMERA : MICROPHONE), ...wish };
+    return { ...(kind === 'video' ? wished(this.camera) : MICROPHONE), ...wish };
   }
 
   private keep(kind: InputKind, track: MediaStreamTrack): void {
@@ -120,6 +135,10 @@ export class Devices {
   private changed(): void {
     for (const listener of [...this.listeners]) listener();
   }
+}
+
+function wished({ width, height, frameRate }: PictureSize): MediaTrackConstraints {
+  return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } };
 }
 
 /** Whether this browser lets a page choose the loudspeaker. */

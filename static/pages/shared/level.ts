@@ -22,6 +22,11 @@ export class LevelMeter {
     this.source.connect(this.analyser);
   }
 
+  /** Browsers let it run only after the person did something on the page. */
+  wake(): void {
+    void this.context?.resume();
+  }
+
   /** From -60 dB to full scale, as ears hear it. */
   read(): number {
     if (this.analyser === null || this.source === null) return 0;

@@ -1,7 +1,7 @@
 /** Asks for a screen, a window or a tab, with its sound where the browser gives it. */
 
 /** Text must be sharp rather than smooth; a film in a window still moves. */
-const SCREEN_FRAME_RATE = { ideal: 15, max: 30 };
+const SCREEN: MediaTrackConstraints = { frameRate: { ideal: 15, max: 30 } };
 
 export interface Screen {
   video: MediaStreamTrack;
@@ -9,10 +9,10 @@ export interface Screen {
 }
 
 /** Null where the person closes the browser's choice. */
-export async function openScreen(frameRate: ConstrainDouble = SCREEN_FRAME_RATE): Promise<Screen | null> {
+export async function openScreen(wish: MediaTrackConstraints = SCREEN): Promise<Screen | null> {
   let stream: MediaStream;
   try {
-    stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate }, audio: true });
+    stream = await navigator.mediaDevices.getDisplayMedia({ video: wish, audio: true });
   } catch (error) {
     if (error instanceof Error && error.name === 'NotAllowedError') return null;
     throw error;
