@@ -26,9 +26,20 @@ ENCODERS = {
 DECODERS = {"VP8": "rtpvp8depay ! vp8dec", "H264": "rtph264depay ! h264parse ! avdec_h264", "OPUS": "rtpopusdepay ! opusdec"}
 
 
-def caps(codec: str, profile: str = "") -> str:
+#: Constrained baseline, main, high: what a browser's decoder takes.
+PROFILES = ["42e01f", "4d001f", "64001f"]
+
+
+def wanted(codec: str) -> str:
+    """What a viewer offers."""
+    if codec != "H264":
+        return caps(codec)
+    return ";".join(caps(codec).replace(f"payload={VIDEO}", f"payload={VIDEO + index},profile-level-id=(string){profile}") for index, profile in enumerate(PROFILES))
+
+
+def caps(codec: str) -> str:
     """What a section is about. Who publishes leaves the profile to the payloader, which reads it from the encoder."""
-    more = f",packetization-mode=(string)1{profile}" if codec == "H264" else ""
+    more = ",packetization-mode=(string)1" if codec == "H264" else ""
     return f"application/x-rtp,media=video,encoding-name={codec},clock-rate=90000,payload={VIDEO}{more},rtcp-fb-nack-pli=(boolean)true"
 
 
@@ -170,7 +181,7 @@ def view(options) -> None:
     peer.web.connect("pad-added", take)
     receive = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
     peer.web.emit("add-transceiver", receive, Gst.Caps.from_string(SOUND_CAPS))
-    peer.web.emit("add-transceiver", receive, Gst.Caps.from_string(caps(options.codec, ",profile-level-id=(string)42e01f")))
+    peer.web.emit("add-transceiver", receive, Gst.Caps.from_string(wanted(options.codec)))
     peer.pipeline.set_state(Gst.State.PLAYING)
     try:
         peer.connect()
