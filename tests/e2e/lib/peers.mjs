@@ -49,6 +49,7 @@ hlsSegmentDuration: 2s
 paths:
   all_others:
 `);
+  peer.tapped = { rtmp, media };
   peer.process = start('mediamtx', binary, [file], { cwd: peer.folder, env });
   peer.version = `MediaMTX ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}`;
   peer.room = async (name) => ({ rtmp: `rtmp://127.0.0.1:${rtmp}/live/${name}`, playlist: `http://127.0.0.1:${hls}/live/${name}/index.m3u8`, whip: `http://127.0.0.1:${whx}/live/${name}/whip`, whep: `http://127.0.0.1:${whx}/live/${name}/whep` });

@@ -1,19 +1,20 @@
-// PyAV, which carries an FFmpeg of its own that speaks Enhanced RTMP, unlike the one of Debian 12.
+// PyAV, which carries an FFmpeg of its own that speaks Enhanced RTMP and WHIP, unlike the one of Debian 12, and aiortc, which
+// is built on it.
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { E2E, OUT } from './paths.mjs';
 import { run, start } from './process.mjs';
 
-const VERSION = '18.*';
+const PACKAGES = ['av==18.*', 'aiortc==1.16.*'];
 
-/** A Python that can `import av`: `TELSTAR_PYAV`, else one of our own under out/, made at the first use. */
-async function python() {
+/** A Python that can `import av, aiortc`: `TELSTAR_PYAV`, else one of our own under out/, made at the first use. */
+export async function python() {
   if (process.env.TELSTAR_PYAV) return process.env.TELSTAR_PYAV;
   const folder = path.join(OUT, 'pyav');
   const own = path.join(folder, 'bin/python');
   if (!existsSync(own)) await run('pyav-venv', 'python3', ['-m', 'venv', folder]);
-  await run('pyav-install', own, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `av==${VERSION}`]);
+  await run('pyav-install', own, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PACKAGES]);
   return own;
 }
 

@@ -83,8 +83,8 @@ const PAGES = {
 /** Serves them on a free loopback port; `files` are further ones by path. */
 export async function serveRigs({ files = {} } = {}) {
   const bundles = {
-    '/bundle/whip-client.js': await bundle('@eyevinn/whip-web-client'),
-    '/bundle/webrtc-player.js': await bundle('@eyevinn/webrtc-player'),
+    '/bundle/whip-client.js': await bundle('WHIPClient', '@eyevinn/whip-web-client'),
+    '/bundle/webrtc-player.js': await bundle('WebRTCPlayer', '@eyevinn/webrtc-player'),
   };
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
@@ -105,8 +105,8 @@ export async function serveRigs({ files = {} } = {}) {
   };
 }
 
-async function bundle(name) {
-  const { outputFiles } = await build({ stdin: { contents: `export * from '${name}';`, resolveDir: E2E }, bundle: true, write: false, format: 'esm', platform: 'browser', target: 'chrome120', logLevel: 'error' });
+async function bundle(named, name) {
+  const { outputFiles } = await build({ stdin: { contents: `export { ${named} } from '${name}';`, resolveDir: E2E }, bundle: true, write: false, format: 'esm', platform: 'browser', target: 'chrome120', logLevel: 'error' });
   return outputFiles[0].text;
 }
 

@@ -66,6 +66,12 @@ export class Telstar {
     return ['--data', this.data, '--http', this.ports.http, '--https', this.ports.https, '--rtmp', this.ports.rtmp, '--rtmps', this.ports.rtmps, '--media', this.ports.media, ...this.serveArgs];
   }
 
+  /** The ports that lib/tap.mjs listens at. */
+  get tapped() {
+    const port = (address) => Number(address.split(':').at(-1));
+    return { rtmp: port(this.addresses.rtmp), media: port(this.addresses.media) };
+  }
+
   get pid() { return this.process.child.pid; }
 
   /** The crash of acceptance line 4: no warning, nothing flushed. */

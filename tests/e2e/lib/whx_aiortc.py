@@ -1,0 +1,142 @@
+"""WHIP and WHEP by aiortc: publishes the coded source, or watches it and says what came."""
+
+import asyncio
+import fractions
+import struct
+import time
+
+import aiortc
+import av
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
+
+import coded
+import whx
+
+
+class Camera(MediaStreamTrack):
+    kind = "video"
+
+    def __init__(self, fps: int):
+        super().__init__()
+        self.fps, self.number, self.begun = fps, 0, time.time()
+        self.chroma = bytes([128]) * (coded.WIDTH * coded.HEIGHT // 4)
+
+    async def recv(self):
+        await asyncio.sleep(max(0, self.begun + self.number / self.fps - time.time()))
+        frame = av.VideoFrame(coded.WIDTH, coded.HEIGHT, "yuv420p")
+        for plane, data in zip(frame.planes, (coded.luma(self.number), self.chroma, self.chroma)):
+            plane.update(data)
+        frame.pts, frame.time_base = round(self.number * 90000 / self.fps), fractions.Fraction(1, 90000)
+        self.number += 1
+        return frame
+
+
+class Microphone(AudioStreamTrack):
+    def __init__(self, tone: float):
+        super().__init__()
+        self.tone, self.sample, self.begun = tone, 0, time.time()
+
+    async def recv(self):
+        await asyncio.sleep(max(0, self.begun + self.sample / coded.RATE - time.time()))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
+        frame.planes[0].update(coded.sound(self.sample, 960, self.tone))
+        frame.sample_rate, frame.pts, frame.time_base = coded.RATE, self.sample, fractions.Fraction(1, coded.RATE)
+        self.sample += 960
+        return frame
+
+
+def prefer(transceiver, capabilities, codec: str) -> None:
+    wanted = [one for one in capabilities.codecs if one.mimeType in (f"video/{codec}", "video/rtx")]
+    transceiver.setCodecPreferences(wanted)
+
+
+async def connect(peer: RTCPeerConnection, options) -> whx.Session:
+    peer.on("connectionstatechange", lambda: whx.say("state", state=peer.connectionState))
+    await peer.setLocalDescription(await peer.createOffer())
+    session = whx.Session(options.url, options.token)
+    answer = await asyncio.to_thread(session.exchange, peer.localDescription.sdp)
+    await peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+    return session
+
+
+async def figures(peer: RTCPeerConnection) -> list:
+    stats = await peer.getStats()
+    kinds = ("outbound-rtp", "inbound-rtp")
+    return [{"direction": one.type, "kind": one.kind, "packets": getattr(one, "packetsSent", None) or getattr(one, "packetsReceived", None), "bytes": getattr(one, "bytesSent", None), "lost": getattr(one, "packetsLost", None)} for one in stats.values() if one.type in kinds]
+
+
+def codecs(peer: RTCPeerConnection) -> dict:
+    lines = peer.remoteDescription.sdp.split("\r\n")
+    kinds, kind = {}, None
+    for line in lines:
+        if line.startswith("m="):
+            kind = line[2:].split(" ")[0]
+        elif line.startswith("a=rtpmap:") and kind not in kinds:
+            kinds[kind] = line.split(" ")[1].split("/")[0]
+    return kinds
+
+
+def publish(options) -> None:
+    async def run():
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peer.addTransceiver(Microphone(options.tone), direction="sendonly")
+        camera = peer.addTransceiver(Camera(options.fps), direction="sendonly")
+        prefer(camera, RTCRtpSender.getCapabilities("video"), options.codec)
+        session = await connect(peer, options)
+        try:
+            await asyncio.sleep(options.seconds)
+            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer))
+        finally:
+            await asyncio.to_thread(session.end)
+            await peer.close()
+
+    asyncio.run(run())
+
+
+def view(options) -> None:
+    async def run():
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        seen = whx.Seen()
+        readers = []
+
+        async def pictures(track):
+            while True:
+                frame = await track.recv()
+                plane = frame.planes[0]
+                seen.picture(bytes(plane), plane.line_size, frame.width, frame.height)
+
+        async def sounds(track):
+            while True:
+                frame = await track.recv()
+                data = bytes(frame.planes[0])[: frame.samples * 4]
+                values = struct.unpack(f"<{len(data) // 2}h", data)
+                seen.sound([value / 32768 for value in values[::2]])
+
+        @peer.on("track")
+        def on_track(track):
+            async def read():
+                try:
+                    await (pictures(track) if track.kind == "video" else sounds(track))
+                except MediaStreamError:
+                    whx.say("track-ended", kind=track.kind)
+
+            readers.append(asyncio.ensure_future(read()))
+
+        peer.addTransceiver("audio", direction="recvonly")
+        picture = peer.addTransceiver("video", direction="recvonly")
+        prefer(picture, RTCRtpReceiver.getCapabilities("video"), options.codec)
+        session = await connect(peer, options)
+        try:
+            await asyncio.sleep(options.seconds)
+            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer), **seen.summary([options.tone, options.tone * 1.25]))
+        finally:
+            await asyncio.to_thread(session.end)
+            await peer.close()
+            for reader in readers:
+                reader.cancel()
+
+    asyncio.run(run())
+
+
+whx.main(publish, view)
