@@ -15,7 +15,6 @@ mod engine;
 mod feed;
 mod forward;
 mod keyframes;
-mod local;
 mod messages;
 mod peer;
 mod peers;
@@ -26,7 +25,9 @@ mod room;
 mod route;
 mod sdp;
 mod sfu;
+mod sources;
 mod subscriber;
+mod tap;
 mod tick;
 mod touch;
 
