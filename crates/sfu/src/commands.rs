@@ -148,6 +148,8 @@ impl Sfu {
         self.feed_demands.retain(|demand| demand.track != id);
         if let Some(room) = self.rooms.get_mut(&track.room) {
             room.tracks.remove(&id);
+            room.alternates.remove(&id);
+            room.alternates.values_mut().for_each(|alternates| alternates.retain(|other| *other != id));
             room.speakers.remove(id);
             if room.peers.is_empty() && room.tracks.is_empty() {
                 self.rooms.remove(&track.room);
@@ -257,6 +259,15 @@ impl Sfu {
             self.allocate(viewer.peer);
             self.tell_slots(viewer.peer);
         }
+        for alternate in self.alternates(id) {
+            self.mute(alternate, muted);
+        }
+    }
+
+    /// The alternates of a track.
+    pub(crate) fn alternates(&self, id: TrackId) -> Vec<TrackId> {
+        let room = self.tracks.get(&id).and_then(|track| self.rooms.get(&track.room));
+        room.and_then(|room| room.alternates.get(&id)).cloned().unwrap_or_default()
     }
 
     fn close_room(&mut self, room: RoomId) {
@@ -283,7 +294,7 @@ impl Sfu {
             }
         }
         if let Side::Subscriber(subscriber) = &peer.side {
-            for track in subscriber.slots.iter().filter_map(|slot| slot.track) {
+            for track in subscriber.slots.iter().filter_map(|slot| slot.carries) {
                 if let Some(track) = self.tracks.get_mut(&track) {
                     track.viewers.retain(|viewer| viewer.peer != key);
                 }

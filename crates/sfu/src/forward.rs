@@ -20,7 +20,7 @@ use crate::publisher::Source;
 use crate::rewrite::{Incoming, Patches, Refused, Wall};
 use crate::room::{Track, Viewer};
 use crate::select::{Layer, Selector, Verdict};
-use crate::sfu::Sfu;
+use crate::sfu::{Chore, Sfu};
 use crate::subscriber::{Slot, Subscriber};
 
 /// Where a packet comes from.
@@ -83,6 +83,7 @@ impl Sfu {
             }
             descriptor = Some(read);
         }
+        let is_tapped = track.tap.is_some();
         let micros = rung.clock.micros(received.time);
         let wall = micros.map(|micros| Wall { clock: track.participant.0, micros });
         let room = track.room;
@@ -91,6 +92,9 @@ impl Sfu {
         {
             let voice = received.voice.unwrap_or(false);
             room.speakers.handle_audio(self.now, source.track, level, voice, received.payload.len());
+        }
+        if is_tapped {
+            self.copy(&source, received, descriptor.as_ref());
         }
         let taken = match (micros, peer.publisher()) {
             (Some(micros), Some(publisher)) => publisher.clock.taken(self.now, micros),
@@ -256,6 +260,16 @@ impl Sfu {
         }
         self.events.push_back(Event::Track { track: id, codec: format.codec });
         let (shape, viewers) = (track.shape(), track.viewers.clone());
+        track.retap();
+        // Who decodes it and who does not is another question now.
+        let primary = track.alternate_of.unwrap_or(id);
+        let mut others = self.alternates(primary);
+        if !others.is_empty() {
+            others.push(primary);
+            for other in others.iter().filter_map(|other| self.tracks.get(other)) {
+                self.chores.extend(other.viewers.iter().map(|viewer| Chore::Assign(viewer.peer)));
+            }
+        }
         for viewer in viewers {
             let subscriber = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber);
             let slot = subscriber.and_then(|subscriber| subscriber.slots.get_mut(viewer.slot));
@@ -275,7 +289,7 @@ impl Sfu {
             return;
         }
         let rung = slot.selector.as_ref().and_then(Selector::current).map_or(0, |layer| layer.rung);
-        let Some(track) = slot.track.filter(|_| subscriber.requests.admit(now)) else { return };
+        let Some(track) = slot.carries.filter(|_| subscriber.requests.admit(now)) else { return };
         if self.tracks.get(&track).is_some_and(Track::is_source) {
             subscriber.slots[index].begs = true;
         }

@@ -55,7 +55,7 @@ impl Sfu {
             .slots
             .iter()
             .filter(|slot| slot.ssrc.is_some())
-            .filter_map(|slot| Some((slot.track?, slot.selector.as_ref()?.keyframe_wanted(now)?)))
+            .filter_map(|slot| Some((slot.carries?, slot.selector.as_ref()?.keyframe_wanted(now)?)))
             .collect();
         for (track, rung) in missing {
             self.want_keyframe(track, rung);
@@ -67,7 +67,7 @@ impl Sfu {
         let now = self.now;
         let Some(track) = self.tracks.get_mut(&id) else { return };
         for (index, rung) in track.rungs.iter_mut().enumerate() {
-            if track.viewers.is_empty() {
+            if track.viewers.is_empty() && track.tap.is_none() {
                 rung.throttle.cancel();
             } else if rung.throttle.poll_timeout().is_some_and(|at| at <= now) && rung.throttle.handle_timeout(now) {
                 self.chores.push_back(Chore::Keyframe { track: id, layer: index as u8 });
@@ -101,6 +101,14 @@ impl Sfu {
             }
         }
         let Some(track) = self.tracks.get_mut(&id) else { return };
+        if let Some(tap) = &track.tap {
+            // The best layer, and those below it as long as nothing comes of that.
+            let best = track.rungs.iter().rposition(|rung| rung.is_flowing(now)).unwrap_or(0);
+            wanted[best..].fill(true);
+            if let Some(wanted) = tap.current().and_then(|layer| wanted.get_mut(usize::from(layer.rung))) {
+                *wanted = true;
+            }
+        }
         let mut changed = false;
         for (rung, wanted) in track.rungs.iter_mut().zip(wanted) {
             if wanted {

@@ -12,7 +12,7 @@ use crate::demux::Key;
 use crate::engine::Format;
 use crate::feed::{Clock, Feed};
 use crate::rewrite::SenderClock;
-use crate::select::Shape;
+use crate::select::{Layer, Selector, Shape};
 use crate::speakers::Speakers;
 use crate::throttle::KeyframeThrottle;
 
@@ -30,6 +30,8 @@ pub(crate) enum Origin {
 /// One room.
 pub(crate) struct Room {
     pub(crate) peers: BTreeSet<Key>,
+    /// The alternates of tracks, in the order in which they came.
+    pub(crate) alternates: BTreeMap<TrackId, Vec<TrackId>>,
     /// Of the participants that have sources.
     pub(crate) clocks: BTreeMap<ParticipantId, Clock>,
     /// In the order in which they came.
@@ -42,6 +44,7 @@ impl Room {
     pub(crate) fn new(audio_slots: usize, now: Instant) -> Room {
         Room {
             peers: BTreeSet::new(),
+            alternates: BTreeMap::new(),
             clocks: BTreeMap::new(),
             tracks: BTreeSet::new(),
             speakers: Speakers::new(audio_slots, now),
@@ -74,6 +77,13 @@ pub(crate) struct Rung {
     pub(crate) resumed: Option<Instant>,
 }
 
+impl Rung {
+    /// Whether anything of it came lately.
+    pub(crate) fn is_flowing(&self, now: Instant) -> bool {
+        self.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT)
+    }
+}
+
 /// A published track.
 pub(crate) struct Track {
     pub(crate) room: RoomId,
@@ -87,6 +97,10 @@ pub(crate) struct Track {
     /// Its streams; one without layers.
     pub(crate) rungs: Vec<Rung>,
     pub(crate) viewers: Vec<Viewer>,
+    /// It is this track in another codec.
+    pub(crate) alternate_of: Option<TrackId>,
+    /// What of it the owner gets copies of, if it does.
+    pub(crate) tap: Option<Selector>,
 }
 
 impl Track {
@@ -115,6 +129,8 @@ impl Track {
             rungs: (0..new.layers.len().max(1)).map(|_| rung()).collect(),
             announced: new.layers,
             viewers: Vec::new(),
+            alternate_of: None,
+            tap: None,
         }
     }
 
@@ -156,10 +172,21 @@ impl Track {
         if scalable && self.rungs.len() == 1 { Shape::Svc } else { Shape::Simulcast }
     }
 
+    /// What is copied begins anew, with the best layer that there is.
+    pub(crate) fn retap(&mut self) {
+        let (shape, top) = (self.shape(), self.rungs.len() - 1);
+        if let Some(tap) = &mut self.tap {
+            *tap = Selector::new(shape);
+            tap.set_target(Some(match shape {
+                Shape::Simulcast => Layer::whole(top as u8),
+                Shape::Svc => Layer::whole(Layer::TOP_TEMPORAL),
+            }));
+        }
+    }
+
     /// Whether anything of it came lately.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        let last = self.rungs.iter().filter_map(|rung| rung.meter.last()).max();
-        last.is_none_or(|last| now.saturating_duration_since(last) >= LAYER_SILENT)
+        !self.rungs.iter().any(|rung| rung.is_flowing(now))
     }
 }
 

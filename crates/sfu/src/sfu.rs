@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use telstar_units::TrackId;
 
-use crate::api::{Command, Event, FeedDemand, Path, PeerId, RoomId, Transmit};
+use crate::api::{Command, Event, FeedDemand, Path, PeerId, RoomId, Tapped, Transmit};
 use crate::config::SfuConfig;
 use crate::demux::{Demux, Key, Sort, nominates, sort};
 use crate::egress::buffers::Buffers;
@@ -56,6 +56,8 @@ pub struct Counters {
     pub panics: u64,
     /// Keyframes asked for.
     pub keyframes_asked: u64,
+    /// Copies that the room's owner did not take in time.
+    pub tapped_dropped: u64,
 }
 
 /// A subscriber's share of its path, in bits per second.
@@ -89,6 +91,8 @@ pub struct Sfu {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) buffers: Buffers,
     pub(crate) events: VecDeque<Event>,
+    /// Copies for the room's owner.
+    pub(crate) tapped: VecDeque<Tapped>,
     /// At most one for each source.
     pub(crate) feed_demands: VecDeque<FeedDemand>,
     pub(crate) chores: VecDeque<Chore>,
@@ -112,6 +116,7 @@ impl Sfu {
             transmits: VecDeque::new(),
             buffers: Buffers::default(),
             events: VecDeque::new(),
+            tapped: VecDeque::new(),
             feed_demands: VecDeque::new(),
             chores: VecDeque::new(),
             dirty: VecDeque::new(),

@@ -49,7 +49,10 @@ pub(crate) struct Slot {
     pub(crate) pair: usize,
     /// Its stream, once the peer has accepted it.
     pub(crate) ssrc: Option<u32>,
+    /// What its viewer is told that it carries.
     pub(crate) track: Option<TrackId>,
+    /// What is forwarded: that track, or an alternate of it.
+    pub(crate) carries: Option<TrackId>,
     /// Wanted, but not now.
     pub(crate) paused: bool,
     /// Which layer of a video track is forwarded.
@@ -84,6 +87,7 @@ impl Slot {
             pair,
             ssrc: None,
             track: None,
+            carries: None,
             paused: false,
             selector: None,
             source: None,

@@ -193,6 +193,9 @@ fn a_group_that_is_too_long_is_not_given_and_the_next_keyframe_is() {
     encoder.film(&mut world, seconds(5));
     let (viewer, connected) = view(&mut world, &mut encoder, 11);
     assert!(of(&mut world, viewer, PICTURE).is_empty(), "five seconds are too many");
+    encoder.film(&mut world, millis(200));
+    let waits = world.slots(viewer).iter().any(|slot| slot.track == Some(PICTURE) && slot.flow == Flow::Silent);
+    assert!(waits, "and the viewer is told");
     encoder.film(&mut world, seconds(2));
     let shown = decoded(Codec::H264, &of(&mut world, viewer, PICTURE));
     assert_eq!(shown[0].frame, 180);
@@ -260,4 +263,127 @@ fn nobody_gets_a_source_without_having_asked_for_it() {
     world.command(Command::Subscribe { peer: silent, track: PICTURE, subscription });
     encoder.film(&mut world, seconds(1));
     assert!(world.client(silent).got.is_empty() && world.fed.is_empty());
+}
+
+/// As [`view`], for who does not decode H.264.
+fn view_without(world: &mut World, id: u64) -> PeerId {
+    let (viewer, _) = world.viewer_without(id, &[Kind::Audio, Kind::Video], "H264");
+    world.subscribe(viewer, PICTURE);
+    viewer
+}
+
+fn film(world: &mut World, encoders: &mut [&mut Encoder], time: Duration) {
+    let end = world.now + time;
+    while world.now < end {
+        encoders.iter_mut().for_each(|encoder| encoder.shoot(world));
+        world.run(millis(33));
+    }
+}
+
+#[test]
+fn who_does_not_decode_a_source_gets_its_alternate_in_the_same_slot_and_only_then_it_is_wanted() {
+    const OTHER: TrackId = TrackId(3);
+    let (mut world, mut encoder) = pushed(millis(100));
+    let mut other = Encoder::alternate(&mut world, 1, OTHER, PICTURE);
+    let (able, _) = view(&mut world, &mut encoder, 10);
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(2));
+    assert_eq!(world.fed.get(&OTHER), None, "everybody decodes the first");
+    let viewer = view_without(&mut world, 11);
+    let subscriber = world.subscriber(12);
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(4));
+    assert_eq!(world.fed.get(&OTHER), Some(&true));
+    assert!(decoded(Codec::Vp8, &of(&mut world, viewer, PICTURE)).len() > 60);
+    assert!(decoded(Codec::H264, &of(&mut world, able, PICTURE)).len() > 100);
+    assert!(decoded(Codec::H264, &of(&mut world, subscriber, PICTURE)).len() > 60);
+    let told = |(_, event): &(_, Event)| match event {
+        Event::Slots { slots, .. } => slots.iter().any(|slot| slot.track == Some(OTHER)),
+        _ => false,
+    };
+    assert!(!world.events.iter().any(told), "nobody hears of it");
+    for peer in [able, subscriber] {
+        world.command(Command::RemovePeer { peer });
+    }
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(6));
+    assert_eq!((world.fed[&PICTURE], world.fed[&OTHER]), (false, true), "nobody watches the first");
+    let before = of(&mut world, viewer, PICTURE).len();
+    world.command(Command::Mute { track: PICTURE, muted: true });
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(1));
+    assert!(of(&mut world, viewer, PICTURE).len() < before + 5, "mute is of both");
+    world.command(Command::RemovePeer { peer: viewer });
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(6));
+    assert!(!world.fed[&OTHER]);
+}
+
+#[test]
+fn an_alternate_that_comes_later_is_taken_and_one_that_goes_is_let_go() {
+    const OTHER: TrackId = TrackId(3);
+    let (mut world, mut encoder) = pushed(millis(100));
+    let viewer = view_without(&mut world, 11);
+    encoder.film(&mut world, seconds(2));
+    let flow =
+        |world: &World| world.slots(viewer).iter().find(|slot| slot.track == Some(PICTURE)).map(|slot| slot.flow);
+    assert_eq!(flow(&world), Some(Flow::Codec));
+    let mut other = Encoder::alternate(&mut world, 1, OTHER, PICTURE);
+    film(&mut world, &mut [&mut encoder, &mut other], seconds(3));
+    assert_eq!(flow(&world), Some(Flow::Active));
+    assert!(decoded(Codec::Vp8, &of(&mut world, viewer, PICTURE)).len() > 30);
+    world.command(Command::Unpublish { track: OTHER });
+    encoder.film(&mut world, seconds(2));
+    assert_eq!(flow(&world), Some(Flow::Codec));
+}
+
+#[test]
+fn an_alternate_of_a_publishers_picture_is_in_step_with_the_publishers_sound() {
+    let mut world = World::new(config(), 1, Instant::now());
+    let publisher = world.publisher(1);
+    let mids = world.publish(publisher, &[(PICTURE, Kind::Video, &[]), (SOUND, Kind::Audio, &[])]);
+    let mut camera = telstar_sim::Camera::new(publisher, mids[0], &[(None, 300_000)]);
+    camera.codec = Codec::H264;
+    let mut other = Encoder::alternate(&mut world, 1, TrackId(3), PICTURE);
+    let viewer = view_without(&mut world, 11);
+    world.subscribe(viewer, SOUND);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    let zero = world.now;
+    world.sfu.set_zero(telstar_sfu::RoomId(1), telstar_units::ParticipantId(1), zero);
+    // What a worker makes comes 200 ms later.
+    for number in 0..300u32 {
+        let packet = telstar_sim::Packet {
+            codec: Codec::Opus,
+            time: number * 1_600,
+            marker: false,
+            payload: &number.to_be_bytes(),
+            audio_level: None,
+        };
+        world.send(publisher, mids[1], None, packet);
+        camera.shoot(&mut world);
+        if number >= 6 {
+            other.shoot(&mut world);
+        }
+        let due = zero + Duration::from_micros(u64::from(number + 1) * 1_000_000 / 30);
+        world.run(due.saturating_duration_since(world.now));
+    }
+    let (pictures, sounds) = (of(&mut world, viewer, PICTURE), of(&mut world, viewer, SOUND));
+    let (picture, sound) = (pictures.last().expect("some"), sounds.last().expect("some"));
+    let number = u32::from_be_bytes(*sound.payload.first_chunk().expect("a number"));
+    let picture = picture.taken.expect("a report came") - f64::from(telstar_sim::frame_of(picture)) / 30.0;
+    let sound = sound.taken.expect("a report came") - f64::from(number) / 30.0;
+    assert!((picture - sound).abs() < 0.010, "{} ms apart", (picture - sound) * 1_000.0);
+}
+
+#[test]
+fn a_publishers_track_may_have_an_alternate_as_well() {
+    let mut world = World::new(config(), 1, Instant::now());
+    let publisher = world.publisher(1);
+    let mids = world.publish(publisher, &[(PICTURE, Kind::Video, &[])]);
+    let mut camera = telstar_sim::Camera::new(publisher, mids[0], &[(None, 300_000)]);
+    camera.codec = Codec::H264;
+    let mut other = Encoder::alternate(&mut world, 1, TrackId(3), PICTURE);
+    let viewer = view_without(&mut world, 11);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    for _ in 0..90 {
+        camera.shoot(&mut world);
+        other.shoot(&mut world);
+        world.run(millis(33));
+    }
+    assert!(decoded(Codec::Vp8, &of(&mut world, viewer, PICTURE)).len() > 60);
 }

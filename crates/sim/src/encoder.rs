@@ -44,6 +44,10 @@ impl Encoder {
             let (room, participant) = (RoomId(1), ParticipantId(participant));
             world.command(Command::AddSource { room, participant, source });
         }
+        Encoder::of(picture, sound)
+    }
+
+    fn of(picture: TrackId, sound: TrackId) -> Encoder {
         Encoder {
             picture,
             sound,
@@ -56,6 +60,14 @@ impl Encoder {
             ring: Vec::new(),
             is_fed: false,
         }
+    }
+
+    /// The same pictures in VP8, as a worker makes them, for whoever does not decode `of`.
+    pub fn alternate(world: &mut World, participant: u64, picture: TrackId, of: TrackId) -> Encoder {
+        let source = NewSource { track: picture, kind: Kind::Video, source: Source::Person, alternate_of: Some(of) };
+        world.command(Command::AddSource { room: RoomId(1), participant: ParticipantId(participant), source });
+        // Nobody watches a track that is not there.
+        Encoder { codec: EngineCodec::Vp8, ..Encoder::of(picture, TrackId(u64::MAX)) }
     }
 
     /// What its pictures are, in the server's words.

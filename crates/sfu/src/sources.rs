@@ -1,5 +1,6 @@
-//! Tracks without a connection, and copies of publishers' packets for the room's owner.
+//! Tracks without a connection: what the room's owner feeds, and whether it is to.
 //!
+//! In: packets of sources. Out: whether somebody watches them.
 //! A source's packets take the way of a publisher's (`forward.rs`), with one difference: a slot begins with what is kept of the source,
 //! all at once, because nobody can be asked for a keyframe.
 
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use telstar_media::MediaKind;
 use telstar_units::{ParticipantId, TrackId};
 
-use crate::api::{FeedDemand, FeedFormat, FeedPacket, Kind, NewSource, NewTrack, RoomId, Tapped};
+use crate::api::{FeedDemand, FeedFormat, FeedPacket, Flow, Kind, NewSource, NewTrack, RoomId};
 use crate::demux::Key;
 use crate::engine::{Format, Received, of_feed};
 use crate::feed::{Feed, Group, Kept, micros};
@@ -47,12 +48,14 @@ impl Sfu {
         }
     }
 
-    /// The owner needs a keyframe of a track that it taps.
-    pub fn handle_keyframe_request(&mut self, _now: Instant, _track: TrackId) {}
-
-    /// The next copy of a packet of a tapped track.
-    pub fn poll_tapped(&mut self) -> Option<Tapped> {
-        None
+    /// Where the zero of a participant's times lies, once it has sources. Otherwise that is found from when their packets come, which is
+    /// right as long as all its tracks are sources. One that also has a connection needs it, so that an alternate, which comes later
+    /// than what it is made from, stays in step with the sound of that connection.
+    pub fn set_zero(&mut self, room: RoomId, participant: ParticipantId, zero: Instant) {
+        let clocks = self.rooms.get_mut(&room).map(|room| &mut room.clocks);
+        if let Some(clock) = clocks.and_then(|clocks| clocks.get_mut(&participant)) {
+            clock.set(zero);
+        }
     }
 
     /// The next source whose watching began or ended.
@@ -68,16 +71,20 @@ impl Sfu {
         if self.tracks.contains_key(&id) {
             return;
         }
-        let NewSource { track, kind, source, alternate_of: _ } = source;
-        let new = NewTrack { mid: String::new(), track, kind, source, muted: false, layers: Vec::new() };
-        self.tracks.insert(id, Track::new(now, room, Origin::Feed(Box::default()), participant, new));
+        let NewSource { track, kind, source, alternate_of } = source;
+        let muted = alternate_of.and_then(|primary| self.tracks.get(&primary)).is_some_and(|primary| primary.muted);
+        let new = NewTrack { mid: String::new(), track, kind, source, muted, layers: Vec::new() };
+        let origin = Origin::Feed(Box::default());
+        let track = Track { alternate_of, ..Track::new(now, room, origin, participant, new) };
+        self.tracks.insert(id, track);
         let room_of = self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now));
         room_of.tracks.insert(id);
         room_of.clocks.entry(participant).or_default();
+        if let Some(primary) = alternate_of {
+            room_of.alternates.entry(primary).or_default().push(id);
+        }
         self.assign_room(room);
     }
-
-    pub(crate) fn tap(&mut self, _track: TrackId, _enabled: bool) {}
 
     /// Whether a track is a source that takes packets of a format, which may be another one than before.
     fn begin_feed(&mut self, id: TrackId, format: Format) -> bool {
@@ -142,7 +149,13 @@ impl Sfu {
         let Some(track) = self.tracks.get_mut(&id).filter(|track| !track.muted) else { return };
         let (room, participant) = (track.room, track.participant);
         let Origin::Feed(feed) = &mut track.origin else { return };
-        let (Some(format), Some(key)) = (feed.format, feed.group.key()) else { return };
+        let is_fed = feed.next.is_some();
+        let (Some(format), Some(key)) = (feed.format, feed.group.key()) else {
+            if is_fed {
+                self.for_each_viewer(id, Sfu::note_wait);
+            }
+            return;
+        };
         let source = source(id, feed.ssrc, format);
         // Taken out for the loop, as the viewers are; nothing in the loop looks for it.
         let group = std::mem::take(&mut feed.group);
@@ -153,6 +166,16 @@ impl Sfu {
         });
         if let Some(feed) = self.tracks.get_mut(&id).and_then(Track::feed) {
             feed.group = group;
+        }
+    }
+
+    /// A slot waits for the next keyframe of a source that is under way: nothing is kept, because it would be too much.
+    fn note_wait(&mut self, viewer: Viewer) {
+        let Some(subscriber) = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber) else { return };
+        let Some(slot) = subscriber.slots.get(viewer.slot) else { return };
+        let waits = slot.selector.as_ref().is_some_and(|selector| selector.current().is_none());
+        if waits && slot.flow == Flow::Active {
+            subscriber.set_flow(viewer.slot, Flow::Silent, None);
         }
     }
 
@@ -232,7 +255,7 @@ impl Sfu {
     /// As [`Sfu::weigh_feed`], for the sources that a subscriber has slots for.
     pub(crate) fn weigh_feeds_of(&mut self, key: Key) {
         let Some(subscriber) = self.peers.get(key).and_then(Peer::as_subscriber) else { return };
-        let carried: Vec<TrackId> = subscriber.slots.iter().filter_map(|slot| slot.track).collect();
+        let carried: Vec<TrackId> = subscriber.slots.iter().filter_map(|slot| slot.carries).collect();
         for track in carried {
             if self.tracks.get(&track).is_some_and(|track| track.is_source() && !track.is_fed()) {
                 self.weigh_feed(track);
