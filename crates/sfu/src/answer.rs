@@ -7,7 +7,7 @@ use crate::api::{Event, Fault, Kind, NewLayer, NewTrack, PeerId, Role};
 use crate::demux::Key;
 use crate::engine::Engine;
 use crate::peer::{Link, Peer, Side};
-use crate::room::{Room, Track};
+use crate::room::{Origin, Room, Track};
 use crate::sdp::{Section, Sheet};
 use crate::sfu::{Chore, Sfu};
 use crate::subscriber::Slot;
@@ -171,7 +171,7 @@ impl Sfu {
             publisher.sections.insert(new.mid.clone(), new.track);
         }
         let (id, now, audio_slots) = (new.track, self.now, self.config.limits.audio_slots);
-        self.tracks.insert(id, Track::new(now, room, key, participant, new));
+        self.tracks.insert(id, Track::new(now, room, Origin::Peer(key), participant, new));
         self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now)).tracks.insert(id);
         self.assign_room(room);
     }

@@ -36,12 +36,14 @@ impl Sfu {
         };
         for id in &room.tracks {
             let Some(track) = self.tracks.get(id) else { continue };
-            if track.participant == peer.participant {
+            // Alternates are had in the place of another.
+            if track.participant == peer.participant || track.alternate_of.is_some() {
                 continue;
             }
             if let Some(wish) = subscriber.wish(*id) {
                 let first = match track.kind {
-                    Kind::Audio => room.speakers.slots().contains(id),
+                    // How loud a source is nobody says, and a room's main sound does not lose its place to talk.
+                    Kind::Audio => track.is_source() || room.speakers.slots().contains(id),
                     Kind::Video => track.source == Source::Screen,
                 };
                 wanted[place(track.kind)].push((wish.priority, first, *id));
@@ -56,12 +58,13 @@ impl Sfu {
 
     /// Brings a subscriber's slots in line with what it wants.
     pub(crate) fn assign(&mut self, key: Key) {
-        if self.peers.get(key).and_then(Peer::as_subscriber).is_none() {
-            return;
-        }
+        let Some(subscriber) = self.peers.get(key).and_then(Peer::as_subscriber) else { return };
         let limits = self.config.limits;
         let audio_max = limits.audio_slots.min(limits.slots);
-        let most = [audio_max, limits.slots - audio_max];
+        let most = match subscriber.is_viewer {
+            true => [subscriber.count(Kind::Audio), subscriber.count(Kind::Video)],
+            false => [audio_max, limits.slots - audio_max],
+        };
         let wanted = self.wanted(key);
         let mut missing = [0, 0];
         for kind in [Kind::Audio, Kind::Video] {
@@ -82,10 +85,12 @@ impl Sfu {
                 subscriber.wanted[place(kind)] = missing[place(kind)].max(least).min(room);
             }
         }
+        self.carry(key);
         self.note_pauses(key);
         self.negotiate(key);
         self.allocate(key);
         self.tell_slots(key);
+        self.weigh_feeds_of(key);
     }
 
     /// Slots whose track is to pause.
@@ -106,23 +111,10 @@ impl Sfu {
     /// Frees the slots whose track is not among those to be kept.
     fn release(&mut self, key: Key, kind: Kind, keep: &[TrackId]) {
         let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) else { return };
-        let mut freed = Vec::new();
         for slot in subscriber.slots.iter_mut().filter(|slot| slot.kind == kind) {
-            if let Some(track) = slot.track
-                && !keep.contains(&track)
-            {
+            if slot.track.is_some_and(|track| !keep.contains(&track)) {
                 slot.track = None;
-                slot.flow = Flow::Paused;
-                slot.layer = None;
-                slot.selector = None;
-                slot.source = None;
                 subscriber.slots_changed = true;
-                freed.push(track);
-            }
-        }
-        for track in freed {
-            if let Some(track) = self.tracks.get_mut(&track) {
-                track.viewers.retain(|viewer| viewer.peer != key);
             }
         }
     }
@@ -154,18 +146,63 @@ impl Sfu {
         let slot = &mut subscriber.slots[index];
         slot.track = Some(id);
         slot.paused = wish.paused;
-        slot.payload_type = None;
-        slot.flow = if track.muted { Flow::Silent } else { Flow::Active };
-        slot.layer = None;
-        slot.source = None;
-        slot.selector = (kind == Kind::Video).then(|| Selector::new(track.shape()));
         subscriber.slots_changed = true;
-        if let Some(track) = self.tracks.get_mut(&id) {
-            track.viewers.push(Viewer { peer: key, slot: index });
-            // What is sent goes on until it is known what the newcomer's path carries.
-            track.rungs.iter_mut().filter(|rung| rung.told).for_each(|rung| rung.wanted = self.now);
-        }
         true
+    }
+
+    /// Brings what a subscriber's slots forward in line with what they are for.
+    fn carry(&mut self, key: Key) {
+        let now = self.now;
+        let slots = self.peers.get(key).and_then(Peer::as_subscriber).map_or(0, |subscriber| subscriber.slots.len());
+        for index in 0..slots {
+            let carried = self.carried(key, index);
+            let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) else { return };
+            let slot = &mut subscriber.slots[index];
+            let before = std::mem::replace(&mut slot.carries, carried);
+            if before == carried {
+                continue;
+            }
+            if let Some(track) = before.and_then(|before| self.tracks.get_mut(&before)) {
+                track.viewers.retain(|viewer| (viewer.peer, viewer.slot) != (key, index));
+            }
+            let track = carried.and_then(|carried| self.tracks.get_mut(&carried));
+            subscriber.slots_changed = true;
+            slot.payload_type = None;
+            slot.flow = match &track {
+                None => Flow::Paused,
+                Some(track) if track.muted => Flow::Silent,
+                Some(_) => Flow::Active,
+            };
+            slot.layer = None;
+            slot.source = None;
+            (slot.given, slot.begs) = (None, false);
+            let shape = track.as_ref().filter(|track| track.kind == Kind::Video).map(|track| track.shape());
+            slot.selector = shape.map(Selector::new);
+            if let Some(track) = track {
+                track.viewers.push(Viewer { peer: key, slot: index });
+                // What is sent goes on until it is known what the newcomer's path carries.
+                track.rungs.iter_mut().filter(|rung| rung.told).for_each(|rung| rung.wanted = now);
+            }
+        }
+    }
+
+    /// What a slot is to forward of the track that it is for: the track, or, when its viewer decodes nothing of its format, the first
+    /// alternate that it does. One of which nothing is known yet counts: it begins when it is watched.
+    fn carried(&self, key: Key, index: usize) -> Option<TrackId> {
+        let peer = self.peers.get(key)?;
+        let slot = peer.as_subscriber()?.slots.get(index)?;
+        let id = slot.track?;
+        let decodes = |id: &TrackId| {
+            let format = self.tracks.get(id).and_then(|track| track.format);
+            format.map(|format| peer.engine.payload_type(slot.mid, &format).is_some())
+        };
+        let alternates = self.rooms.get(&peer.room).and_then(|room| room.alternates.get(&id));
+        let Some(alternates) = alternates.filter(|_| slot.ssrc.is_some() && decodes(&id) == Some(false)) else {
+            return Some(id);
+        };
+        let known = alternates.iter().find(|other| decodes(other) == Some(true));
+        let other = known.or_else(|| alternates.iter().find(|other| decodes(other).is_none()));
+        Some(other.copied().unwrap_or(id))
     }
 
     /// Offers what is to be offered, unless an answer is awaited.

@@ -9,7 +9,7 @@ use crate::api::{Flow, Kind, Subscription};
 use crate::bitrate::WINDOW;
 use crate::demux::Key;
 use crate::peer::{Peer, Side};
-use crate::room::{LAYER_SILENT, Rung, Track};
+use crate::room::{Rung, Track};
 use crate::select::{Layer, Selector, Shape};
 use crate::sfu::Sfu;
 
@@ -112,7 +112,7 @@ impl Sfu {
         for slot in subscriber.slots.iter().filter(|slot| slot.kind == Kind::Video && !slot.paused) {
             let Some(id) = slot.track else { continue };
             let subscription = subscriber.wish(id).unwrap_or_default();
-            let Some(track) = self.tracks.get_mut(&id) else { continue };
+            let Some(track) = slot.carries.and_then(|carried| self.tracks.get_mut(&carried)) else { continue };
             if track.muted || slot.payload_type.is_some_and(|(_, known)| known.is_none()) {
                 continue;
             }
@@ -125,7 +125,7 @@ impl Sfu {
         let Some(subscriber) = self.peers.get(key).and_then(Peer::as_subscriber) else { return 0 };
         let flowing = subscriber.slots.iter().filter(|slot| slot.kind == Kind::Audio && !slot.paused);
         let heard = flowing.filter(|slot| {
-            let track = slot.track.and_then(|track| self.tracks.get(&track));
+            let track = slot.carries.and_then(|carried| self.tracks.get(&carried));
             track.is_some_and(|track| !track.muted && !track.is_silent(self.now))
         });
         heard.count() as u64 * AUDIO_BPS
@@ -158,12 +158,12 @@ fn wish(now: Instant, id: TrackId, track: &mut Track, subscription: Subscription
     let mut is_below_flowing = false;
     for (index, rung) in track.rungs.iter_mut().enumerate() {
         let announced = track.announced.get(index);
-        let is_alone = !is_below_flowing && flows(now, rung);
+        let is_alone = !is_below_flowing && rung.is_flowing(now);
         let can_wait = index == top && top > 0 && !is_alone;
         if can_wait && is_beginning(now, rung, announced.map_or(0, |layer| layer.bitrate_bps)) {
             break;
         }
-        is_below_flowing = flows(now, rung);
+        is_below_flowing = rung.is_flowing(now);
         let bitrate_bps = cost(now, rung, announced.map_or(0, |layer| layer.bitrate_bps), unknown_bps(index, is_only));
         // A layer that measures less than the one below it was not all there yet, or sends next to nothing.
         let bitrate_bps = bitrate_bps.max(below_bps.saturating_add(1));
@@ -187,7 +187,7 @@ fn wish(now: Instant, id: TrackId, track: &mut Track, subscription: Subscription
 /// What a layer takes: what was measured while it was sent in full, and what was said of it otherwise. One that begins
 /// again measures next to nothing at first.
 fn cost(now: Instant, rung: &mut Rung, announced_bps: u64, unknown_bps: u64) -> u64 {
-    let measured = if flows(now, rung) { rung.meter.bps(now) } else { 0 };
+    let measured = if rung.is_flowing(now) { rung.meter.bps(now) } else { 0 };
     let is_settled = rung.told && now.saturating_duration_since(rung.turned) >= WINDOW;
     match (measured, announced_bps) {
         (0, 0) => unknown_bps,
@@ -195,10 +195,6 @@ fn cost(now: Instant, rung: &mut Rung, announced_bps: u64, unknown_bps: u64) -> 
         (measured, _) if is_settled => measured,
         (measured, announced) => measured.max(announced),
     }
-}
-
-fn flows(now: Instant, rung: &Rung) -> bool {
-    rung.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT)
 }
 
 /// Whether a layer is not yet what it is to be, other than because it was asked for just now.
@@ -210,7 +206,7 @@ fn is_beginning(now: Instant, rung: &mut Rung, announced_bps: u64) -> bool {
     let Some(since) = rung.meter.since() else { return age(rung.turned) < BEGINNING };
     // Its first frame alone measures much.
     let is_little = age(since) < FIRST_FRAMES || rung.meter.bps(now) * 100 < announced_bps * BEGINNING_PERCENT;
-    age(since) < BEGINNING && flows(now, rung) && is_little
+    age(since) < BEGINNING && rung.is_flowing(now) && is_little
 }
 
 /// What a layer is taken for of which nothing is known.

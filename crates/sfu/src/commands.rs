@@ -141,12 +141,24 @@ impl Sfu {
     /// A track ends: its slots become free.
     pub(crate) fn end_track(&mut self, id: TrackId) {
         let Some(track) = self.tracks.remove(&id) else { return };
-        if let Some(publisher) = self.peers.get_mut(track.publisher).and_then(Peer::publisher) {
+        let publisher = track.publisher().and_then(|key| self.peers.get_mut(key));
+        if let Some(publisher) = publisher.and_then(Peer::publisher) {
             publisher.forget(id);
         }
+        self.feed_demands.retain(|demand| demand.track != id);
         if let Some(room) = self.rooms.get_mut(&track.room) {
             room.tracks.remove(&id);
+            room.alternates.remove(&id);
+            room.alternates.values_mut().for_each(|alternates| alternates.retain(|other| *other != id));
             room.speakers.remove(id);
+            if room.peers.is_empty() && room.tracks.is_empty() {
+                self.rooms.remove(&track.room);
+                return;
+            }
+            let mut others = room.tracks.iter().filter_map(|other| self.tracks.get(other));
+            if !others.any(|other| other.is_source() && other.participant == track.participant) {
+                room.clocks.remove(&track.participant);
+            }
             let peers: Vec<Key> = room.peers.iter().copied().collect();
             for key in peers {
                 if let Some(subscriber) = self.peers.get_mut(key).and_then(Peer::subscriber) {
@@ -229,6 +241,9 @@ impl Sfu {
         if std::mem::replace(&mut track.muted, muted) == muted {
             return;
         }
+        if let Some(feed) = track.feed() {
+            feed.group.clear();
+        }
         for viewer in track.viewers.clone() {
             if let Some(subscriber) = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber) {
                 let slot = &mut subscriber.slots[viewer.slot];
@@ -244,6 +259,15 @@ impl Sfu {
             self.allocate(viewer.peer);
             self.tell_slots(viewer.peer);
         }
+        for alternate in self.alternates(id) {
+            self.mute(alternate, muted);
+        }
+    }
+
+    /// The alternates of a track.
+    pub(crate) fn alternates(&self, id: TrackId) -> Vec<TrackId> {
+        let room = self.tracks.get(&id).and_then(|track| self.rooms.get(&track.room));
+        room.and_then(|room| room.alternates.get(&id)).cloned().unwrap_or_default()
     }
 
     fn close_room(&mut self, room: RoomId) {
@@ -251,6 +275,12 @@ impl Sfu {
         let peers: Vec<Key> = gone.peers.iter().copied().collect();
         for key in peers {
             self.dismiss(key);
+        }
+        // What is left has no connection.
+        let sources: Vec<TrackId> =
+            self.rooms.get(&room).map_or_else(Vec::new, |room| room.tracks.iter().copied().collect());
+        for source in sources {
+            self.end_track(source);
         }
         self.rooms.remove(&room);
     }
@@ -264,7 +294,7 @@ impl Sfu {
             }
         }
         if let Side::Subscriber(subscriber) = &peer.side {
-            for track in subscriber.slots.iter().filter_map(|slot| slot.track) {
+            for track in subscriber.slots.iter().filter_map(|slot| slot.carries) {
                 if let Some(track) = self.tracks.get_mut(&track) {
                     track.viewers.retain(|viewer| viewer.peer != key);
                 }

@@ -23,7 +23,7 @@ use crate::egress::buffers::Buffers;
 use crate::egress::cache::{Cache, Kept};
 use crate::egress::feedback::{STATUSES_AT_ONCE, STATUSES_PER_SEC};
 use crate::egress::header::Extensions;
-use crate::egress::pacer::{Class, Pacer, Passage, Release};
+use crate::egress::pacer::{Class, Pacer, Passage, QUEUE_PACKETS_MAX, Release};
 use crate::egress::srtp::{Keys, Opener, Sealer};
 use crate::egress::write::PACKET_OVERHEAD;
 use crate::estimate::{Estimator, Kind as Sent};
@@ -240,6 +240,11 @@ impl Egress {
         };
         self.ready.push_back((waiting, probe));
         true
+    }
+
+    /// How many pictures' packets it takes now.
+    pub(crate) fn room(&self) -> usize {
+        QUEUE_PACKETS_MAX.saturating_sub(self.pacer.queued())
     }
 
     /// What may be sent again at once at most, in bytes times 100.

@@ -6,31 +6,42 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use telstar_units::TrackId;
 
 use crate::api::{Event, Fault, Flow, Kind};
 use crate::budget::renew;
 use crate::descriptor::Descriptor;
 use crate::egress::Outgoing;
-use crate::engine::Received;
+use crate::engine::{Format, Received};
 use crate::peer::{Peer, Side};
 use crate::publisher::Source;
 use crate::rewrite::{Incoming, Patches, Refused, Wall};
-use crate::room::Viewer;
+use crate::room::{Track, Viewer};
 use crate::select::{Layer, Selector, Verdict};
-use crate::sfu::Sfu;
+use crate::sfu::{Chore, Sfu};
 use crate::subscriber::{Slot, Subscriber};
 
-/// Sender reports are believed if they put a packet at most so long before its arrival.
-const WALL_AGE_MAX: Duration = Duration::from_secs(5);
+/// Where a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// From a publisher: a slot begins with it where it can.
+    Peer,
+    /// From a source: a slot begins with what is kept of that, which this packet is part of by now.
+    Feed,
+    /// It was kept.
+    Group,
+}
 
 /// What all viewers of a packet share.
-struct Packet<'a> {
-    received: &'a Received,
-    source: Source,
-    descriptor: Option<Descriptor>,
-    wall: Option<Wall>,
-    taken: Instant,
+pub(crate) struct Packet<'a> {
+    pub(crate) received: &'a Received,
+    pub(crate) source: Source,
+    pub(crate) descriptor: Option<Descriptor>,
+    pub(crate) wall: Option<Wall>,
+    pub(crate) taken: Instant,
+    pub(crate) via: Via,
 }
 
 impl Packet<'_> {
@@ -72,6 +83,7 @@ impl Sfu {
             }
             descriptor = Some(read);
         }
+        let is_tapped = track.tap.is_some();
         let micros = rung.clock.micros(received.time);
         let wall = micros.map(|micros| Wall { clock: track.participant.0, micros });
         let room = track.room;
@@ -81,23 +93,36 @@ impl Sfu {
             let voice = received.voice.unwrap_or(false);
             room.speakers.handle_audio(self.now, source.track, level, voice, received.payload.len());
         }
-        let taken = micros.map_or(self.now, |micros| peer.taken(self.now, micros));
-        self.forward_to_all(&Packet { received, source, descriptor, wall, taken });
+        if is_tapped {
+            self.copy(&source, received, descriptor.as_ref());
+        }
+        let taken = match (micros, peer.publisher()) {
+            (Some(micros), Some(publisher)) => publisher.clock.taken(self.now, micros),
+            _ => self.now,
+        };
+        self.forward_to_all(&Packet { received, source, descriptor, wall, taken, via: Via::Peer });
     }
 
-    fn forward_to_all(&mut self, packet: &Packet<'_>) {
-        let Some(track) = self.tracks.get_mut(&packet.source.track) else { return };
+    /// Returns whether somebody waits for what is kept of a source.
+    pub(crate) fn forward_to_all(&mut self, packet: &Packet<'_>) -> bool {
+        let mut waits = false;
+        self.for_each_viewer(packet.source.track, |sfu, viewer| waits |= sfu.forward_to(viewer, packet));
+        waits
+    }
+
+    /// One viewer's panic is its own.
+    pub(crate) fn for_each_viewer(&mut self, track: TrackId, mut act: impl FnMut(&mut Sfu, Viewer)) {
+        let Some(known) = self.tracks.get_mut(&track) else { return };
         // Taken out for the loop, so that viewers can be worked on; nothing in the loop changes the list.
-        let viewers = std::mem::take(&mut track.viewers);
+        let viewers = std::mem::take(&mut known.viewers);
         let mut broken = Vec::new();
         for viewer in &viewers {
-            // One viewer's panic is its own.
-            if catch_unwind(AssertUnwindSafe(|| self.forward_to(*viewer, packet))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| act(self, *viewer))).is_err() {
                 broken.push(viewer.peer);
             }
         }
-        if let Some(track) = self.tracks.get_mut(&packet.source.track) {
-            track.viewers = viewers;
+        if let Some(known) = self.tracks.get_mut(&track) {
+            known.viewers = viewers;
         }
         for key in broken {
             self.counters.panics += 1;
@@ -107,18 +132,19 @@ impl Sfu {
         }
     }
 
-    fn forward_to(&mut self, viewer: Viewer, packet: &Packet<'_>) {
+    /// Returns whether the viewer waits for what is kept of a source.
+    pub(crate) fn forward_to(&mut self, viewer: Viewer, packet: &Packet<'_>) -> bool {
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(viewer.peer) else { return };
+        let Some(peer) = self.peers.get_mut(viewer.peer) else { return false };
         #[cfg(test)]
         assert!(!std::mem::take(&mut peer.trip), "tripped by a test");
         if !peer.is_up() {
-            return;
+            return false;
         }
-        let Side::Subscriber(subscriber) = &mut peer.side else { return };
-        let Some(slot) = subscriber.slots.get_mut(viewer.slot) else { return };
+        let Side::Subscriber(subscriber) = &mut peer.side else { return false };
+        let Some(slot) = subscriber.slots.get_mut(viewer.slot) else { return false };
         if slot.ssrc.is_none() {
-            return;
+            return false;
         }
         let format = packet.source.format;
         if slot.payload_type.is_none_or(|(known, _)| known != format) {
@@ -126,7 +152,7 @@ impl Sfu {
         }
         let Some((_, Some(payload_type))) = slot.payload_type else {
             subscriber.set_flow(viewer.slot, Flow::Codec, None);
-            return;
+            return false;
         };
         let received = packet.received;
         let incoming = packet.incoming();
@@ -141,10 +167,11 @@ impl Sfu {
             Judged::Forward { set_marker } => match slot.writer.forward(now, &incoming) {
                 Ok(outgoing) => Ok((outgoing, set_marker)),
                 Err(Refused::Dropped { hole }) => Err(hole),
-                Err(Refused::Duplicate | Refused::TooOld) => return,
+                Err(Refused::Duplicate | Refused::TooOld) => return false,
             },
             Judged::LeaveOut => Err(slot.writer.skip(&incoming)),
-            Judged::Ignore => return,
+            Judged::Ignore => return false,
+            Judged::Wait => return true,
         };
         let (outgoing, set_marker) = match judged {
             Ok(judged) => judged,
@@ -166,9 +193,9 @@ impl Sfu {
                 if sent && !std::mem::replace(&mut peer.dirty, true) {
                     self.dirty.push_back(viewer.peer);
                 }
-                return;
+                return false;
             }
-            Err(None) => return,
+            Err(None) => return false,
         };
         let layer = slot.selector.as_ref().and_then(Selector::current).map(|layer| layer.rung);
         let outgoing = Outgoing {
@@ -200,6 +227,7 @@ impl Sfu {
         } else {
             self.counters.refused += 1;
         }
+        false
     }
 
     /// Which layer of which track a packet belongs to.
@@ -219,37 +247,53 @@ impl Sfu {
         rung.turned = self.now;
         let source = Source { ssrc: packet.ssrc, track: id, layer, payload_type: packet.payload_type, format };
         publisher.note(source);
-        let changed = track.format.map(|format| format.codec) != Some(format.codec);
-        track.format = Some(format);
-        if changed {
-            self.events.push_back(Event::Track { track: id, codec: format.codec });
-            let (shape, viewers) = (track.shape(), track.viewers.clone());
-            for viewer in viewers {
-                let subscriber = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber);
-                let slot = subscriber.and_then(|subscriber| subscriber.slots.get_mut(viewer.slot));
-                if let Some(selector) = slot.and_then(|slot| slot.selector.as_mut()) {
-                    renew(selector, shape);
-                }
+        self.note_format(id, format);
+        Some(source)
+    }
+
+    /// What a track turned out to be, or became.
+    pub(crate) fn note_format(&mut self, id: TrackId, format: Format) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let before = track.format.replace(format);
+        if before.map(|before| before.codec) == Some(format.codec) {
+            return;
+        }
+        self.events.push_back(Event::Track { track: id, codec: format.codec });
+        let (shape, viewers) = (track.shape(), track.viewers.clone());
+        track.retap();
+        // Who decodes it and who does not is another question now.
+        let primary = track.alternate_of.unwrap_or(id);
+        let mut others = self.alternates(primary);
+        if !others.is_empty() {
+            others.push(primary);
+            for other in others.iter().filter_map(|other| self.tracks.get(other)) {
+                self.chores.extend(other.viewers.iter().map(|viewer| Chore::Assign(viewer.peer)));
             }
         }
-        Some(source)
+        for viewer in viewers {
+            let subscriber = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber);
+            let slot = subscriber.and_then(|subscriber| subscriber.slots.get_mut(viewer.slot));
+            if let Some(selector) = slot.and_then(|slot| slot.selector.as_mut()) {
+                renew(selector, shape);
+            }
+        }
     }
 
     /// A subscriber cannot decode what a section carries. The throttle merges requests until the publisher answers; one that
     /// crosses the answer on the viewer's path is answered by that, and would otherwise cost everybody a second keyframe.
     /// Viewers repeat what brings nothing, as requests are lost as well.
-    pub(crate) fn keyframe_wanted(&mut self, subscriber: &mut Subscriber, slot: usize) {
+    pub(crate) fn keyframe_wanted(&mut self, subscriber: &mut Subscriber, index: usize) {
         let now = self.now;
-        let Some(slot) = subscriber.slots.get(slot) else { return };
+        let Some(slot) = subscriber.slots.get(index) else { return };
         if subscriber.is_key_coming(now, slot) {
             return;
         }
         let rung = slot.selector.as_ref().and_then(Selector::current).map_or(0, |layer| layer.rung);
-        if let Some(track) = slot.track
-            && subscriber.requests.admit(now)
-        {
-            self.want_keyframe(track, rung);
+        let Some(track) = slot.carries.filter(|_| subscriber.requests.admit(now)) else { return };
+        if self.tracks.get(&track).is_some_and(Track::is_source) {
+            subscriber.slots[index].begs = true;
         }
+        self.want_keyframe(track, rung);
     }
 }
 
@@ -261,6 +305,8 @@ enum Judged {
     LeaveOut,
     /// It is of another source.
     Ignore,
+    /// The slot begins with what is kept of its source.
+    Wait,
 }
 
 /// Judges a packet. Moves the slot's source.
@@ -284,6 +330,9 @@ fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Judged {
         selector.set_target(None);
         selector.set_target(target);
     }
+    if packet.via == Via::Feed && selector.current().is_none() {
+        return if selector.target().is_some() { Judged::Wait } else { Judged::Ignore };
+    }
     match selector.handle_packet(now, packet.source.layer, packet.received.sequence, descriptor) {
         Verdict::Forward { switched, set_marker } => {
             if switched {
@@ -295,29 +344,5 @@ fn judge(slot: &mut Slot, now: Instant, packet: &Packet<'_>) -> Judged {
         }
         Verdict::Skip => Judged::LeaveOut,
         Verdict::Ignore => Judged::Ignore,
-    }
-}
-
-impl Peer {
-    /// When something was taken by this publisher's clock, on ours. The shortest way seen so far is what the clocks
-    /// differ by; it must not lie in the future, or our sender reports (`egress/write.rs`) say nothing.
-    fn taken(&mut self, now: Instant, micros: i64) -> Instant {
-        let Some(publisher) = self.publisher() else { return now };
-        let (base, base_micros) = *publisher.clock.get_or_insert((now, micros));
-        let ahead = micros.saturating_sub(base_micros);
-        let distance = Duration::from_micros(ahead.unsigned_abs());
-        let taken = if ahead >= 0 { base.checked_add(distance) } else { base.checked_sub(distance) };
-        match taken {
-            Some(taken) if taken > now => {
-                // This one came faster than those before.
-                publisher.clock = Some((now, micros));
-                now
-            }
-            Some(taken) if now.saturating_duration_since(taken) <= WALL_AGE_MAX => taken,
-            _ => {
-                publisher.clock = Some((now, micros));
-                now
-            }
-        }
     }
 }

@@ -7,12 +7,13 @@ use telstar_units::TrackId;
 use crate::api::{Demand, Event, Kind};
 use crate::demux::Key;
 use crate::peer::Peer;
+use crate::room::Track;
 use crate::select::{Selector, Shape};
 use crate::sfu::{Chore, Sfu};
 
 /// How long after its last viewer a layer stays wanted. Lower stops and starts encoders at every flicker of a layout,
 /// higher costs the publisher's uplink.
-const DEMAND_HOLD: Duration = Duration::from_secs(5);
+pub(crate) const DEMAND_HOLD: Duration = Duration::from_secs(5);
 
 impl Sfu {
     /// Somebody needs a keyframe of a layer.
@@ -20,6 +21,11 @@ impl Sfu {
         let now = self.now;
         let Some(track) = self.tracks.get_mut(&id) else { return };
         if track.kind != Kind::Video {
+            return;
+        }
+        if track.is_source() {
+            // Nobody can be asked. What is kept of it will do.
+            self.chores.push_back(Chore::Give(id));
             return;
         }
         let stream = if track.shape() == Shape::Svc { 0 } else { rung };
@@ -31,8 +37,8 @@ impl Sfu {
     }
 
     pub(crate) fn ask_keyframe(&mut self, id: TrackId, layer: u8) {
-        let Some(track) = self.tracks.get(&id) else { return };
-        self.touch(track.publisher, |sfu, peer| {
+        let Some(publisher) = self.tracks.get(&id).and_then(Track::publisher) else { return };
+        self.touch(publisher, |sfu, peer| {
             let Some(ssrc) = peer.publisher().and_then(|publisher| publisher.ssrc(id, layer)) else { return };
             sfu.counters.keyframes_asked += 1;
             peer.engine.ask_keyframe(ssrc);
@@ -49,7 +55,7 @@ impl Sfu {
             .slots
             .iter()
             .filter(|slot| slot.ssrc.is_some())
-            .filter_map(|slot| Some((slot.track?, slot.selector.as_ref()?.keyframe_wanted(now)?)))
+            .filter_map(|slot| Some((slot.carries?, slot.selector.as_ref()?.keyframe_wanted(now)?)))
             .collect();
         for (track, rung) in missing {
             self.want_keyframe(track, rung);
@@ -61,7 +67,7 @@ impl Sfu {
         let now = self.now;
         let Some(track) = self.tracks.get_mut(&id) else { return };
         for (index, rung) in track.rungs.iter_mut().enumerate() {
-            if track.viewers.is_empty() {
+            if track.viewers.is_empty() && track.tap.is_none() {
                 rung.throttle.cancel();
             } else if rung.throttle.poll_timeout().is_some_and(|at| at <= now) && rung.throttle.handle_timeout(now) {
                 self.chores.push_back(Chore::Keyframe { track: id, layer: index as u8 });
@@ -74,6 +80,9 @@ impl Sfu {
     pub(crate) fn weigh_demand(&mut self, id: TrackId) {
         let now = self.now;
         let Some(track) = self.tracks.get(&id) else { return };
+        if track.is_source() {
+            return self.weigh_feed(id);
+        }
         let shape = track.shape();
         let mut wanted = vec![false; track.rungs.len()];
         for viewer in &track.viewers {
@@ -92,6 +101,14 @@ impl Sfu {
             }
         }
         let Some(track) = self.tracks.get_mut(&id) else { return };
+        if let Some(tap) = &track.tap {
+            // The best layer, and those below it as long as nothing comes of that.
+            let best = track.rungs.iter().rposition(|rung| rung.is_flowing(now)).unwrap_or(0);
+            wanted[best..].fill(true);
+            if let Some(wanted) = tap.current().and_then(|layer| wanted.get_mut(usize::from(layer.rung))) {
+                *wanted = true;
+            }
+        }
         let mut changed = false;
         for (rung, wanted) in track.rungs.iter_mut().zip(wanted) {
             if wanted {
@@ -113,7 +130,7 @@ impl Sfu {
             rids: rids.map(|(layer, _)| layer.rid.clone()).collect(),
             wanted: track.rungs.iter().any(|rung| rung.told),
         };
-        if let Some(peer) = self.peers.get(track.publisher) {
+        if let Some(peer) = track.publisher().and_then(|publisher| self.peers.get(publisher)) {
             self.events.push_back(Event::Demand { peer: peer.id, demands: vec![demand] });
         }
     }

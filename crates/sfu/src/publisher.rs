@@ -1,11 +1,11 @@
 //! The publishing side of a connection: which of its sections and streams are which track and layer.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use telstar_units::TrackId;
 
 use crate::engine::Format;
+use crate::feed::Clock;
 
 /// Streams of one publisher: tracks times layers. Those of a layer that has a new stream make room.
 pub(crate) const SOURCES_MAX: usize = 64;
@@ -29,8 +29,8 @@ pub(crate) struct Publisher {
     pub(crate) sources: Vec<Source>,
     /// Repair streams of the sources.
     pub(crate) repairs: Vec<u32>,
-    /// A moment on this server's clock and in microseconds on the publisher's.
-    pub(crate) clock: Option<(Instant, i64)>,
+    /// What its sender reports go by.
+    pub(crate) clock: Clock,
 }
 
 impl Publisher {

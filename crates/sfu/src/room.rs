@@ -1,6 +1,6 @@
 //! Rooms and the tracks in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use telstar_media::Codec;
@@ -10,17 +10,30 @@ use crate::api::{Kind, NewLayer, NewTrack, RoomId, Source};
 use crate::bitrate::BitrateMeter;
 use crate::demux::Key;
 use crate::engine::Format;
+use crate::feed::{Clock, Feed};
 use crate::rewrite::SenderClock;
-use crate::select::Shape;
+use crate::select::{Layer, Selector, Shape};
 use crate::speakers::Speakers;
 use crate::throttle::KeyframeThrottle;
 
 /// A layer of which nothing came for so long sends nothing. Longer than the pause between two frames of a still screen.
 pub(crate) const LAYER_SILENT: Duration = Duration::from_secs(3);
 
+/// Where a track's packets come from.
+pub(crate) enum Origin {
+    /// A publisher's connection.
+    Peer(Key),
+    /// The room's owner.
+    Feed(Box<Feed>),
+}
+
 /// One room.
 pub(crate) struct Room {
     pub(crate) peers: BTreeSet<Key>,
+    /// The alternates of tracks, in the order in which they came.
+    pub(crate) alternates: BTreeMap<TrackId, Vec<TrackId>>,
+    /// Of the participants that have sources.
+    pub(crate) clocks: BTreeMap<ParticipantId, Clock>,
     /// In the order in which they came.
     pub(crate) tracks: BTreeSet<TrackId>,
     /// Also says which sound has slots when there is too much of it.
@@ -29,7 +42,13 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new(audio_slots: usize, now: Instant) -> Room {
-        Room { peers: BTreeSet::new(), tracks: BTreeSet::new(), speakers: Speakers::new(audio_slots, now) }
+        Room {
+            peers: BTreeSet::new(),
+            alternates: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            tracks: BTreeSet::new(),
+            speakers: Speakers::new(audio_slots, now),
+        }
     }
 }
 
@@ -58,10 +77,17 @@ pub(crate) struct Rung {
     pub(crate) resumed: Option<Instant>,
 }
 
+impl Rung {
+    /// Whether anything of it came lately.
+    pub(crate) fn is_flowing(&self, now: Instant) -> bool {
+        self.meter.last().is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT)
+    }
+}
+
 /// A published track.
 pub(crate) struct Track {
     pub(crate) room: RoomId,
-    pub(crate) publisher: Key,
+    pub(crate) origin: Origin,
     pub(crate) participant: ParticipantId,
     pub(crate) kind: Kind,
     pub(crate) source: Source,
@@ -71,10 +97,15 @@ pub(crate) struct Track {
     /// Its streams; one without layers.
     pub(crate) rungs: Vec<Rung>,
     pub(crate) viewers: Vec<Viewer>,
+    /// It is this track in another codec.
+    pub(crate) alternate_of: Option<TrackId>,
+    /// What of it the owner gets copies of, if it does.
+    pub(crate) tap: Option<Selector>,
 }
 
 impl Track {
-    pub(crate) fn new(now: Instant, room: RoomId, publisher: Key, participant: ParticipantId, new: NewTrack) -> Track {
+    pub(crate) fn new(now: Instant, room: RoomId, origin: Origin, participant: ParticipantId, new: NewTrack) -> Track {
+        let told = matches!(origin, Origin::Peer(_));
         let clock_rate = clock_rate(new.kind);
         let rung = || Rung {
             ssrc: None,
@@ -83,13 +114,13 @@ impl Track {
             clock: SenderClock::new(clock_rate),
             report: None,
             wanted: now,
-            told: true,
+            told,
             turned: now,
             resumed: None,
         };
         Track {
             room,
-            publisher,
+            origin,
             participant,
             kind: new.kind,
             source: new.source,
@@ -98,7 +129,33 @@ impl Track {
             rungs: (0..new.layers.len().max(1)).map(|_| rung()).collect(),
             announced: new.layers,
             viewers: Vec::new(),
+            alternate_of: None,
+            tap: None,
         }
+    }
+
+    /// The connection that publishes it.
+    pub(crate) fn publisher(&self) -> Option<Key> {
+        match self.origin {
+            Origin::Peer(key) => Some(key),
+            Origin::Feed(_) => None,
+        }
+    }
+
+    pub(crate) fn feed(&mut self) -> Option<&mut Feed> {
+        match &mut self.origin {
+            Origin::Peer(_) => None,
+            Origin::Feed(feed) => Some(feed),
+        }
+    }
+
+    /// Whether the owner was told to feed it.
+    pub(crate) fn is_fed(&self) -> bool {
+        matches!(&self.origin, Origin::Feed(feed) if feed.told)
+    }
+
+    pub(crate) fn is_source(&self) -> bool {
+        self.publisher().is_none()
     }
 
     /// The place of a rid among the layers.
@@ -115,10 +172,21 @@ impl Track {
         if scalable && self.rungs.len() == 1 { Shape::Svc } else { Shape::Simulcast }
     }
 
+    /// What is copied begins anew, with the best layer that there is.
+    pub(crate) fn retap(&mut self) {
+        let (shape, top) = (self.shape(), self.rungs.len() - 1);
+        if let Some(tap) = &mut self.tap {
+            *tap = Selector::new(shape);
+            tap.set_target(Some(match shape {
+                Shape::Simulcast => Layer::whole(top as u8),
+                Shape::Svc => Layer::whole(Layer::TOP_TEMPORAL),
+            }));
+        }
+    }
+
     /// Whether anything of it came lately.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        let last = self.rungs.iter().filter_map(|rung| rung.meter.last()).max();
-        last.is_none_or(|last| now.saturating_duration_since(last) >= LAYER_SILENT)
+        !self.rungs.iter().any(|rung| rung.is_flowing(now))
     }
 }
 

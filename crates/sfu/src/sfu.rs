@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use telstar_units::TrackId;
 
-use crate::api::{Command, Event, Path, PeerId, RoomId, Transmit};
+use crate::api::{Command, Event, FeedDemand, Path, PeerId, RoomId, Tapped, Transmit};
 use crate::config::SfuConfig;
 use crate::demux::{Demux, Key, Sort, nominates, sort};
 use crate::egress::buffers::Buffers;
@@ -31,6 +31,8 @@ pub(crate) enum Chore {
     Assign(Key),
     /// A path carries less than was thought.
     Allocate(Key),
+    /// Slots may want what is kept of a source.
+    Give(TrackId),
 }
 
 /// What was counted since the start.
@@ -54,6 +56,8 @@ pub struct Counters {
     pub panics: u64,
     /// Keyframes asked for.
     pub keyframes_asked: u64,
+    /// Copies that the room's owner did not take in time.
+    pub tapped_dropped: u64,
 }
 
 /// A subscriber's share of its path, in bits per second.
@@ -87,6 +91,10 @@ pub struct Sfu {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) buffers: Buffers,
     pub(crate) events: VecDeque<Event>,
+    /// Copies for the room's owner.
+    pub(crate) tapped: VecDeque<Tapped>,
+    /// At most one for each source.
+    pub(crate) feed_demands: VecDeque<FeedDemand>,
     pub(crate) chores: VecDeque<Chore>,
     /// Subscribers with packets that wait for `Egress::poll_datagram`.
     pub(crate) dirty: VecDeque<Key>,
@@ -108,6 +116,8 @@ impl Sfu {
             transmits: VecDeque::new(),
             buffers: Buffers::default(),
             events: VecDeque::new(),
+            tapped: VecDeque::new(),
+            feed_demands: VecDeque::new(),
             chores: VecDeque::new(),
             dirty: VecDeque::new(),
             next_tick: None,
@@ -212,7 +222,8 @@ impl Sfu {
             self.tick();
         }
         self.flush();
-        if self.peers.len() == 0 {
+        // Sources are watched for a while after their last viewer.
+        if self.peers.len() == 0 && !self.tracks.values().any(Track::is_fed) {
             self.next_tick = None;
         }
     }
@@ -268,7 +279,7 @@ impl Sfu {
         self.peers.len()
     }
 
-    fn set_now(&mut self, now: Instant) {
+    pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if self.next_tick.is_none() {
             self.next_tick = Some(self.now + TICK);
@@ -280,6 +291,7 @@ impl Sfu {
             Chore::Keyframe { track, layer } => self.ask_keyframe(track, layer),
             Chore::Message { from, data } => self.spread(from, data),
             Chore::Assign(key) => self.assign(key),
+            Chore::Give(track) => self.give(track),
             Chore::Allocate(key) => {
                 self.allocate(key);
                 self.tell_slots(key);

@@ -49,7 +49,10 @@ pub(crate) struct Slot {
     pub(crate) pair: usize,
     /// Its stream, once the peer has accepted it.
     pub(crate) ssrc: Option<u32>,
+    /// What its viewer is told that it carries.
     pub(crate) track: Option<TrackId>,
+    /// What is forwarded: that track, or an alternate of it.
+    pub(crate) carries: Option<TrackId>,
     /// Wanted, but not now.
     pub(crate) paused: bool,
     /// Which layer of a video track is forwarded.
@@ -68,6 +71,10 @@ pub(crate) struct Slot {
     pub(crate) writer: Rewriter,
     /// Packets sent.
     pub(crate) sent: u64,
+    /// When it was given what is kept of a source, and which keyframe that began with.
+    pub(crate) given: Option<(Instant, u64)>,
+    /// Its viewer cannot decode the source that it carries.
+    pub(crate) begs: bool,
 }
 
 impl Slot {
@@ -80,6 +87,7 @@ impl Slot {
             pair,
             ssrc: None,
             track: None,
+            carries: None,
             paused: false,
             selector: None,
             source: None,
@@ -90,6 +98,8 @@ impl Slot {
             key: None,
             writer: Rewriter::new(clock_rate(kind), u64::from(random & 0x7fff), random),
             sent: 0,
+            given: None,
+            begs: false,
         }
     }
 }

@@ -58,6 +58,7 @@ impl Sfu {
             self.repeat_requests(track);
             self.note_silence(track);
             self.weigh_demand(track);
+            self.ask_for_tapped(track);
         }
         self.listen(id);
     }

@@ -13,11 +13,11 @@ use crate::client::{Got, Packet};
 use crate::world::World;
 
 /// Frames per second.
-const FRAMES_PER_SEC: u64 = 30;
+pub(crate) const FRAMES_PER_SEC: u64 = 30;
 /// A frame's time, in the codec clock of 90 kHz.
-const FRAME_TICKS: u32 = 3_000;
+pub(crate) const FRAME_TICKS: u32 = 3_000;
 /// What is put into a packet at most.
-const PART_BYTES: usize = 1_000;
+pub(crate) const PART_BYTES: usize = 1_000;
 /// The last bytes of each packet: the frame's number and the layer.
 const TRAILER_BYTES: usize = 5;
 
@@ -118,7 +118,7 @@ impl Camera {
 }
 
 /// A packet of a frame: whether it is the first and the last.
-fn part_of(codec: Codec, key: bool, (first, last): (bool, bool), picture_id: u16, size: usize) -> Vec<u8> {
+pub(crate) fn part_of(codec: Codec, key: bool, (first, last): (bool, bool), picture_id: u16, size: usize) -> Vec<u8> {
     let mut payload = match codec {
         Codec::Vp8 => return vp8_part(key, first, picture_id, size),
         // RFC 9628 §4.2: flexible mode, a picture id of 15 bits, prediction from the frame before, begin and end.

@@ -42,6 +42,8 @@ pub struct Got {
     pub marker: bool,
     /// What it carries.
     pub payload: Vec<u8>,
+    /// When its stream's last sender report says that it was taken, in seconds of the sender's clock.
+    pub taken: Option<f64>,
 }
 
 /// A packet to send.
@@ -309,6 +311,11 @@ impl Client {
             None => return,
         };
         self.media_bytes += packet.payload.len() as u64;
+        let taken = packet.last_sender_info.and_then(|info| {
+            let ntp = info.ntp_time.duration_since(std::time::UNIX_EPOCH).ok()?;
+            let ticks = packet.header.timestamp.wrapping_sub(info.rtp_time.numer() as u32) as i32;
+            Some(ntp.as_secs_f64() + f64::from(ticks) / packet.time.frequency().get() as f64)
+        });
         self.got.push(Got {
             at,
             mid,
@@ -318,6 +325,7 @@ impl Client {
             time: packet.header.timestamp,
             marker: packet.header.marker,
             payload: packet.payload.to_vec(),
+            taken,
         });
     }
 

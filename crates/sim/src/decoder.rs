@@ -268,7 +268,7 @@ mod tests {
         payload.extend_from_slice(&frame.to_be_bytes());
         payload.push(layer);
         let (mid, time) = ("0".to_owned(), frame * 3_000);
-        Got { at, mid, ssrc: 1, payload_type: 96, sequence, time, marker: true, payload }
+        Got { at, mid, ssrc: 1, payload_type: 96, sequence, time, marker: true, payload, taken: None }
     }
 
     fn check(frames: &[(u64, bool, (u32, u8, u16))]) -> (Decoder, bool) {

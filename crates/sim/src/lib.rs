@@ -24,6 +24,7 @@ pub mod caller;
 pub mod camera;
 pub mod client;
 pub mod decoder;
+pub mod encoder;
 mod faults;
 pub mod hub;
 pub mod limits;
@@ -34,8 +35,9 @@ pub mod storm;
 pub mod wire;
 pub mod world;
 
-pub use camera::{Camera, assert_decodable, begins_key, layer_of, vp8, vp8_part};
+pub use camera::{Camera, assert_decodable, begins_key, frame_of, layer_of, vp8, vp8_part};
 pub use client::{Client, Got, Packet};
+pub use encoder::Encoder;
 pub use link::Link;
 pub use random::Random;
 pub use world::{World, certificate, config, server};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use telstar_sfu::{
     Certificate, Command, Event, Kind, Limits, LocalCandidate, NewLayer, NewTrack, Path, PeerId, Role, RoomId, Sfu,
-    SfuConfig, Slot, Source, Subscription, Transmit, Transport,
+    SfuConfig, Slot, Source, Subscription, Tapped, Transmit, Transport,
 };
 use telstar_units::{ParticipantId, TrackId};
 
@@ -70,6 +70,12 @@ pub struct World {
     pub clients: BTreeMap<PeerId, Client>,
     /// What the server told the room's owner.
     pub events: Vec<(Instant, Event)>,
+    /// Which sources somebody watches.
+    pub fed: BTreeMap<TrackId, bool>,
+    /// Copies of what is tapped.
+    pub tapped: Vec<Tapped>,
+    /// Whether they are taken at once.
+    pub takes_taps: bool,
     /// Whether offers are answered, and answers taken, at once. Otherwise somebody else carries them.
     pub negotiates: bool,
     /// What the server put on the wire.
@@ -95,6 +101,9 @@ impl World {
             sfu: Sfu::new(config, now),
             clients: BTreeMap::new(),
             events: Vec::new(),
+            fed: BTreeMap::new(),
+            tapped: Vec::new(),
+            takes_taps: true,
             negotiates: true,
             wire: Wire::default(),
             delay: DELAY,
@@ -158,8 +167,14 @@ impl World {
 
     /// A viewer in room 1 of sections of these kinds, which gets nothing yet. Returns their names with it.
     pub fn viewer(&mut self, id: u64, kinds: &[Kind]) -> (PeerId, Vec<Mid>) {
+        self.viewer_without(id, kinds, "no codec")
+    }
+
+    /// A viewer that does not know a codec, by its name in the SDP.
+    pub fn viewer_without(&mut self, id: u64, kinds: &[Kind], codec: &str) -> (PeerId, Vec<Mid>) {
         let peer = self.join(id, 1, id, Role::Viewer);
         let (sdp, mids) = self.client(peer).offer_to_view(kinds);
+        let sdp = sdp.replace(&format!(" {codec}/"), " unknown/");
         self.command(Command::Offer { peer, ticket: id, sdp, tracks: Vec::new() });
         (peer, mids)
     }
@@ -299,6 +314,13 @@ impl World {
                     answers.extend(self.negotiate(&event));
                 }
                 self.events.push((self.now, event));
+            }
+            while let Some(copy) = self.takes_taps.then(|| self.sfu.poll_tapped()).flatten() {
+                self.tapped.push(copy);
+            }
+            while let Some(demand) = self.sfu.poll_feed_demand() {
+                idle = false;
+                self.fed.insert(demand.track, demand.wanted);
             }
             for (peer, answer) in answers {
                 self.sfu.handle_command(self.now, answer);

@@ -38,8 +38,9 @@ const DEBT_MAX: Duration = Duration::from_millis(500);
 const QUEUE_AGE_MAX: Duration = Duration::from_millis(2_000);
 /// And when it is that old already, within this time.
 const QUEUE_LEFT_MIN: Duration = Duration::from_millis(1);
-/// Packets that wait, of all classes. Higher only delays what nobody waits for any more: 2 s of 10 Mbit/s.
-const QUEUE_PACKETS_MAX: usize = 2_000;
+/// Packets that wait, of all classes. Higher only delays what nobody waits for any more; lower does not hold what is kept of a source
+/// (`feed.rs`: 4 MiB), which a viewer gets all at once: 2 s of 20 Mbit/s.
+pub const QUEUE_PACKETS_MAX: usize = 4_096;
 /// And of them resends, so that a receiver that asks for everything still gets pictures.
 const RESENDS_WAITING_MAX: usize = 500;
 /// A queue that had room for more packets gives its memory back when it is empty. Lower does so with every keyframe.

@@ -4,6 +4,8 @@ use str0m::format::{Codec as EngineCodec, CodecConfig, FormatParams, PayloadPara
 use str0m::media::{Frequency, Pt};
 use telstar_media::Codec;
 
+use crate::api::FeedFormat;
+
 /// H.264 with packetization-mode 1, the profiles that browsers send: payload type, its RTX, profile-level-id
 /// (RFC 6184 §8.1). Constrained baseline, baseline, main, constrained high, high.
 const H264: [(u8, u8, u32); 5] = [
@@ -65,6 +67,18 @@ fn read(params: &PayloadParams) -> Option<Format> {
     };
     let profile = (codec == Codec::H264).then(|| profile(spec.format.profile_level_id.unwrap_or(0x42_e0_1f)));
     Some(Format { codec, clock_rate: spec.clock_rate.get(), profile, profile_id: spec.format.profile_id.unwrap_or(0) })
+}
+
+/// What the owner's packets are; `None` for what is not forwarded.
+pub(crate) fn of_feed(feed: &FeedFormat) -> Option<Format> {
+    let clock_rate = match feed.codec {
+        Codec::Opus => 48_000,
+        Codec::Vp8 | Codec::H264 | Codec::Vp9 | Codec::Av1 => 90_000,
+        _ => return None,
+    };
+    let [idc, constraints, level] = feed.profile_level_id.unwrap_or([0x42, 0xe0, 0x1f]);
+    let profile = (feed.codec == Codec::H264).then(|| profile(u32::from_be_bytes([0, idc, constraints, level])));
+    Some(Format { codec: feed.codec, clock_rate, profile, profile_id: 0 })
 }
 
 /// RFC 6184 table 5: the same profile is written in several ways.

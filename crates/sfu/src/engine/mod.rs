@@ -24,7 +24,7 @@ use crate::egress::Section;
 use crate::egress::header::Extensions;
 use crate::room::clock_rate;
 
-pub(crate) use codecs::Format;
+pub(crate) use codecs::{Format, of_feed};
 pub(crate) use happened::{Figures, Happened, Received};
 pub(crate) use keys::Pair;
 
