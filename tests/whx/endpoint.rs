@@ -55,7 +55,11 @@ async fn another_type_is_415_and_what_is_no_sdp_is_400() {
     for body in ["", "hello", "v=0", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "\0\0\0"] {
         problem(&stage.offer("/whip/demo", &key, body).await, 400, "bad_sdp");
     }
-    problem(&stage.offer("/whip/demo", &key, &format!("{}{}", publishing(), "a=x\r\n".repeat(20_000))).await, 413, "body_too_large");
+    problem(
+        &stage.offer("/whip/demo", &key, &format!("{}{}", publishing(), "a=x\r\n".repeat(20_000))).await,
+        413,
+        "body_too_large",
+    );
     let headers = [("authorization", bearer.as_str()), ("content-type", SDP)];
     let request = stage.rig.request("POST".parse().expect("a method"), "/whip/demo").body(vec![0xff, 0xfe]);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -137,7 +141,10 @@ async fn more_than_one_stream_of_one_picture_and_one_sound_fails_as_a_whole() {
         assert!(matches!(answer.status, 400 | 422), "{what}: {} {}", answer.status, answer.text);
         assert!(answer.body["code"].is_string(), "{what}");
     }
-    assert!(stage.participants().await.is_empty() && stage.rig.running.state().whx.count() == 0, "nothing is left of them");
+    assert!(
+        stage.participants().await.is_empty() && stage.rig.running.state().whx.count() == 0,
+        "nothing is left of them"
+    );
     assert_eq!(stage.offer("/whip/demo", &key, &publishing()).await.status, 201);
     for (what, offer) in [
         ("active", viewing().replace("a=setup:actpass", "a=setup:active")),

@@ -40,8 +40,14 @@ async fn layers_are_taken_and_a_viewer_gets_what_its_path_carries() {
     let publication = stage.publisher(Codec::Vp8, &[320, 640, 1280]).await;
     assert!(publication.answer().contains("a=simulcast:recv l;m;h"), "{}", publication.answer());
     let ingest = stage.participants().await.remove(0);
-    let rids: Vec<&str> = ingest["tracks"].as_array().into_iter().flatten().flat_map(|track| track["layers"].as_array())
-        .flatten().filter_map(|layer| layer["rid"].as_str()).collect();
+    let rids: Vec<&str> = ingest["tracks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|track| track["layers"].as_array())
+        .flatten()
+        .filter_map(|layer| layer["rid"].as_str())
+        .collect();
     assert_eq!(rids, ["l", "m", "h"]);
     let mut viewer = stage.viewer(None, &[Codec::Vp8, Codec::Opus]).await;
     viewer.pictures.until(|arrival| arrival.layer == 2).await;

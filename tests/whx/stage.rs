@@ -188,7 +188,8 @@ pub fn problem(answer: &Answer, status: u16, code: &str) {
 }
 
 /// What stands in front of the media sections of an offer.
-const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=msid-semantic: WMS *\r\n";
+const HEAD: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=msid-semantic: WMS *\r\n";
 /// What each media section has.
 const TRANSPORT: &str = "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\na=ice-pwd:thempasswordthempassword\r\n\
     a=ice-options:trickle\r\na=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:\
@@ -216,5 +217,7 @@ pub fn viewing() -> String {
 
 /// A fragment with the credentials of the offers above, or others.
 pub fn fragment(ufrag: &str, lines: &str) -> String {
-    format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{ufrag}passwordthempassword\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{lines}")
+    format!(
+        "a=ice-ufrag:{ufrag}\r\na=ice-pwd:{ufrag}passwordthempassword\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{lines}"
+    )
 }
