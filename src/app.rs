@@ -18,10 +18,12 @@ use tokio::net::TcpListener;
 
 use crate::advertise::Candidates;
 use crate::config::{self, Config, PlaylistType};
+use crate::conversions;
 use crate::dvr::{Dvr, DvrSettings, KeptRoom};
 use crate::rooms::Rooms;
 use crate::shards::{CallSettings, HlsSettings, Shards, TcpLimits};
 use crate::tasks::Tasks;
+use crate::workers::Workers;
 
 /// How far apart the discontinuity sequences of two runs begin, so that a player that stays open over a restart sees a
 /// number it has not seen. Small, because hls.js keeps an array with a place for each number below the current one, which
@@ -122,6 +124,8 @@ impl Media {
             },
         };
         let rooms = Rooms::start(store, Arc::clone(&shards), room, tasks);
+        let workers = Workers::new(&config.transcode, tasks.clone());
+        conversions::start(&rooms, Arc::clone(&shards), workers, tasks);
         Ok(Media { rooms, shards, budget, dvr })
     }
 

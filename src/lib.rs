@@ -13,6 +13,7 @@ pub mod calls;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod conversions;
 pub mod data;
 pub mod doctor;
 pub mod door;

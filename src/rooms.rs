@@ -9,26 +9,29 @@ mod entry;
 mod ingest;
 mod news;
 mod state;
+mod telling;
 mod viewers;
 mod watching;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use telstar_hls::KeptListing;
 use telstar_signaling::room::{KickReason, RoomConfig};
+use telstar_signaling::wire::Conversion;
 use telstar_store::{Room, Store, StoreError, StreamKeyId};
 use telstar_units::RoomName;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::shards::{RoomKey, Shards};
 use crate::tasks::Tasks;
+use news::Board;
 
 pub use entry::RoomEntry;
 pub use ingest::{IngestHandle, IngestRequest, IngestVia, PublishRefusal};
-pub use news::{FedIngest, IngestNews, Ingests};
+pub use news::{FedIngest, IngestNews, Ingests, Latest, Wanted};
 pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey};
 pub use watching::WatchHandle;
 
@@ -66,7 +69,8 @@ struct Inner {
     mailbox: mpsc::Sender<actor::Message>,
     changes: broadcast::Sender<RoomChanged>,
     status_changed: Arc<Notify>,
-    news: Arc<news::NewsBoard>,
+    ingests: Arc<Board<IngestNews>>,
+    wanted: Arc<Board<Wanted>>,
     /// Of the last participant. Shared with the calls, so that an encoder has one number in both.
     participants: Arc<AtomicU64>,
 }
@@ -85,7 +89,8 @@ impl Rooms {
             mailbox,
             changes,
             status_changed: Arc::new(Notify::new()),
-            news: Arc::default(),
+            ingests: Arc::default(),
+            wanted: Arc::default(),
             participants: Arc::default(),
         };
         let rooms = Rooms { inner: Arc::new(inner) };
@@ -166,7 +171,28 @@ impl Rooms {
 
     /// The ingests that come as frames and can be fed to calls, now and as they change.
     pub fn ingests(&self) -> Ingests {
-        Ingests { board: Arc::clone(&self.inner.news) }
+        Latest { board: Arc::clone(&self.inner.ingests) }
+    }
+
+    /// The conversions that rooms want, now and as they change.
+    pub fn wanted(&self) -> Latest<Wanted> {
+        Latest { board: Arc::clone(&self.inner.wanted) }
+    }
+
+    /// How the conversions of a room are, for who may administer it.
+    pub fn conversions_changed(&self, entry: &RoomEntry, conversions: Vec<Conversion>) {
+        if entry.set_conversions(conversions) {
+            self.inner.status_changed.notify_one();
+        }
+    }
+
+    /// Somebody who may watch the room asks for a playlist. An ingest that comes by the SFU is listed for as long as somebody
+    /// does.
+    pub fn demand_hls(&self, entry: &RoomEntry) {
+        let now = Instant::now();
+        if entry.is_demand_due(now) && self.inner.shards.demand_hls(entry.key) {
+            entry.note_demand(now);
+        }
     }
 
     /// A moderator removed a room's encoder: it is sent away and the stream ends.

@@ -60,6 +60,27 @@ pub(super) struct RoomStateDoc {
     ingest: Option<IngestDoc>,
     /// What is wrong with it; empty for whoever may not administer the room.
     warnings: Vec<WarningDoc>,
+    /// What the server converts for those who watch; empty for whoever may not administer the room.
+    conversions: Vec<ConversionDoc>,
+}
+
+/// A track that is converted, once however many watch it.
+#[derive(ToSchema)]
+#[schema(as = Conversion)]
+pub(super) struct ConversionDoc {
+    /// From which codec, for people.
+    #[schema(example = "AAC")]
+    from: String,
+    /// To which, for people.
+    #[schema(example = "Opus")]
+    to: String,
+    /// `waiting`: the worker died or refused, and the next one starts in a moment.
+    #[schema(pattern = "^(starting|running|waiting)$")]
+    state: String,
+    /// Of one core.
+    cpu_percent: f64,
+    /// Why it does not run, with the remedy if there is one; for people.
+    error: Option<String>,
 }
 
 /// What a room's main picture is doing.

@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, answer, answer_pictures, has_ended};
-use telstar_hls::{Content, Snapshot, rendition_name};
+use telstar_hls::{Content, Rendered, Snapshot, rendition_name};
 use telstar_media::MediaKind;
 use tokio::sync::{Semaphore, watch};
 
@@ -44,6 +44,9 @@ use crate::state::AppState;
 
 /// A request is held for at most so many target durations, then answered 503 (RFC 8216bis §6.2.5.2).
 const HOLD_TARGET_DURATIONS: u32 = 3;
+/// How long the first request for a playlist of a room that is listed on demand is held: for a worker, one segment and some
+/// more. hls.js gives up after 10 s. A guess.
+const FIRST_LISTING_WAIT: Duration = Duration::from_secs(9);
 /// Files of the DVR window that are open at once, a response each. Each costs a descriptor and 256 KiB while it is read.
 /// Beyond it a request is answered 503; what nobody takes is closed after half a minute. Higher serves more viewers who
 /// went back at once; lower spares descriptors, of which most systems give a process a few thousand at least. A guess.
@@ -130,6 +133,31 @@ impl Player {
     /// This player watches: it asked for a playlist that is there.
     fn note_viewer(&self) {
         self.room().note_player(Instant::now(), self.viewer);
+    }
+
+    /// Somebody wants to play the room over HLS.
+    fn demand(&self) {
+        self.state.rooms.demand_hls(self.room());
+    }
+
+    /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it.
+    async fn listing(&self) -> Option<(Arc<Rendered>, Arc<Snapshot>)> {
+        let listed = |snapshot: &Option<Arc<Snapshot>>| {
+            let snapshot = snapshot.clone()?;
+            Some((Arc::clone(snapshot.multivariant.as_ref()?), snapshot))
+        };
+        let mut live = self.room().live();
+        let found = listed(&live.borrow_and_update());
+        if found.is_some() || !self.room().is_live() {
+            return found;
+        }
+        let total_max = self.state.config.hls.waiting_requests_max as usize;
+        let waiting = &self.state.metrics.hls_waiting_requests_count;
+        let _held = self.output.holding.hold(self.client.address, total_max, waiting).ok()?;
+        // Cancel-safe: a receiver of a watch is. A room that goes offline meanwhile is waited for as long, no longer.
+        let wait =
+            async { live.wait_for(|snapshot| listed(snapshot).is_some()).await.ok().and_then(|seen| listed(&seen)) };
+        tokio::time::timeout(FIRST_LISTING_WAIT, wait).await.ok().flatten()
     }
 
     /// Waits until `find` finds something in a snapshot, for at most [`HOLD_TARGET_DURATIONS`].
@@ -235,9 +263,8 @@ fn newest(live: &mut watch::Receiver<Option<Arc<Snapshot>>>) -> Option<Arc<Snaps
 }
 
 async fn multivariant(player: Player) -> Result<Response, Problem> {
-    let snapshot = player.room().live().borrow().clone();
-    let rendered = snapshot.as_ref().and_then(|snapshot| snapshot.multivariant.clone());
-    let (Some(rendered), Some(snapshot)) = (rendered, snapshot) else {
+    player.demand();
+    let Some((rendered, snapshot)) = player.listing().await else {
         return Err(player.refuse(Problem::not_found("stream"), CacheClass::PlaylistError));
     };
     player.note_viewer();
@@ -264,6 +291,7 @@ async fn respond_with(
     kind: Result<MediaKind, Problem>,
     answer: impl Fn(&Snapshot, MediaKind, &Directives) -> Answer,
 ) -> Result<Response, Problem> {
+    player.demand();
     let directives = match (Directives::parse(&player.query), &kind) {
         (Err(_), Ok(kind)) if player.has_ended(*kind) => Ok(Directives::default()),
         (directives, _) => directives,

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ingest::{IngestHandle, IngestRequest, Kick, PublishRefusal};
 use super::state::{Publishing, room_state};
+use super::telling::Told;
 use super::{RoomChanged, RoomEntry, Rooms, STATE_INTERVAL};
 use crate::shards::RoomKey;
 
@@ -57,6 +58,7 @@ struct ActiveRoom {
     kick: Option<Arc<Kick>>,
     key: Option<StreamKeyId>,
     started_at: Option<WallTime>,
+    told: Told,
 }
 
 impl Actor {
@@ -117,7 +119,9 @@ impl Actor {
                     self.apply(entry.key);
                 }
                 if reason == KickReason::RoomDeleted {
-                    self.active.remove(&entry.key);
+                    if let Some(mut room) = self.active.remove(&entry.key) {
+                        room.told.end(&self.rooms, &entry);
+                    }
                     self.rooms.inner.shards.forget(entry.key);
                     // Announced here, so that no change of its state can follow its end.
                     entry.mark_deleted();
@@ -145,6 +149,7 @@ impl Actor {
             kick: None,
             key: None,
             started_at: None,
+            told: Told::default(),
         });
         let Admission::Admitted { continues } = room.core.handle_publish(Instant::now(), participant) else {
             return Err(PublishRefusal::InUse);
@@ -163,8 +168,10 @@ impl Actor {
             room.kick = Some(Arc::clone(&kick));
             room.key = request.key;
             let (protocol, encoder) = (request.protocol, request.encoder);
-            room.publishing = Some(Publishing { participant, protocol, encoder });
+            room.publishing = Some(Publishing { participant, protocol, encoder, via: request.via });
             if !continues {
+                // Another stream than the one before, even if nobody has looked since that one ended.
+                room.told.end(&self.rooms, &entry);
                 room.started_at = Some(wall_now());
             }
         }
@@ -255,8 +262,15 @@ impl Actor {
 
     fn refresh_active(&mut self) {
         self.active.keys().for_each(|key| self.refresh(*key));
+        self.active.values_mut().for_each(|room| room.tell(&self.rooms));
         // An offline room needs no core: the next publisher makes a new one.
-        self.active.retain(|_, room| room.core.phase() != RoomPhase::Offline || room.publishing.is_some());
+        self.active.retain(|_, room| {
+            let stays = room.core.phase() != RoomPhase::Offline || room.publishing.is_some();
+            if !stays {
+                room.told.end(&self.rooms, &room.entry);
+            }
+            stays
+        });
     }
 
     fn refresh(&self, key: RoomKey) {
@@ -271,10 +285,19 @@ impl Actor {
         let facts = entry.facts();
         // One that was sent away is no news, even while its connection is still being closed.
         let publishing = publishing.filter(|publishing| core.publisher() == Some(publishing.participant));
-        let state = room_state(&facts.name, core.phase(), &status, publishing, started_at, viewers);
+        let state =
+            room_state(&facts.name, core.phase(), &status, publishing, started_at, viewers, entry.conversions());
         if entry.set_state(state) {
             self.rooms.announce(RoomChanged::Changed(Arc::clone(entry)));
         }
+    }
+}
+
+impl ActiveRoom {
+    /// Tells those who follow rooms what has changed.
+    fn tell(&mut self, rooms: &Rooms) {
+        let status = self.entry.output().status.borrow().clone();
+        self.told.follow(rooms, &self.entry, self.core.phase(), self.publishing.as_ref(), &status);
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use telstar_hls::Snapshot;
 use telstar_signaling::wire::call::Mode;
-use telstar_signaling::wire::{self, LiveState, RoomState};
+use telstar_signaling::wire::{self, Conversion, LiveState, RoomState};
 use telstar_store::{Room, RoomMode};
 use tokio::sync::{Notify, watch};
 
 use super::viewers::{ViewerGuard, ViewerKey, Viewers};
-use crate::shards::{RoomKey, RoomOutput, ShardStatus};
+use crate::shards::{HLS_DEMAND, RoomKey, RoomOutput, ShardStatus};
+
+/// How often a shard is told of demand for playlists while it lasts. More commands, or an end that is noticed later.
+const DEMANDS_PER_HLS_DEMAND: u32 = 6;
 
 /// A room of this node.
 pub struct RoomEntry {
@@ -22,6 +25,9 @@ pub struct RoomEntry {
     state: watch::Sender<Arc<RoomState>>,
     output: RoomOutput,
     viewers: Mutex<Viewers>,
+    conversions: Mutex<Vec<Conversion>>,
+    /// When the room's shard was told last that playlists are asked for.
+    demanded_at: Mutex<Option<Instant>>,
     deleted: AtomicBool,
 }
 
@@ -41,6 +47,8 @@ impl RoomEntry {
             state,
             output,
             viewers: Mutex::new(Viewers::default()),
+            conversions: Mutex::default(),
+            demanded_at: Mutex::default(),
             deleted: AtomicBool::new(false),
         }
     }
@@ -112,6 +120,29 @@ impl RoomEntry {
     /// Notes a player that fetched a playlist just now; it counts as a viewer for a while.
     pub fn note_player(&self, now: Instant, key: ViewerKey) {
         self.viewers().note(now, key);
+    }
+
+    /// How its conversions are.
+    pub(super) fn conversions(&self) -> Vec<Conversion> {
+        self.conversions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True if they differ.
+    pub(super) fn set_conversions(&self, conversions: Vec<Conversion>) -> bool {
+        let mut current = self.conversions.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *current != conversions;
+        *current = conversions;
+        changed
+    }
+
+    /// The shard would forget before long that playlists are asked for. Few of many requests tell it.
+    pub(super) fn is_demand_due(&self, now: Instant) -> bool {
+        let told = *self.demanded_at.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_none_or(|told| now.saturating_duration_since(told) >= HLS_DEMAND / DEMANDS_PER_HLS_DEMAND)
+    }
+
+    pub(super) fn note_demand(&self, now: Instant) {
+        *self.demanded_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     pub(super) fn set_facts(&self, room: Room) {

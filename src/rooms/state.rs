@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use telstar_media::{CodecConfig, MediaKind};
 use telstar_signaling::room::RoomPhase;
-use telstar_signaling::wire::{Ingest, IngestTrack, LiveState, RoomState, Warning};
+use telstar_signaling::wire::{Conversion, Ingest, IngestTrack, LiveState, RoomState, Warning};
 use telstar_units::{ParticipantId, RoomName, WallTime};
 
-use crate::shards::{ShardStatus, ShardWarning, TrackStats};
+use crate::shards::{IngestVia, ShardStatus, ShardWarning, TrackStats};
 
 /// The encoder that publishes now.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(super) struct Publishing {
     pub(super) participant: ParticipantId,
     pub(super) protocol: &'static str,
     pub(super) encoder: Option<Cow<'static, str>>,
+    pub(super) via: IngestVia,
 }
 
 /// The state of a room for its administrators; `RoomState::public` takes away what others may not see.
@@ -25,6 +26,7 @@ pub(super) fn room_state(
     publishing: Option<&Publishing>,
     started_at: Option<WallTime>,
     viewers: u64,
+    conversions: Vec<Conversion>,
 ) -> RoomState {
     let state = match phase {
         RoomPhase::Offline => LiveState::Offline,
@@ -46,6 +48,7 @@ pub(super) fn room_state(
         started_at: started_at.map(WallTime::to_rfc3339_millis),
         playlist: playable.then(|| format!("/live/{name}/index.m3u8")),
         ingest,
+        conversions,
         warnings: current.map(|_| status.warnings.iter().map(warning).collect()).unwrap_or_default(),
     }
 }

@@ -446,3 +446,6 @@ fn wall_now() -> WallTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     WallTime(since.as_micros() as i64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,17 @@ export interface Warning {
   params?: Record<string, string | number>;
 }
 
+/** A track that the server converts, once however many watch it. */
+export interface Conversion {
+  from: string;
+  to: string;
+  state: 'starting' | 'running' | 'waiting';
+  /** Of one core. */
+  cpu_percent: number;
+  /** Why it does not run, with the remedy if there is one. */
+  error: string | null;
+}
+
 export interface RoomState {
   state: RoomLiveState;
   viewers: number;
@@ -51,6 +62,7 @@ export interface RoomState {
   /** Present only for those who may administer the room. */
   ingest: Ingest | null;
   warnings: Warning[];
+  conversions: Conversion[];
 }
 
 /** What the topic `room:{name}` carries. */

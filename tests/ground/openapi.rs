@@ -316,7 +316,9 @@ fn every_route_in_the_code_is_documented() {
 #[test]
 fn a_room_that_is_live_is_what_the_description_says() {
     use telstar_signaling::wire::call::Mode;
-    use telstar_signaling::wire::{Ingest, IngestTrack, LiveState, Room, RoomState, Warning};
+    use telstar_signaling::wire::{
+        Conversion, ConversionState, Ingest, IngestTrack, LiveState, Room, RoomState, Warning,
+    };
     let video = IngestTrack::Video {
         codec: "H.264".to_owned(),
         rfc6381: "avc1.64001f".to_owned(),
@@ -340,6 +342,12 @@ fn a_room_that_is_live_is_what_the_description_says() {
         Warning::NoAudio {},
         Warning::CodecUnsupported { codec: "x".to_owned() },
     ];
+    let conversions: Vec<Conversion> = [ConversionState::Starting, ConversionState::Running, ConversionState::Waiting]
+        .map(|state| {
+            let error = (state == ConversionState::Waiting).then(|| "it cannot be confined".to_owned());
+            Conversion { from: "AAC".to_owned(), to: "Opus".to_owned(), state, cpu_percent: 1.4, error }
+        })
+        .into();
     for state in [LiveState::Offline, LiveState::Waiting, LiveState::Live, LiveState::Reconnecting] {
         let live = RoomState {
             state,
@@ -348,6 +356,7 @@ fn a_room_that_is_live_is_what_the_description_says() {
             playlist: Some("/live/demo/index.m3u8".to_owned()),
             ingest: Some(ingest.clone()),
             warnings: warnings.clone(),
+            conversions: conversions.clone(),
         };
         let room = Room {
             name: "demo".to_owned(),

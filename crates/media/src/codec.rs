@@ -4,6 +4,8 @@ use bytes::Bytes;
 
 mod aac;
 mod ac3;
+pub mod adts;
+pub mod annexb;
 mod av1;
 mod bits;
 mod colour;
@@ -12,12 +14,14 @@ mod h264;
 mod h265;
 mod nal;
 mod opus;
+mod parameter_sets;
 mod vp8;
 mod vp9;
 
 pub use aac::{AacConfig, AacError};
 pub use ac3::Ac3Config;
 pub use av1::{Av1Config, Av1Error, Av1Unit, Obu, ObuKind, obus};
+pub(crate) use av1::{leb128, put_leb128};
 pub use bits::BitReader;
 pub use colour::{Colour, VideoRange};
 pub use flac::{FlacConfig, FlacError, flac_frame_samples};
@@ -25,6 +29,7 @@ pub use h264::{FrameRate, H264Config, H264Error, NalKind, ParameterSets, h264_pa
 pub use h265::{H265Config, H265Error, H265NalKind, H265ParameterSets, h265_is_skipped_leading, h265_parameter_set_id};
 pub use nal::{UnitOverrun, nal_units};
 pub use opus::{OPUS_SAMPLE_RATE, OpusConfig, OpusError, OpusMapping, opus_channels, opus_duration};
+pub(crate) use parameter_sets::{ParameterSetsById, Repetition};
 pub use vp8::Vp8Config;
 pub use vp9::{Vp9Config, Vp9Error, Vp9Record};
 

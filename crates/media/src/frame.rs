@@ -82,3 +82,54 @@ pub struct Packet {
     /// RTP payload.
     pub payload: Bytes,
 }
+
+/// Watches whether the pictures of a track come in another order than they are shown, as with B-frames, which WebRTC
+/// cannot carry. That presentation is later than decoding says nothing: it may be so by the same time for all frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reordering {
+    last_dts: Option<i64>,
+    latest_pts: Option<i64>,
+    seen: bool,
+}
+
+impl Reordering {
+    /// Takes the next frame. Returns whether this one or any before it came out of order.
+    pub fn note(&mut self, frame: &Frame) -> bool {
+        if self.last_dts.is_some_and(|last| frame.dts < last) {
+            // Another epoch.
+            self.latest_pts = None;
+        }
+        self.seen |= self.latest_pts.is_some_and(|latest| frame.pts < latest);
+        self.latest_pts = self.latest_pts.max(Some(frame.pts));
+        self.last_dts = Some(frame.dts);
+        self.seen
+    }
+
+    /// Whether any frame came out of order.
+    pub fn seen(&self) -> bool {
+        self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pictures_that_overtake_each_other_are_reordered() {
+        let config = Arc::new(CodecConfig::Opaque { codec: Codec::H264, record: Bytes::new() });
+        let check = |times: &[(i64, i64)], expect: bool| {
+            let mut reordering = Reordering::default();
+            for &(dts, pts) in times {
+                let payload = Bytes::new();
+                reordering.note(&Frame { config: Arc::clone(&config), dts, pts, duration: 0, key: false, payload });
+            }
+            assert_eq!(reordering.seen(), expect, "{times:?}");
+        };
+        check(&[(0, 0), (40, 40), (80, 80)], false);
+        check(&[(0, 80), (40, 120), (80, 160)], false);
+        check(&[(0, 80), (40, 200), (80, 120), (120, 160)], true);
+        check(&[(500, 500), (540, 540), (0, 0), (40, 40)], false);
+        check(&[(0, 80), (40, 200), (80, 120), (0, 0)], true);
+    }
+}

@@ -29,7 +29,9 @@ pub use event::{EventBody, EventKind};
 pub use p2p::{Description, DescriptionKind, IceCandidate};
 pub use reply::{CloseCode, ErrorBody, ErrorCode, PublishedMid, Reply};
 pub use request::{Parsed, REQUEST_TYPES, Request, RequestId, Unreadable, parse};
-pub use room::{Ingest, IngestTrack, LiveState, Room, RoomState, RoomTopicState, RoomsState, Warning};
+pub use room::{
+    Conversion, ConversionState, Ingest, IngestTrack, LiveState, Room, RoomState, RoomTopicState, RoomsState, Warning,
+};
 pub use text::{Candidate, Label, Metadata, Mid, Name, ParticipantRef, Payload, Sdp, Secret, TrackRef};
 
 /// The WebSocket subprotocol (RFC 6455 §1.9) that a client must ask for.

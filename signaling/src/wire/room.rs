@@ -38,12 +38,14 @@ pub struct RoomState {
     pub ingest: Option<Ingest>,
     /// What is wrong with it; only for who may administer the room, empty for others.
     pub warnings: Vec<Warning>,
+    /// What the server converts for those who watch; only for who may administer the room, empty for others.
+    pub conversions: Vec<Conversion>,
 }
 
 impl RoomState {
     /// The same without what only the room's administrators may see.
     pub fn public(&self) -> RoomState {
-        RoomState { ingest: None, warnings: Vec::new(), ..self.clone() }
+        RoomState { ingest: None, warnings: Vec::new(), conversions: Vec::new(), ..self.clone() }
     }
 }
 
@@ -98,6 +100,35 @@ pub enum IngestTrack {
         /// Bits per second, measured.
         bitrate_bps: Option<u64>,
     },
+}
+
+/// A track that is converted, once however many watch it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Conversion {
+    /// From which codec, for people: `AAC`.
+    pub from: String,
+    /// To which, for people: `Opus`.
+    pub to: String,
+    /// How it is.
+    pub state: ConversionState,
+    /// Of one core, over the last second or so.
+    pub cpu_percent: f64,
+    /// Why it does not run, with the remedy if there is one; for people.
+    pub error: Option<String>,
+}
+
+/// How a conversion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum ConversionState {
+    /// A worker is being started.
+    Starting,
+    /// A worker converts.
+    Running,
+    /// The worker died or refused; the next one starts in a moment.
+    Waiting,
 }
 
 /// Something that the streamer should mend. Pages translate the code.

@@ -127,6 +127,13 @@ fn live() -> RoomState {
             dropped_frames: 0,
         }),
         warnings: vec![Warning::KeyframeInterval { seconds: 8.3 }],
+        conversions: vec![Conversion {
+            from: "AAC".into(),
+            to: "Opus".into(),
+            state: ConversionState::Running,
+            cpu_percent: 1.4,
+            error: None,
+        }],
     }
 }
 

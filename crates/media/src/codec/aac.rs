@@ -9,6 +9,7 @@ const ASC_LEN_MAX: usize = 256;
 /// Table 1.18, samplingFrequencyIndex.
 const SAMPLE_RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const OBJECT_TYPE_LC: u8 = 2;
 const OBJECT_TYPE_SBR: u8 = 5;
 const OBJECT_TYPE_PS: u8 = 29;
 
@@ -80,6 +81,34 @@ impl AacConfig {
         Ok(AacConfig { object_type, sample_rate, channels, frame_samples, asc })
     }
 
+    /// AAC-LC as encoders make it. `None` for a rate or a number of channels that it has no short form for.
+    pub fn low_complexity(sample_rate: u32, channels: u8) -> Option<AacConfig> {
+        let index = SAMPLE_RATES.iter().position(|rate| *rate == sample_rate)? as u16;
+        let channel_configuration = match channels {
+            1..=6 => u16::from(channels),
+            8 => 7,
+            _ => return None,
+        };
+        let asc = u16::from(OBJECT_TYPE_LC) << 11 | index << 7 | channel_configuration << 3;
+        AacConfig::parse(Bytes::copy_from_slice(&asc.to_be_bytes())).ok()
+    }
+
+    /// The fields of an ADTS header: object type of the core, samplingFrequencyIndex, channelConfiguration. `None` where it
+    /// cannot say what the record does.
+    pub(super) fn short_form(&self) -> Option<[u8; 3]> {
+        let mut reader = BitReader::new(&self.asc);
+        let object_type = match object_type(&mut reader)? {
+            // What SBR and PS extend is LC, in all that is sent to a server.
+            OBJECT_TYPE_SBR | OBJECT_TYPE_PS => OBJECT_TYPE_LC,
+            other => other,
+        };
+        let index = reader.bits(4)? as u8;
+        let in_table = usize::from(index) < SAMPLE_RATES.len();
+        let channel_configuration = reader.bits(4)? as u8;
+        let fits = in_table && (1..=4).contains(&object_type) && (1..=7).contains(&channel_configuration);
+        (fits && self.frame_samples == 1_024).then_some([object_type, index, channel_configuration])
+    }
+
     /// `mp4a.40.N`, RFC 6381 §3.3.
     pub fn rfc6381(&self) -> String {
         format!("mp4a.40.{}", self.object_type)
@@ -121,6 +150,22 @@ mod tests {
         check(&[0x12, 0x14], Ok((2, 44_100, 2, 960)));
         // HE-AAC, explicit: core 24 kHz, extension 48 kHz.
         check(&[0x2b, 0x11, 0x88, 0x00], Ok((5, 24_000, 2, 1_024)));
+    }
+
+    #[test]
+    fn low_complexity_is_what_encoders_write() {
+        let check = |rate, channels, expect: Option<&[u8]>| {
+            let config = AacConfig::low_complexity(rate, channels);
+            let facts = config.as_ref().map(|config| (&config.asc[..], config.sample_rate, config.channels));
+            assert_eq!(facts, expect.map(|asc| (asc, rate, channels)));
+        };
+        check(48_000, 2, Some(&[0x11, 0x90]));
+        check(44_100, 1, Some(&[0x12, 0x08]));
+        check(48_000, 6, Some(&[0x11, 0xb0]));
+        check(96_000, 8, Some(&[0x10, 0x38]));
+        check(48_000, 7, None);
+        check(48_000, 0, None);
+        check(12_345, 2, None);
     }
 
     #[test]

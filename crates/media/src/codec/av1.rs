@@ -11,6 +11,7 @@ mod obu;
 mod sequence;
 
 pub use obu::{Av1Unit, Obu, ObuKind, obus};
+pub(crate) use obu::{leb128, put_leb128};
 use sequence::SequenceHeader;
 
 /// The longest configuration record accepted. Real ones have 4 to 60 bytes; metadata OBUs may add to it.

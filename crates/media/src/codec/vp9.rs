@@ -88,9 +88,8 @@ impl Vp9Config {
         let mut reader = BitReader::new(frame);
         let Some(profile) = key_frame_profile(&mut reader).ok_or(Vp9Error::Truncated)? else { return Ok(None) };
         let mut config = key_frame(&mut reader, profile).ok_or(Vp9Error::Truncated)?.ok_or(Vp9Error::Invalid)?;
-        let samples = config.width * config.height;
-        let level = LEVELS.iter().find(|(most, _)| samples <= *most).map_or(62, |(_, level)| *level);
-        config.record.level = record.map(|record| record.level).filter(|level| *level > 0).unwrap_or(level);
+        let level = || level_of(config.width, config.height);
+        config.record.level = record.map(|record| record.level).filter(|level| *level > 0).unwrap_or_else(level);
         // H.273 code points of the container; 0 is reserved there, and what encoders send that do not know them.
         if let Some(record) = record.filter(|record| record.colour.primaries > 0 && record.colour.transfer > 0) {
             config.record.colour = record.colour.or(config.record.colour);
@@ -104,6 +103,12 @@ impl Vp9Config {
             config.record.chroma = record.chroma;
         }
         Ok(Some(config))
+    }
+
+    /// The same with another size, for a picture of several layers, whose uppermost one is not a key frame by itself.
+    pub(crate) fn of_size(mut self, width: u32, height: u32) -> Vp9Config {
+        self.record.level = self.record.level.max(level_of(width, height));
+        Vp9Config { width, height, ..self }
     }
 
     /// `vp09.PP.LL.DD`, and the long form where colour or sampling is not what the short one implies (the binding's
@@ -179,6 +184,11 @@ fn key_frame(reader: &mut BitReader<'_>, profile: u8) -> Option<Option<Vp9Config
     }
     let record = Vp9Record { profile, level: 0, bit_depth, chroma, colour };
     Some(Some(Vp9Config { record, width, height }))
+}
+
+fn level_of(width: u32, height: u32) -> u8 {
+    let samples = width * height;
+    LEVELS.iter().find(|(most, _)| samples <= *most).map_or(62, |(_, level)| *level)
 }
 
 /// §7.2.2 color_space as code points of ITU-T H.273.

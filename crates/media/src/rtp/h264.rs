@@ -5,9 +5,8 @@ use std::mem;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::PAYLOAD_LEN_MAX;
-use super::parameter_sets::ParameterSetsById;
 use super::pictures::{Assembly, Ending, PictureDepacketiser, PictureFormat};
-use crate::codec::{CodecConfig, H264Config, NalKind, h264_parameter_set_id, nal_kinds};
+use crate::codec::{CodecConfig, H264Config, NalKind, ParameterSetsById, Repetition, h264_parameter_set_id, nal_kinds};
 use crate::frame::{Frame, Packet};
 
 const STAP_A: u8 = 24;
@@ -30,15 +29,7 @@ impl H264Packetiser {
             self.push_parameter_sets(config, frame, packets);
         }
         for unit in nal_kinds(&frame.payload, 4).map_while(Result::ok).map(|(_, unit)| unit) {
-            let unit = frame.payload.slice_ref(unit);
-            if unit.is_empty() {
-                continue;
-            }
-            if unit.len() <= PAYLOAD_LEN_MAX {
-                self.emit(unit, frame, packets);
-            } else {
-                self.push_fragments(&unit, frame, packets);
-            }
+            self.push_unit(frame.payload.slice_ref(unit), frame, packets);
         }
         if let Some(last) = packets[first..].last_mut() {
             last.marker = true;
@@ -49,9 +40,7 @@ impl H264Packetiser {
         let (sps, pps) = config.parameter_sets();
         let sets = || sps.iter().chain(&pps);
         if 1 + sets().map(|set| 2 + set.len()).sum::<usize>() > PAYLOAD_LEN_MAX {
-            for set in sets() {
-                self.emit(Bytes::copy_from_slice(set), frame, packets);
-            }
+            sets().for_each(|set| self.push_unit(Bytes::copy_from_slice(set), frame, packets));
             return;
         }
         let mut payload = BytesMut::with_capacity(PAYLOAD_LEN_MAX);
@@ -62,6 +51,14 @@ impl H264Packetiser {
             payload.put_slice(set);
         }
         self.emit(payload.freeze(), frame, packets);
+    }
+
+    fn push_unit(&mut self, unit: Bytes, frame: &Frame, packets: &mut Vec<Packet>) {
+        match unit.len() {
+            0 => {}
+            1..=PAYLOAD_LEN_MAX => self.emit(unit, frame, packets),
+            _ => self.push_fragments(&unit, frame, packets),
+        }
     }
 
     fn push_fragments(&mut self, unit: &Bytes, frame: &Frame, packets: &mut Vec<Packet>) {
@@ -98,10 +95,7 @@ pub struct H264Pictures {
     /// Where the length of the fragmented unit under way stands.
     fragment_at: Option<usize>,
     idr: bool,
-    /// The picture under way brought parameter sets.
-    has_sets: bool,
-    /// The last IDR did, as far as can be told.
-    repeats_sets: bool,
+    repetition: Repetition,
 }
 
 impl H264Pictures {
@@ -109,7 +103,7 @@ impl H264Pictures {
         let Some(&header) = unit.first() else { return };
         match NalKind::of(header) {
             NalKind::Sps => {
-                self.has_sets = true;
+                self.repetition.note();
                 if self.sps.put(h264_parameter_set_id(unit), unit) {
                     // They mean something else now, and come again behind it.
                     self.pps.clear();
@@ -197,15 +191,10 @@ impl PictureFormat for H264Pictures {
 
     fn finish(&mut self, picture: &mut Assembly) -> Ending {
         let key = mem::take(&mut self.idr);
-        let has_sets = mem::take(&mut self.has_sets);
         picture.damaged |= self.fragment_at.take().is_some();
+        picture.damaged |= self.repetition.were_lost(key, picture.behind_hole);
         if !key {
             return Ending::default();
-        }
-        // Of a sender that repeats them before each IDR they were lost, and may have said something new.
-        picture.damaged |= picture.behind_hole && self.repeats_sets && !has_sets;
-        if has_sets || !picture.behind_hole {
-            self.repeats_sets = has_sets;
         }
         let config = H264Config::from_parameter_sets(&self.sps.units(), &self.pps.units());
         Ending { key, config: config.ok().map(CodecConfig::H264) }

@@ -3,21 +3,26 @@
 //! In flow [`Frame`]s or [`Packet`]s of one layer, out flows the other view with the same times. A converter exists only
 //! while something consumes it, once per layer however many consume it. It knows no transport and no SSRC.
 
+mod av1;
 mod h264;
+mod h265;
 pub mod landing;
-mod parameter_sets;
 mod pictures;
 #[cfg(test)]
 mod testing;
 mod vp8;
+mod vp9;
 
 use std::sync::Arc;
 
 use crate::codec::{Codec, CodecConfig, OpusConfig, opus_duration};
 use crate::frame::{Frame, Packet};
 
+pub use av1::{Av1Depacketiser, Av1Packetiser};
 pub use h264::{H264Depacketiser, H264Packetiser};
+pub use h265::{H265Depacketiser, H265Packetiser};
 pub use vp8::{Vp8Depacketiser, Vp8Packetiser};
+pub use vp9::{Vp9Depacketiser, Vp9Packetiser};
 
 /// The largest RTP payload made. 1,200 bytes with headers and SRTP tag stay below every path MTU of WebRTC;
 /// higher saves packets and risks IP fragments, lower costs header bytes.
@@ -28,8 +33,14 @@ pub const PAYLOAD_LEN_MAX: usize = 1_160;
 pub enum Packetiser {
     /// RFC 6184.
     H264(H264Packetiser),
+    /// RFC 7798.
+    H265(H265Packetiser),
     /// RFC 7741.
     Vp8(Vp8Packetiser),
+    /// RFC 9628.
+    Vp9(Vp9Packetiser),
+    /// "RTP Payload Format For AV1" v1.0.
+    Av1(Av1Packetiser),
     /// RFC 7587: one Opus packet is one RTP payload.
     Opus {
         /// The next packet's sequence number.
@@ -42,9 +53,11 @@ impl Packetiser {
     pub fn new(codec: Codec) -> Option<Packetiser> {
         match codec {
             Codec::H264 => Some(Packetiser::H264(H264Packetiser::default())),
+            Codec::H265 => Some(Packetiser::H265(H265Packetiser::default())),
             Codec::Vp8 => Some(Packetiser::Vp8(Vp8Packetiser::default())),
+            Codec::Vp9 => Some(Packetiser::Vp9(Vp9Packetiser::default())),
+            Codec::Av1 => Some(Packetiser::Av1(Av1Packetiser::default())),
             Codec::Opus => Some(Packetiser::Opus { sequence: 0 }),
-            Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
             Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
@@ -53,7 +66,10 @@ impl Packetiser {
     pub fn push(&mut self, frame: &Frame, packets: &mut Vec<Packet>) {
         match self {
             Packetiser::H264(packetiser) => packetiser.push(frame, packets),
+            Packetiser::H265(packetiser) => packetiser.push(frame, packets),
             Packetiser::Vp8(packetiser) => packetiser.push(frame, packets),
+            Packetiser::Vp9(packetiser) => packetiser.push(frame, packets),
+            Packetiser::Av1(packetiser) => packetiser.push(frame, packets),
             Packetiser::Opus { sequence } => {
                 let payload = frame.payload.clone();
                 packets.push(Packet { sequence: *sequence, time: frame.pts, marker: false, key: true, payload });
@@ -68,8 +84,14 @@ impl Packetiser {
 pub enum Depacketiser {
     /// RFC 6184.
     H264(H264Depacketiser),
+    /// RFC 7798.
+    H265(H265Depacketiser),
     /// RFC 7741.
     Vp8(Vp8Depacketiser),
+    /// RFC 9628.
+    Vp9(Vp9Depacketiser),
+    /// "RTP Payload Format For AV1" v1.0.
+    Av1(Av1Depacketiser),
     /// RFC 7587.
     Opus {
         /// What every frame is configured by.
@@ -82,13 +104,15 @@ impl Depacketiser {
     pub fn new(codec: Codec) -> Option<Depacketiser> {
         match codec {
             Codec::H264 => Some(Depacketiser::H264(H264Depacketiser::default())),
+            Codec::H265 => Some(Depacketiser::H265(H265Depacketiser::default())),
             Codec::Vp8 => Some(Depacketiser::Vp8(Vp8Depacketiser::default())),
+            Codec::Vp9 => Some(Depacketiser::Vp9(Vp9Depacketiser::default())),
+            Codec::Av1 => Some(Depacketiser::Av1(Av1Depacketiser::default())),
             // RFC 7587 §4.4: RTP Opus is described as stereo always, and a live stream starts without pre-skip.
             Codec::Opus => {
                 let config = Arc::new(CodecConfig::Opus(OpusConfig::plain(2, 0)));
                 Some(Depacketiser::Opus { config })
             }
-            Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
             Codec::Aac | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => None,
         }
     }
@@ -97,7 +121,10 @@ impl Depacketiser {
     pub fn push(&mut self, packet: &Packet, frames: &mut Vec<Frame>) {
         match self {
             Depacketiser::H264(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::H265(depacketiser) => depacketiser.push(packet, frames),
             Depacketiser::Vp8(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::Vp9(depacketiser) => depacketiser.push(packet, frames),
+            Depacketiser::Av1(depacketiser) => depacketiser.push(packet, frames),
             Depacketiser::Opus { .. } if packet.payload.is_empty() => {}
             Depacketiser::Opus { config } => frames.push(Frame {
                 config: Arc::clone(config),
@@ -114,7 +141,10 @@ impl Depacketiser {
     pub fn frames_dropped(&self) -> u64 {
         match self {
             Depacketiser::H264(depacketiser) => depacketiser.frames_dropped(),
+            Depacketiser::H265(depacketiser) => depacketiser.frames_dropped(),
             Depacketiser::Vp8(depacketiser) => depacketiser.frames_dropped(),
+            Depacketiser::Vp9(depacketiser) => depacketiser.frames_dropped(),
+            Depacketiser::Av1(depacketiser) => depacketiser.frames_dropped(),
             Depacketiser::Opus { .. } => 0,
         }
     }
@@ -123,7 +153,10 @@ impl Depacketiser {
     pub fn waits_for_key(&self) -> bool {
         match self {
             Depacketiser::H264(depacketiser) => depacketiser.waits_for_key(),
+            Depacketiser::H265(depacketiser) => depacketiser.waits_for_key(),
             Depacketiser::Vp8(depacketiser) => depacketiser.waits_for_key(),
+            Depacketiser::Vp9(depacketiser) => depacketiser.waits_for_key(),
+            Depacketiser::Av1(depacketiser) => depacketiser.waits_for_key(),
             Depacketiser::Opus { .. } => false,
         }
     }

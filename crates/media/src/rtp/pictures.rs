@@ -10,7 +10,7 @@ use crate::codec::CodecConfig;
 use crate::frame::{Frame, Packet};
 
 /// The largest access unit put together from packets. Higher lets one publisher hold more memory.
-pub(super) const ACCESS_UNIT_LEN_MAX: usize = 16 * 1024 * 1024;
+const ACCESS_UNIT_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// How the packets of a codec make a picture.
 pub trait PictureFormat {
@@ -51,12 +51,15 @@ impl Assembly {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        if self.bytes.len() + bytes.len() > ACCESS_UNIT_LEN_MAX {
-            self.damaged = true;
-        }
-        if !self.damaged {
+        if self.takes(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
         }
+    }
+
+    /// Whether so many bytes more are any use: the picture is whole so far, and not too long with them.
+    pub(super) fn takes(&mut self, len: usize) -> bool {
+        self.damaged |= self.bytes.len() + len > ACCESS_UNIT_LEN_MAX;
+        !self.damaged
     }
 }
 

@@ -1,6 +1,6 @@
 //! Open bitstream units (AV1 §5.3) and temporal units as ISO samples hold them (AV1-ISOBMFF §2.4).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Av1Error;
 
@@ -40,22 +40,37 @@ pub struct Obu<'a> {
 }
 
 impl Obu<'_> {
+    /// A sample does not hold it (AV1-ISOBMFF §2.4), nor does RTP send it.
+    pub(crate) fn is_left_out(&self) -> bool {
+        leaves(self.kind)
+    }
+
+    /// The header without a size, and how many bytes of it there are.
+    pub(crate) fn unsized_header(&self) -> ([u8; 2], usize) {
+        let extension = (self.whole[0] & HAS_EXTENSION != 0).then(|| self.whole[1]);
+        ([self.whole[0] & !HAS_SIZE, extension.unwrap_or(0)], 1 + usize::from(extension.is_some()))
+    }
+
     /// Appends the OBU with a size, if it had none.
-    pub(super) fn write_sized(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn write_sized(&self, bytes: &mut impl BufMut) {
         let header = self.whole[0];
         if header & HAS_SIZE != 0 {
-            return bytes.extend_from_slice(self.whole);
+            return bytes.put_slice(self.whole);
         }
-        bytes.push(header | HAS_SIZE);
-        bytes.extend_from_slice(&self.whole[1..self.whole.len() - self.body.len()]);
-        let mut len = self.body.len();
-        while len >= 0x80 {
-            bytes.push((len & 0x7f) as u8 | 0x80);
-            len >>= 7;
-        }
-        bytes.push(len as u8);
-        bytes.extend_from_slice(self.body);
+        bytes.put_u8(header | HAS_SIZE);
+        bytes.put_slice(&self.whole[1..self.whole.len() - self.body.len()]);
+        put_leb128(bytes, self.body.len());
+        bytes.put_slice(self.body);
     }
+}
+
+/// §4.10.5, in as few bytes as it can be said.
+pub(crate) fn put_leb128(bytes: &mut impl BufMut, mut value: usize) {
+    while value >= 0x80 {
+        bytes.put_u8((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.put_u8(value as u8);
 }
 
 /// Walks OBUs in the low-overhead format (§5.2). Only the last may have no size. Stops with an error item at the first
@@ -93,7 +108,7 @@ fn next_obu(bytes: &[u8]) -> Result<Obu<'_>, Av1Error> {
 }
 
 /// §4.10.5: how many bytes the number takes, and the number.
-fn leb128(bytes: &[u8]) -> Result<(usize, usize), Av1Error> {
+pub(crate) fn leb128(bytes: &[u8]) -> Result<(usize, usize), Av1Error> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().take(LEB128_LEN_MAX).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * at);
