@@ -8,8 +8,8 @@ use std::sync::Arc;
 use telstar_sfu::Kind;
 use telstar_sfu::offer::{Direction, Offer, OfferedSection};
 use telstar_signaling::room::KickReason;
-use telstar_signaling::wire::call::{TrackKind, TrackSource};
-use telstar_signaling::wire::{Layer, Mid, Name, PublishedTrack};
+use telstar_signaling::wire::call::{LeaveReason, Mode, TrackKind, TrackSource};
+use telstar_signaling::wire::{ErrorCode, Layer, Mid, Name, PublishedTrack};
 use telstar_units::TrackId;
 
 use crate::api::error::{Code, Problem};
@@ -108,8 +108,8 @@ impl Publication {
         tracks: Vec<PublishedTrack>,
     ) -> Result<(Publication, String), Problem> {
         let Entrant { caller, room, encoder } = entrant;
-        if room.mode() == telstar_signaling::wire::call::Mode::P2p {
-            return Err(telstar_signaling::wire::ErrorCode::WrongMode.into());
+        if room.mode() == Mode::P2p {
+            return Err(ErrorCode::WrongMode.into());
         }
         let key = match &caller.standing {
             Standing::StreamKey(pass) => Some(pass.key),
@@ -160,7 +160,7 @@ impl Publication {
     pub async fn over(&mut self) -> bool {
         tokio::select! {
             reason = self.handle.kicked() => reason != KickReason::TakenOver,
-            reason = self.publisher.over() => reason == telstar_signaling::wire::call::LeaveReason::Removed,
+            reason = self.publisher.over() => reason == LeaveReason::Removed,
         }
     }
 

@@ -3,13 +3,16 @@
 //! In: a caller who may watch, an offer. Out: the answer, and a viewer of the room's main picture. The HTTP around it is
 //! [`crate::whx`]'s.
 
+use std::sync::Arc;
+
 use telstar_sfu::offer::{Direction, Offer};
+use telstar_signaling::wire::ErrorCode;
+use telstar_signaling::wire::call::Mode;
 
 use crate::api::error::{Code, Problem};
 use crate::calls::Viewer;
 use crate::rooms::{RoomEntry, ViewerGuard, ViewerKey};
 use crate::state::AppState;
-use std::sync::Arc;
 
 pub use super::hls::access::{Viewing, admit};
 
@@ -55,6 +58,9 @@ impl View {
         key: ViewerKey,
         sdp: String,
     ) -> Result<(View, String), Problem> {
+        if room.mode() == Mode::P2p {
+            return Err(ErrorCode::WrongMode.into());
+        }
         let (viewer, answer) = Viewer::begin(&state.calls, room, sdp).await?;
         Ok((View { viewer, _counted: room.viewer(key) }, answer))
     }

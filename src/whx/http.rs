@@ -39,14 +39,11 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// The routes.
 pub fn router() -> Router<AppState> {
-    [Protocol::Whip, Protocol::Whep]
-        .into_iter()
-        .fold(Router::new(), |router, protocol| {
-            let name = protocol.name();
-            router
-                .route(&format!("/{name}/{{room}}"), endpoint(protocol))
-                .route(&format!("/{name}/{{room}}/sessions/{{id}}"), resource(protocol))
-        })
+    Router::new()
+        .route("/whip/{room}", endpoint(Protocol::Whip))
+        .route("/whip/{room}/sessions/{id}", resource(Protocol::Whip))
+        .route("/whep/{room}", endpoint(Protocol::Whep))
+        .route("/whep/{room}/sessions/{id}", resource(Protocol::Whep))
         .layer(middleware::from_fn(cross_origin))
 }
 

@@ -46,6 +46,8 @@ pub use wire::{Direction, Event, Kind, Layer, Participant, Source, Subscription,
 
 /// A packet of media (RFC 3550 §5.1).
 pub use rtc::rtp::Packet as RtpPacket;
+/// What a connection is doing: ICE and DTLS together.
+pub use webrtc::peer_connection::RTCPeerConnectionState as ConnectionState;
 /// What [`Call::stats`] gives: the entries of the W3C's `getStats`.
 pub use webrtc::peer_connection::RTCStatsReport as Stats;
 

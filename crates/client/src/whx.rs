@@ -198,6 +198,12 @@ impl Publication {
     pub async fn close(self) -> Result<(), Error> {
         self.session.close().await
     }
+
+    /// Ends here alone: the server finds out by itself.
+    pub async fn abandon(self) {
+        // It is over either way.
+        let _ = self.session.peer.connection.close().await;
+    }
 }
 
 async fn finish(draft: Draft, transceiver: &dyn RtpTransceiver) -> Result<LocalTrack, Error> {
