@@ -73,7 +73,7 @@ test('health_changes_its_words_only_when_it_stays_so_and_at_once_when_the_connec
 
 test('each_refusal_has_its_own_words', () => {
   for (const [error, expected] of [
-    [{ code: 'in_use', status: 409 }, 'in-use'], [{ code: 'unauthorised', status: 401 }, 'not-allowed'], [{ code: 'forbidden', status: 403 }, 'not-allowed'],
+    [{ code: 'in_use', status: 409 }, 'in-use'], [{ code: 'wrong_mode', status: 409 }, 'p2p'], [{ code: 'unauthorised', status: 401 }, 'not-allowed'], [{ code: 'forbidden', status: 403 }, 'not-allowed'],
     [{ code: 'not_found', status: 404 }, 'gone'], [{ code: 'x', status: 422 }, 'unsupported'], [{ code: 'bad_sdp', status: 0 }, 'unsupported'],
     [{ code: 'unreachable', status: 0 }, 'unreachable'], [{ code: 'network', status: 0 }, 'network'], [{ code: 'no_webrtc', status: 0 }, 'no-webrtc'], [{ code: 'unavailable', status: 503 }, null],
   ]) assert.equal(refusalOf(error), expected, error.code);

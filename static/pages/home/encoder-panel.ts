@@ -1,6 +1,6 @@
 /** How to go live: OBS's two boxes over RTMP or over WHIP, one ffmpeg line, this browser, and the room's stream keys. */
 
-import type { StreamKey } from '../../client/index.js';
+import type { Room, StreamKey } from '../../client/index.js';
 import { busy, copyBlock, copyField } from '../shared/field.js';
 import { confirmDialog } from '../shared/dialog.js';
 import { freshId, h, replace, setProp } from '../shared/dom.js';
@@ -14,7 +14,7 @@ import { shareOrigins, type Context } from './context.js';
 /** Stands in the ffmpeg line where the key is no longer known to the page. */
 const KEY_PLACEHOLDER = 'YOUR-STREAM-KEY';
 
-export function buildEncoderPanel(context: Context, room: string): HTMLElement {
+export function buildEncoderPanel(context: Context, { name: room, mode }: Room): HTMLElement {
   // The same key in the box of each way: RTMP names it a stream key, WHIP a bearer token.
   const keyBoxes = [['encoder.key', h('div', {})], ['encoder.bearer', h('div', {})]] as const;
   const keyList = h('div', { class: 'keys' });
@@ -80,7 +80,8 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
   return h('section', { class: 'card encoder' },
     h('h2', {}, t('encoder.heading')),
     server === '' ? h('p', { class: 'warning', role: 'alert' }, icon('warning'), h('span', {}, t('encoder.off'))) : null,
-    tabs([['OBS Studio', obs], ['ffmpeg', command], [t('encoder.whip'), whip], [t('encoder.browser'), browser]]),
+    // Where browsers send to each other, WebRTC does not come through the server.
+    tabs([['OBS Studio', obs], ['ffmpeg', command], ...(mode === 'p2p' ? [] : [[t('encoder.whip'), whip], [t('encoder.browser'), browser]] satisfies Tab[])]),
     keyList);
 }
 
@@ -132,8 +133,10 @@ function ffmpegLine(server: string, key: string): string {
   return `ffmpeg -re -i video.mp4 -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames "expr:gte(t,n_forced*2)" -c:a aac -f flv "${server}/${key}"`;
 }
 
+type Tab = [label: string | Message, panel: HTMLElement];
+
 /** Tabs after the ARIA authoring practices: arrows move, only the chosen tab is in the tab order. */
-function tabs(items: [label: string | Message, panel: HTMLElement][]): HTMLElement {
+function tabs(items: Tab[]): HTMLElement {
   const group = freshId('tabs');
   const buttons = items.map(([label], index) => h('button', {
     type: 'button', role: 'tab', class: 'tab', id: `${group}-${index}`, 'aria-controls': `${group}-panel-${index}`,

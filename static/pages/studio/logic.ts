@@ -142,7 +142,8 @@ export class SteadyHealth {
 }
 
 /** What a refusal means for who wants to go live, as the end of a message's key. Null: the server's own words say it. */
-export function refusalOf(error: { code: string; status: number }): 'in-use' | 'not-allowed' | 'gone' | 'unsupported' | 'unreachable' | 'network' | 'no-webrtc' | null {
+export function refusalOf(error: { code: string; status: number }): 'in-use' | 'p2p' | 'not-allowed' | 'gone' | 'unsupported' | 'unreachable' | 'network' | 'no-webrtc' | null {
+  if (error.code === 'wrong_mode') return 'p2p';
   if (error.code === 'unreachable') return 'unreachable';
   if (error.code === 'no_webrtc') return 'no-webrtc';
   if (error.code === 'network' || error.code === 'timeout') return 'network';

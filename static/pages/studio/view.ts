@@ -145,6 +145,8 @@ function refusalInWords(error: TelstarError): Message {
   switch (refusalOf(error)) {
     case 'in-use':
       return t('studio.refused-in-use');
+    case 'p2p':
+      return t('studio.refused-p2p');
     case 'not-allowed':
       return t('studio.refused-not-allowed');
     case 'gone':
