@@ -29,6 +29,7 @@ const TESTED = {
   'ice-fragment': 'client/ice-fragment.ts',
   'media-stats': 'client/media-stats.ts',
   'watch-logic': 'pages/watch/logic.ts',
+  'watch-transport': 'pages/watch/transport.ts',
   'call-logic': 'pages/call/logic.ts',
   'studio-logic': 'pages/studio/logic.ts',
   faults: 'pages/shared/faults.ts',

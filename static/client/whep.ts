@@ -36,9 +36,9 @@ export class WhepPlayer extends HttpMedia {
     for (const kind of this.kinds) pc.addTransceiver(kind, { direction: 'recvonly' });
   }
 
-  /** Nothing is live yet, or no longer. */
+  /** Nothing is live yet, or no longer. Where browsers send to each other, nothing ever is. */
   protected override isWaiting(error: TelstarError): boolean {
-    return error.status === 409;
+    return error.status === 409 && error.code !== 'wrong_mode';
   }
 
   protected override opened(pc: PeerLike): void {

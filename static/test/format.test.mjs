@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { formatBitrate, formatFrameRate, formatSampleRate, formatUptime, normaliseOrigin } from '../node_modules/.cache/telstar-test/format.mjs';
+import { formatBitrate, formatFrameRate, formatLatency, formatSampleRate, formatUptime, normaliseOrigin } from '../node_modules/.cache/telstar-test/format.mjs';
 
 function check(format, cases) {
   for (const [input, expected] of cases) assert.equal(format(input), expected, String(input));
@@ -30,4 +30,8 @@ test('origins_are_written_as_browsers_write_them', () => {
     ['', null],
     ['*', null],
   ]);
+});
+
+test('latency_below_a_second_has_two_digits', () => {
+  check(formatLatency, [[0.183, '0.18'], [0.994, '0.99'], [0.996, '1.0'], [2.14, '2.1']]);
 });

@@ -32,7 +32,7 @@ test('the_camera_lies_in_the_corner_in_its_own_shape', () => {
 });
 
 const well = {
-  state: 'connected', hasVideo: true, isScreen: false, target: { frameRate: 30, bitrateBps: 2_500_000 },
+  state: 'connected', hasVideo: true, source: 'camera', target: { frameRate: 30, bitrateBps: 2_500_000 },
   stats: { loss: 0, limitedBy: 'none', frameRate: 30, videoBps: 2_400_000, roundTripMs: 20, availableBps: 4_000_000 },
 };
 const health = (stats, more = {}) => {
@@ -57,8 +57,9 @@ test('health_names_the_one_reason_that_most_needs_saying', () => {
 });
 
 test('a_screen_that_stands_still_is_well_unless_the_path_is_narrow', () => {
-  assert.equal(health({ frameRate: 1, videoBps: 20_000 }, { isScreen: true }), 'good none');
-  assert.equal(health({ frameRate: 1, videoBps: 20_000, availableBps: 100_000 }, { isScreen: true }), 'strained bandwidth');
+  assert.equal(health({ frameRate: 1, videoBps: 20_000 }, { source: 'screen' }), 'good none');
+  assert.equal(health({ frameRate: 1, videoBps: 20_000, availableBps: 100_000 }, { source: 'screen' }), 'strained bandwidth');
+  assert.equal(health({ frameRate: 10 }, { source: 'both' }), 'poor frames', 'what is drawn does not stand still');
 });
 
 test('health_changes_its_words_only_when_it_stays_so_and_at_once_when_the_connection_goes', () => {
@@ -72,7 +73,7 @@ test('health_changes_its_words_only_when_it_stays_so_and_at_once_when_the_connec
 
 test('each_refusal_has_its_own_words', () => {
   for (const [error, expected] of [
-    [{ code: 'in_use', status: 409 }, 'in-use'], [{ code: 'unauthorised', status: 401 }, 'not-allowed'], [{ code: 'forbidden', status: 403 }, 'not-allowed'],
+    [{ code: 'in_use', status: 409 }, 'in-use'], [{ code: 'wrong_mode', status: 409 }, 'p2p'], [{ code: 'unauthorised', status: 401 }, 'not-allowed'], [{ code: 'forbidden', status: 403 }, 'not-allowed'],
     [{ code: 'not_found', status: 404 }, 'gone'], [{ code: 'x', status: 422 }, 'unsupported'], [{ code: 'bad_sdp', status: 0 }, 'unsupported'],
     [{ code: 'unreachable', status: 0 }, 'unreachable'], [{ code: 'network', status: 0 }, 'network'], [{ code: 'no_webrtc', status: 0 }, 'no-webrtc'], [{ code: 'unavailable', status: 503 }, null],
   ]) assert.equal(refusalOf(error), expected, error.code);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { isFrozen, isReasonToRetry, lacksRendition, liveLatencySecs, parseAddress, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
+import { isFrozen, isReasonToRetry, lacksRendition, liveLatencySecs, parseAddress, placeBack, playlistUrl, StallMeter, viewState } from '../node_modules/.cache/telstar-test/watch-logic.mjs';
 
 test('the_view_follows_the_server_while_it_can_be_heard', () => {
   const base = { connection: 'open', isRefused: false, room: { state: 'live' }, isPlaying: false };
@@ -53,9 +53,18 @@ test('the_playback_token_goes_into_the_playlist_address', () => {
 });
 
 test('page_addresses_are_read_and_others_refused', () => {
-  assert.deepEqual(parseAddress('/watch/demo', '?t=abc&muted=1'), { room: 'demo', token: 'abc', isEmbed: false, engine: 'auto', startMuted: true });
-  assert.deepEqual(parseAddress('/embed/watch/demo', '?engine=native'), { room: 'demo', token: null, isEmbed: true, engine: 'native', startMuted: false });
+  assert.deepEqual(parseAddress('/watch/demo', '?t=abc&muted=1'), { room: 'demo', token: 'abc', isEmbed: false, engine: 'auto', transport: null, startMuted: true });
+  assert.deepEqual(parseAddress('/embed/watch/demo', '?engine=native'), { room: 'demo', token: null, isEmbed: true, engine: 'native', transport: 'hls', startMuted: false });
+  assert.deepEqual(['webrtc', 'hls', 'x'].map((name) => parseAddress('/watch/demo', `?transport=${name}`).transport), ['webrtc', 'hls', null]);
   for (const path of ['/watch/', '/watch', '/watch/a/b', '/other/demo', '/watch/%E0%A4%A']) assert.equal(parseAddress(path, ''), null, path);
+});
+
+test('going_back_ends_where_the_playlist_begins', () => {
+  const at = (currentTime, start) => ({ currentTime, seekable: { length: 1, start: () => start } });
+  assert.equal(placeBack(at(100, 0), 10), 90);
+  assert.equal(placeBack(at(100, 92), 10), 96, 'with room for what falls out of the window meanwhile');
+  assert.equal(placeBack(at(100, 99), 10), 100, 'never forward');
+  assert.equal(placeBack({ currentTime: 5, seekable: { length: 0 } }, 10), 5);
 });
 
 test('a_wrong_clock_is_not_believed', () => {

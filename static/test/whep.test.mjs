@@ -50,6 +50,7 @@ test('a_refusal_ends_it_and_what_may_pass_does_not', async () => {
   for (const [answer, end] of [
     [[401, { code: 'unauthorised' }], 'closed unauthorised'],
     [[406], 'closed http_406'],
+    [[409, { code: 'wrong_mode' }], 'closed wrong_mode'],
     [[404, { code: 'not_found' }], 'closed not_found'],
     [[503, { code: 'unavailable' }, { 'retry-after': '5' }], 'retry unavailable 5000'],
     [[429, { code: 'too_many_requests' }, { 'retry-after': '999999' }], 'retry too_many_requests 60000'],

@@ -1,21 +1,22 @@
-/** What to put into the encoder: OBS's two boxes, one ffmpeg line, and the room's stream keys. */
+/** How to go live: OBS's two boxes over RTMP or over WHIP, one ffmpeg line, this browser, and the room's stream keys. */
 
-import type { StreamKey } from '../../client/index.js';
+import type { Room, StreamKey } from '../../client/index.js';
 import { busy, copyBlock, copyField } from '../shared/field.js';
 import { confirmDialog } from '../shared/dialog.js';
 import { freshId, h, replace, setProp } from '../shared/dom.js';
-import { language, t } from '../shared/i18n.js';
+import { language, t, type Message } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { report } from '../shared/problems.js';
 import { readPreference, writePreference } from '../shared/preferences.js';
 import { toast } from '../shared/toast.js';
-import type { Context } from './context.js';
+import { shareOrigins, type Context } from './context.js';
 
 /** Stands in the ffmpeg line where the key is no longer known to the page. */
 const KEY_PLACEHOLDER = 'YOUR-STREAM-KEY';
 
-export function buildEncoderPanel(context: Context, room: string): HTMLElement {
-  const keyBox = h('div', {});
+export function buildEncoderPanel(context: Context, { name: room, mode }: Room): HTMLElement {
+  // The same key in the box of each way: RTMP names it a stream key, WHIP a bearer token.
+  const keyBoxes = [['encoder.key', h('div', {})], ['encoder.bearer', h('div', {})]] as const;
   const keyList = h('div', { class: 'keys' });
   const command = h('div', {});
   const server = context.server.rtmp_url ?? '';
@@ -24,7 +25,10 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
 
   function show(): void {
     const fresh = context.freshKeys.get(room);
-    replace(keyBox, fresh === undefined ? knownKey(keys, replaceKey, addKey) : copyField(t('encoder.key'), 'stream-key', fresh, t('encoder.key-once')));
+    for (const [label, box] of keyBoxes) {
+      const name = label === 'encoder.key' ? 'stream-key' : 'bearer-token';
+      replace(box, fresh === undefined ? knownKey(label, keys, replaceKey, addKey) : copyField(t(label), name, fresh, t('encoder.key-once')));
+    }
     replace(command, copyBlock(t('encoder.ffmpeg'), 'ffmpeg', ffmpegLine(server, fresh ?? KEY_PLACEHOLDER)));
     replace(keyList, ...(keys.length === 0 ? [] : [keysDetails(keys, removeKey, addKey)]));
   }
@@ -66,16 +70,24 @@ export function buildEncoderPanel(context: Context, room: string): HTMLElement {
   const obs = h('div', {},
     h('ol', { class: 'steps' }, h('li', {}, t('encoder.step-settings')), h('li', {}, t('encoder.step-paste')), h('li', {}, t('encoder.step-keyframes'))),
     copyField(t('encoder.server'), 'server', server),
-    encrypted === null ? null : copyField(t('encoder.server-tls'), 'server-tls', encrypted), keyBox);
+    encrypted === null ? null : copyField(t('encoder.server-tls'), 'server-tls', encrypted), keyBoxes[0][1]);
+  const whip = h('div', {},
+    h('ol', { class: 'steps' }, h('li', {}, t('encoder.whip-settings')), h('li', {}, t('encoder.whip-paste')), h('li', {}, t('encoder.whip-output'))),
+    copyField(t('encoder.server'), 'whip-url', `${shareOrigins(context.server).main}/whip/${room}`, t('encoder.whip-note')), keyBoxes[1][1]);
+  const browser = h('div', {},
+    h('p', {}, t('encoder.browser-text')),
+    h('a', { class: 'button button-primary', href: `/studio/${room}`, target: '_blank', 'data-name': 'studio' }, icon('camera'), h('span', {}, t('encoder.open-studio'))));
   return h('section', { class: 'card encoder' },
     h('h2', {}, t('encoder.heading')),
     server === '' ? h('p', { class: 'warning', role: 'alert' }, icon('warning'), h('span', {}, t('encoder.off'))) : null,
-    tabs([['OBS Studio', obs], ['ffmpeg', command]]),
+    // Where browsers send to each other, WebRTC does not come through the server.
+    tabs([['OBS Studio', obs], ['ffmpeg', command], ...(mode === 'p2p' ? [] : [[t('encoder.whip'), whip], [t('encoder.browser'), browser]] satisfies Tab[])]),
     keyList);
 }
 
 /** No key in sight: it was told earlier, or there is none. */
 function knownKey(
+  label: 'encoder.key' | 'encoder.bearer',
   keys: StreamKey[],
   replaceKey: (button: HTMLButtonElement) => Promise<void>,
   addKey: (button: HTMLButtonElement) => Promise<void>,
@@ -86,7 +98,7 @@ function knownKey(
     onclick: () => void (last === undefined ? addKey(button) : replaceKey(button)),
   }, icon('key'), h('span', {}, last === undefined ? t('encoder.make-key') : t('encoder.replace-lost')));
   return h('div', { class: 'field' },
-    h('span', { class: 'label' }, t('encoder.key')),
+    h('span', { class: 'label' }, t(label)),
     h('div', { class: 'field-row' },
       h('span', { class: 'input mono is-hint' }, last === undefined ? t('encoder.no-key') : last.hint), button),
     h('p', { class: 'field-note' }, last === undefined ? t('encoder.no-key-note') : t('encoder.hidden-key-note')));
@@ -121,8 +133,10 @@ function ffmpegLine(server: string, key: string): string {
   return `ffmpeg -re -i video.mp4 -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames "expr:gte(t,n_forced*2)" -c:a aac -f flv "${server}/${key}"`;
 }
 
+type Tab = [label: string | Message, panel: HTMLElement];
+
 /** Tabs after the ARIA authoring practices: arrows move, only the chosen tab is in the tab order. */
-function tabs(items: [label: string, panel: HTMLElement][]): HTMLElement {
+function tabs(items: Tab[]): HTMLElement {
   const group = freshId('tabs');
   const buttons = items.map(([label], index) => h('button', {
     type: 'button', role: 'tab', class: 'tab', id: `${group}-${index}`, 'aria-controls': `${group}-panel-${index}`,
@@ -150,6 +164,7 @@ function tabs(items: [label: string, panel: HTMLElement][]): HTMLElement {
     });
     writePreference('encoder-tab', String(chosen));
   }
-  choose(readPreference('encoder-tab') === '1' ? 1 : 0);
+  const stored = Number(readPreference('encoder-tab'));
+  choose(stored in items ? stored : 0);
   return h('div', { class: 'tabs' }, h('div', { role: 'tablist', class: 'tab-list', 'aria-label': t('encoder.kind') }, ...buttons), ...items.map(([, panel]) => panel));
 }

@@ -80,7 +80,7 @@ function buildPage(context: Context, first: Room): Page {
     backLink(),
     head.root,
     h('div', { class: 'room-grid' },
-      h('div', { class: 'room-column' }, status.root, buildEncoderPanel(context, first.name)),
+      h('div', { class: 'room-column' }, status.root, buildEncoderPanel(context, first)),
       h('div', { class: 'room-column' }, share.root, embed, deletePanel(context, first))),
   ];
   return {
@@ -117,6 +117,7 @@ function buildHead(context: Context, room: Room) {
       h('p', { class: 'watch-facts' }, badge, room.mode === 'p2p' ? modeTag() : null, viewers, uptime)),
     h('div', { class: 'room-actions' },
       h('a', { class: 'button button-quiet', href: `/call/${room.name}`, target: '_blank' }, icon('camera'), h('span', {}, t('rooms.start-call'))),
+      room.mode === 'p2p' ? null : h('a', { class: 'button button-quiet', href: `/studio/${room.name}`, target: '_blank' }, icon('broadcast'), h('span', {}, t('room.open-studio'))),
       h('a', { class: 'button button-quiet', href: `/watch/${room.name}`, target: '_blank' }, icon('external'), h('span', {}, t('room.open-watch')))));
   const showState = (state: RoomTopicState | Room['live']): void => {
     live = state;

@@ -25,6 +25,11 @@ export function formatSecs(secs: number): string {
   return secs.toFixed(1);
 }
 
+/** `2.1`, and below one second `0.18`: there the next digit tells something. */
+export function formatLatency(secs: number): string {
+  return secs.toFixed(secs < 0.995 ? 2 : 1);
+}
+
 /** `48 kHz`, `44.1 kHz`. */
 export function formatSampleRate(hz: number): string {
   return `${Math.round(hz / 100) / 10} kHz`;

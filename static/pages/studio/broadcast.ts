@@ -103,7 +103,7 @@ export class Broadcast {
     this.stats = stats;
     if (this.startedAt !== null) {
       const { source, preset } = this.media;
-      const facts = { state: this.state, stats, hasVideo: this.sentVideo !== null, target: preset, isScreen: source !== 'camera' };
+      const facts = { state: this.state, stats, hasVideo: this.sentVideo !== null, target: preset, source };
       this.health = this.steady.add(healthOf(facts));
     }
     this.changed();

@@ -87,8 +87,8 @@ export interface HealthFacts {
   stats: Pick<PublishStats, 'loss' | 'limitedBy' | 'frameRate' | 'videoBps' | 'roundTripMs' | 'availableBps'> | null;
   hasVideo: boolean;
   target: Pick<Preset, 'frameRate' | 'bitrateBps'>;
-  /** A screen that stands still is sent with few pictures and few bits. */
-  isScreen: boolean;
+  /** A screen that stands still is sent with few pictures and few bits; drawn together with the camera it is not. */
+  source: Source;
 }
 
 /** Resends hide less loss than this from viewers; more is seen. Guesses from what libwebrtc takes for loss that matters (2 and 10 %). */
@@ -100,17 +100,18 @@ const FRAME_RATE = { strained: 0.8, poor: 0.5 };
 const ROUND_TRIP_STRAINED_MS = 400;
 
 /** How well it goes, and the one reason that most needs saying. */
-export function healthOf({ state, stats, hasVideo, target, isScreen }: HealthFacts): Health {
+export function healthOf({ state, stats, hasVideo, target, source }: HealthFacts): Health {
   if (state !== 'connected' || stats === null) return { level: 'poor', reason: 'lost' };
   const loss = stats.loss ?? 0;
   if (loss > LOSS.poor) return { level: 'poor', reason: 'loss' };
-  const frameShare = hasVideo && !isScreen && stats.frameRate !== null ? stats.frameRate / target.frameRate : 1;
+  const frameShare = hasVideo && source !== 'screen' && stats.frameRate !== null ? stats.frameRate / target.frameRate : 1;
   const held = heldBack(stats.limitedBy);
   if (held === 'bandwidth' && stats.videoBps < target.bitrateBps * BITRATE_POOR_SHARE) return { level: 'poor', reason: 'bandwidth' };
+  // A screen keeps its size and loses pictures instead, which browsers do not call a limitation.
+  const isNarrow = source !== 'camera' && stats.availableBps !== null && stats.availableBps < target.bitrateBps * BITRATE_POOR_SHARE;
+  if (held === null && isNarrow) return { level: 'strained', reason: 'bandwidth' };
   if (frameShare < FRAME_RATE.poor) return { level: 'poor', reason: held ?? 'frames' };
   if (held !== null) return { level: 'strained', reason: held };
-  // A screen keeps its size and loses pictures instead, which browsers do not call a limitation.
-  if (isScreen && stats.availableBps !== null && stats.availableBps < target.bitrateBps * BITRATE_POOR_SHARE) return { level: 'strained', reason: 'bandwidth' };
   if (loss > LOSS.strained) return { level: 'strained', reason: 'loss' };
   if (frameShare < FRAME_RATE.strained) return { level: 'strained', reason: 'frames' };
   if ((stats.roundTripMs ?? 0) > ROUND_TRIP_STRAINED_MS) return { level: 'strained', reason: 'delay' };
@@ -141,7 +142,8 @@ export class SteadyHealth {
 }
 
 /** What a refusal means for who wants to go live, as the end of a message's key. Null: the server's own words say it. */
-export function refusalOf(error: { code: string; status: number }): 'in-use' | 'not-allowed' | 'gone' | 'unsupported' | 'unreachable' | 'network' | 'no-webrtc' | null {
+export function refusalOf(error: { code: string; status: number }): 'in-use' | 'p2p' | 'not-allowed' | 'gone' | 'unsupported' | 'unreachable' | 'network' | 'no-webrtc' | null {
+  if (error.code === 'wrong_mode') return 'p2p';
   if (error.code === 'unreachable') return 'unreachable';
   if (error.code === 'no_webrtc') return 'no-webrtc';
   if (error.code === 'network' || error.code === 'timeout') return 'network';

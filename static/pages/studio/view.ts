@@ -134,6 +134,8 @@ function problemsOf(media: StudioMedia, broadcast: Broadcast, live: RoomTopicSta
   if (media.source !== 'screen' && devices.faults.video !== null) found.add(devices.faults.video);
   if (media.isMicrophoneOn && devices.faults.audio !== null) found.add(devices.faults.audio);
   const words: Message[] = [];
+  // Of a call the words for it would speak.
+  if (found.delete('no-device')) words.push(t('studio.no-device'));
   if (broadcast.error !== null) words.push(refusalInWords(broadcast.error));
   else if (!broadcast.isOn && live !== null && live.state !== 'offline' && broadcast.state !== 'closed') words.push(t('studio.is-live'));
   return [...found, ...words];
@@ -143,6 +145,8 @@ function refusalInWords(error: TelstarError): Message {
   switch (refusalOf(error)) {
     case 'in-use':
       return t('studio.refused-in-use');
+    case 'p2p':
+      return t('studio.refused-p2p');
     case 'not-allowed':
       return t('studio.refused-not-allowed');
     case 'gone':

@@ -4,9 +4,10 @@ import { h, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon, type IconName } from '../shared/icons.js';
 import type { MessageKey } from '../shared/messages.js';
-import { formatSecs } from '../shared/format.js';
+import { formatLatency } from '../shared/format.js';
 import { readPreference, writePreference } from '../shared/preferences.js';
 import type { Player } from './player.js';
+import { transportOf, type TransportChoice } from './transport.js';
 
 /** Without a move of the pointer for this long the bar goes away while playing. */
 const HIDE_AFTER_MS = 2_600;
@@ -34,7 +35,7 @@ class IconButton {
   }
 }
 
-export function buildControls(root: HTMLElement, player: Player, toggleInfo: () => void): Controls {
+export function buildControls(root: HTMLElement, player: Player, transports: TransportChoice, toggleInfo: () => void): Controls {
   const { video } = player;
   restoreVolume(video);
   const togglePlay = (): void => (video.paused ? void player.play() : player.pause());
@@ -45,6 +46,8 @@ export function buildControls(root: HTMLElement, player: Player, toggleInfo: () 
   const mute = new IconButton('mute', toggleMute);
   const full = new IconButton('fullscreen', toggleFull);
   const pip = new IconButton('pip', () => void togglePictureInPicture(video));
+  const back = new IconButton('back', () => player.seekBack());
+  const transport = buildTransport(player, transports);
   const info = new IconButton('info', toggleInfo);
   const volume = h('input', {
     type: 'range', class: 'volume', min: 0, max: 1, step: 0.05, 'aria-label': t('player.volume'),
@@ -60,20 +63,22 @@ export function buildControls(root: HTMLElement, player: Player, toggleInfo: () 
   const viewers = h('span', { class: 'bar-viewers', hidden: true }, icon('eye'), viewerCount);
   const bar = h('div', { class: 'controls', role: 'group', 'aria-label': t('player.controls') },
     play.element, mute.element, volume, live, latency, h('span', { class: 'spring' }), viewers,
-    info.element, pip.element, full.element);
+    back.element, transport.root, info.element, pip.element, full.element);
+  back.show('rewind', 'player.back');
   info.show('info', 'player.info');
   pip.show('pip', 'player.pip');
 
   video.addEventListener('click', togglePlay);
   video.addEventListener('dblclick', toggleFull);
   autoHide(root, video);
-  onKeys(root, { k: togglePlay, ' ': togglePlay, m: toggleMute, f: toggleFull, l: () => player.jumpToLive(), i: toggleInfo });
+  onKeys(root, { k: togglePlay, ' ': togglePlay, m: toggleMute, f: toggleFull, l: () => player.jumpToLive(), j: () => player.seekBack(), i: toggleInfo });
 
   return {
     bar,
     update(isLive, count) {
       // Off air there is nothing to play, to look at or to take out of the page.
-      play.element.hidden = info.element.hidden = !player.isLoaded;
+      play.element.hidden = info.element.hidden = back.element.hidden = !player.isLoaded;
+      transport.update();
       pip.element.hidden = !player.isLoaded || !document.pictureInPictureEnabled;
       play.show(video.paused ? 'play' : 'pause', video.paused ? 'player.play' : 'player.pause');
       const isSilent = video.muted || video.volume === 0;
@@ -88,9 +93,32 @@ export function buildControls(root: HTMLElement, player: Player, toggleInfo: () 
       setProp(live, 'aria-label', t(isBehind ? 'player.jump-to-live' : 'player.at-live-edge'));
       const secs = isLive ? player.latencySecs() : null;
       latency.hidden = secs === null;
-      if (secs !== null) setText(latency, t('player.latency', { seconds: formatSecs(secs) }));
+      if (secs !== null) setText(latency, t('player.latency', { seconds: formatLatency(secs) }));
       viewers.hidden = count === null || !isLive;
       if (count !== null) setText(viewerCount, String(count));
+    },
+  };
+}
+
+/** Low latency or compatible. It shows what plays, also where that was not the viewer's choice. */
+function buildTransport(player: Player, transports: TransportChoice) {
+  const select = h('select', {
+    class: 'transport-choice', name: 'transport', 'aria-label': t('player.transport'),
+    onchange: () => {
+      const chosen = transportOf(select.value);
+      if (chosen === null) return;
+      writePreference('transport', chosen);
+      player.chooseTransport(chosen);
+    },
+  }, h('option', { value: 'webrtc' }, t('player.low-latency')), h('option', { value: 'hls' }, t('player.compatible')));
+  const root = h('span', { class: 'transport' }, icon('bolt'), select);
+  return {
+    root,
+    update(): void {
+      root.hidden = !player.isLoaded || !transports.canWebRtc;
+      if (select.value !== player.transport) select.value = player.transport;
+      setProp(root, 'title', t(transports.fallback === null ? 'player.transport' : 'player.fallback'));
+      setProp(root, 'data-transport', player.transport);
     },
   };
 }

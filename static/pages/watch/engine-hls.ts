@@ -6,7 +6,7 @@
 
 import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
 import type { Engine, EngineHandlers, Quality } from './engine.js';
-import { lacksRendition } from './logic.js';
+import { lacksRendition, placeBack } from './logic.js';
 
 /** Set by the build: the worker's file of our own origin, since a page with our policy runs no worker from elsewhere. */
 declare const __HLS_WORKER_PATH__: string;
@@ -40,6 +40,8 @@ export class HlsEngine implements Engine {
   readonly name = 'hls.js';
   private readonly hls: Hls;
   private lastMediaRecovery = -Infinity;
+  /** From then on the place is the viewer's, and what it needs may still have to come. */
+  private hasGoneBack = false;
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -85,8 +87,16 @@ export class HlsEngine implements Engine {
   }
 
   jumpToLive(): void {
+    this.hls.config.liveMaxLatencyDurationCount = LATENCY_MAX_TARGET_DURATIONS;
     const edge = this.hls.liveSyncPosition;
     if (edge !== null && edge > this.video.currentTime) this.video.currentTime = edge;
+  }
+
+  /** Whoever goes back wants to stay there, and hls.js would return to the live edge from that far behind. */
+  seekBack(secs: number): void {
+    this.hasGoneBack = true;
+    this.hls.config.liveMaxLatencyDurationCount = Infinity;
+    this.video.currentTime = placeBack(this.video, secs);
   }
 
   latencyByClockSecs(): number | null {
@@ -111,6 +121,8 @@ export class HlsEngine implements Engine {
       audioCodec: level?.audioCodec ?? null,
       bandwidthBps: Number.isFinite(this.hls.bandwidthEstimate) ? this.hls.bandwidthEstimate : null,
       targetLatencySecs: this.hls.targetLatency,
+      bitrateBps: null,
+      loss: null,
     };
   }
 
@@ -127,7 +139,7 @@ export class HlsEngine implements Engine {
   private startWhereThereIsSomething(): void {
     const { buffered, currentTime, readyState } = this.video;
     const waits = readyState < HTMLMediaElement.HAVE_CURRENT_DATA && buffered.length > 0;
-    if (waits && currentTime > 0 && currentTime < buffered.start(0)) this.video.currentTime = buffered.start(0);
+    if (waits && !this.hasGoneBack && currentTime > 0 && currentTime < buffered.start(0)) this.video.currentTime = buffered.start(0);
   }
 
   private failed(data: ErrorData): void {

@@ -1,6 +1,7 @@
 /** The browser's own HLS player (Safari; recent Chromium): the fallback where Media Source Extensions are missing. */
 
 import type { Engine, EngineHandlers, Quality } from './engine.js';
+import { placeBack } from './logic.js';
 
 /** WebKit's name for the wall clock of time zero, made from EXT-X-PROGRAM-DATE-TIME. */
 type WithStartDate = HTMLVideoElement & { getStartDate?: () => Date };
@@ -40,6 +41,10 @@ export class NativeEngine implements Engine {
     if (edge !== null) this.video.currentTime = Math.max(this.video.currentTime, edge - 1);
   }
 
+  seekBack(secs: number): void {
+    this.video.currentTime = placeBack(this.video, secs);
+  }
+
   latencyByClockSecs(): number | null {
     const start = (this.video as WithStartDate).getStartDate?.().getTime();
     if (start === undefined || Number.isNaN(start)) return null;
@@ -64,6 +69,8 @@ export class NativeEngine implements Engine {
       audioCodec: null,
       bandwidthBps: null,
       targetLatencySecs: null,
+      bitrateBps: null,
+      loss: null,
     };
   }
 

@@ -1,6 +1,7 @@
 /** What the watch page decides, apart from any element: its state, its stalls, its latency. Tested in Node. */
 
 import type { ConnectionState, RoomTopicState, StateChange } from '../../client/index.js';
+import { transportOf, type Transport } from './transport.js';
 
 /** `data-state` of the player. */
 export type ViewState = 'connecting' | 'offline' | 'waiting' | 'live' | 'reconnecting' | 'denied';
@@ -45,6 +46,8 @@ export interface PageAddress {
   isEmbed: boolean;
   /** `native` leaves the playlist to the browser's own HLS player, where it has one. */
   engine: 'auto' | 'native';
+  /** Null leaves it to the viewer's last choice. */
+  transport: Transport | null;
   startMuted: boolean;
 }
 
@@ -65,8 +68,18 @@ export function parseAddress(path: string, query: string): PageAddress | null {
     token: params.get('t'),
     isEmbed: match[1] !== undefined,
     engine: params.get('engine') === 'native' ? 'native' : 'auto',
+    transport: params.get('engine') === 'native' ? 'hls' : transportOf(params.get('transport')),
     startMuted: muted !== null && muted !== '0' && muted !== 'false',
   };
+}
+
+/** What lies nearer to the end of the window is gone before it has been loaded. A guess: two segments. */
+const WINDOW_SLACK_SECS = 4;
+
+/** Where an element plays that goes back by so much: not before what the playlist still lists. */
+export function placeBack({ currentTime, seekable }: Pick<HTMLVideoElement, 'currentTime' | 'seekable'>, secs: number): number {
+  const oldest = seekable.length === 0 ? currentTime : seekable.start(0) + WINDOW_SLACK_SECS;
+  return Math.min(currentTime, Math.max(oldest, currentTime - secs));
 }
 
 /** Further from the edge of the playlist than this, a wall-clock latency is taken for a wrong clock. */

@@ -1,13 +1,16 @@
 /**
- * Keeps one video element playing one playlist: autoplay within the browser's rules, a new engine after a fatal error
- * or a freeze, measurements. It knows nothing of rooms and of the page around it.
+ * Keeps one video element playing one stream, over WebRTC or HLS and never both: autoplay within the browser's rules, a new
+ * engine after a fatal error or a freeze, measurements. It knows nothing of rooms and of the page around it.
  */
 
 import { Backoff } from '../../client/index.js';
-import type { Engine } from './engine.js';
+import type { Engine, Sources } from './engine.js';
 import { HlsEngine } from './engine-hls.js';
 import { NativeEngine } from './engine-native.js';
+import { WebRtcEngine } from './engine-webrtc.js';
+import { onFirstFrame } from './first-frame.js';
 import { isFrozen, liveLatencySecs, StallMeter, type Playback } from './logic.js';
+import type { Transport, TransportChoice } from './transport.js';
 
 /** Lower: measurements follow closer. Higher: less work. Four a second is what `timeupdate` gives as well. */
 const SAMPLE_EVERY_MS = 250;
@@ -18,6 +21,11 @@ const HEALTHY_MS = 10_000;
 const NEW_RENDITION_EVERY_MS = 30_000;
 /** Coming back from a pause further behind than this goes to the live edge. A guess. */
 const RESUME_BEHIND_SECS = 6;
+
+/** What one step back goes back by. */
+const SEEK_BACK_SECS = 10;
+/** hls.js 1.6 seeks once more to its starting place after the first picture, over whatever was sought before. A guess. */
+const SETTLE_MS = 800;
 
 export interface PlayerHandlers {
   onChange(): void;
@@ -33,10 +41,16 @@ export class Player {
   /** Muted by us because the browser plays nothing aloud without a click. */
   isMutedByBrowser = false;
   private engine: Engine | null = null;
-  private url: string | null = null;
+  private sources: Sources | null = null;
+  /** Held until the engine that can go back has played for a moment. */
+  private seekBackSecs = 0;
+  /** The viewer went back and has not returned to the live edge. */
+  private isTimeShifted = false;
   private hasEnded = false;
   private isPausedByViewer = false;
   private lastMediaTime = -1;
+  /** Since when the engine plays; null before its first picture. */
+  private playsSince: number | null = null;
   private lastMoveAt = 0;
   private lastBufferedEnd = 0;
   private lastGrowthAt = 0;
@@ -52,12 +66,15 @@ export class Player {
   constructor(
     readonly video: HTMLVideoElement,
     private readonly forceNative: boolean,
+    private readonly choice: TransportChoice,
     private readonly handlers: PlayerHandlers,
   ) {
     for (const name of ['play', 'pause', 'playing', 'waiting', 'seeking', 'seeked', 'ended', 'volumechange'] as const) {
       video.addEventListener(name, () => this.mediaEvent(name));
     }
-    this.watchFirstFrame();
+    onFirstFrame(video, () => {
+      this.firstFrameMs ??= performance.now();
+    });
     setInterval(() => this.sample(), SAMPLE_EVERY_MS);
   }
 
@@ -66,7 +83,7 @@ export class Player {
   }
 
   get isLoaded(): boolean {
-    return this.url !== null && !this.hasEnded;
+    return this.sources !== null && !this.hasEnded;
   }
 
   /** The picture moved within the last second. */
@@ -74,9 +91,35 @@ export class Player {
     return this.lastMediaTime > 0 && performance.now() - this.lastMoveAt < 1_000 && !this.video.paused;
   }
 
-  load(url: string): void {
+  get transport(): Transport {
+    return this.choice.current;
+  }
+
+  /** The viewer's choice. */
+  chooseTransport(transport: Transport): void {
+    const before = this.transport;
+    this.choice.choose(transport);
+    this.isTimeShifted = false;
+    if (this.transport !== before) this.changeEngine();
+  }
+
+  /** Only HLS has a past, so this leaves WebRTC. */
+  seekBack(): void {
+    if (this.engine === null) return;
+    this.isTimeShifted = true;
+    if (this.transport === 'hls') {
+      this.meter.soughtByViewer(performance.now());
+      this.engine.seekBack(SEEK_BACK_SECS);
+      return;
+    }
+    this.seekBackSecs = SEEK_BACK_SECS;
+    this.choice.choose('hls');
+    this.changeEngine();
+  }
+
+  load(sources: Sources): void {
     this.backoff.reset();
-    this.url = url;
+    this.sources = sources;
     this.isDataExpected = true;
     this.putOffFailure = null;
     this.build();
@@ -94,7 +137,9 @@ export class Player {
     clearTimeout(this.rebuildTimer);
     this.engine?.destroy();
     this.engine = null;
-    this.url = null;
+    this.sources = null;
+    this.isTimeShifted = false;
+    this.seekBackSecs = 0;
     this.putOffFailure = null;
     this.hasEnded = false;
     this.lastMediaTime = -1;
@@ -111,23 +156,24 @@ export class Player {
   }
 
   rebuild(reason: string): void {
-    if (this.url === null) return;
+    if (this.sources === null) return;
     this.dropEngine(reason);
     this.setPlayback('loading');
     clearTimeout(this.rebuildTimer);
     this.rebuildTimer = setTimeout(() => this.build(), this.backoff.nextDelayMs());
   }
 
-  /** The server is back: a new engine that waits for its turn need not wait any longer. */
+  /** The server is back: an engine that waits for its turn need not wait any longer. */
   retryNow(): void {
-    if (this.url === null || this.engine !== null) return;
+    this.engine?.retryNow?.();
+    if (this.sources === null || this.engine !== null) return;
     clearTimeout(this.rebuildTimer);
     this.backoff.reset();
     this.build();
   }
 
   async play(): Promise<void> {
-    if ((this.latencySecs() ?? 0) > RESUME_BEHIND_SECS) this.jumpToLive();
+    if (!this.isTimeShifted && (this.latencySecs() ?? 0) > RESUME_BEHIND_SECS) this.jumpToLive();
     this.isPausedByViewer = false;
     await this.start();
   }
@@ -138,6 +184,7 @@ export class Player {
   }
 
   jumpToLive(): void {
+    this.isTimeShifted = false;
     this.meter.soughtByViewer(performance.now());
     this.engine?.jumpToLive();
     if (this.isPausedByViewer) void this.start();
@@ -181,6 +228,28 @@ export class Player {
     else this.rebuild(reason);
   }
 
+  /** Another way to the same stream: a start and no failure, so nothing is waited for. */
+  private changeEngine(): void {
+    if (this.sources === null) {
+      this.handlers.onChange();
+      return;
+    }
+    clearTimeout(this.rebuildTimer);
+    this.backoff.reset();
+    this.meter.soughtByViewer(performance.now());
+    this.build();
+  }
+
+  /** WebRTC will not do here. While nothing is expected, that says nothing. */
+  private unplayable(reason: string): void {
+    if (!this.isDataExpected || this.transport !== 'webrtc') return;
+    this.failures.push(`webrtc: ${reason}`);
+    this.choice.fallBack(reason);
+    clearTimeout(this.rebuildTimer);
+    // Not at once: the engine is still telling its own parts what made it call.
+    this.rebuildTimer = setTimeout(() => this.changeEngine());
+  }
+
   private takeUpRendition(): void {
     const now = performance.now();
     if (this.engine === null || now - this.lastNewRenditionAt < NEW_RENDITION_EVERY_MS) return;
@@ -200,10 +269,13 @@ export class Player {
   }
 
   private build(): void {
-    if (this.url === null) return;
+    const { sources } = this;
+    if (sources === null) return;
     this.engine?.destroy();
+    this.engine = null;
     this.hasEnded = false;
     this.lastMediaTime = -1;
+    this.playsSince = null;
     this.lastMoveAt = performance.now();
     this.setPlayback(this.isPausedByViewer ? 'paused' : 'loading');
     const handlers = {
@@ -216,7 +288,13 @@ export class Player {
         this.hasEnded = true;
         this.handlers.onChange();
       },
+      onUnplayable: (reason: string) => this.unplayable(reason),
     };
+    if (this.transport === 'webrtc') {
+      this.engine = new WebRtcEngine(this.video, handlers, sources.token);
+      this.engine.load(sources.whep);
+      return;
+    }
     const useNative = this.forceNative || !HlsEngine.isSupported();
     if (useNative && !NativeEngine.isSupported(this.video)) {
       this.failures.push('no HLS support');
@@ -224,7 +302,7 @@ export class Player {
       return;
     }
     this.engine = useNative ? new NativeEngine(this.video, handlers) : new HlsEngine(this.video, handlers);
-    this.engine.load(this.url);
+    this.engine.load(sources.hls);
   }
 
   /** Browsers let a page play aloud only after the viewer did something, but muted always (HTML, "allowed to play"). */
@@ -247,10 +325,10 @@ export class Player {
   private mediaEvent(name: string): void {
     const now = performance.now();
     if (name === 'waiting' && !this.video.seeking && this.isDataExpected) this.meter.waiting(now);
-    if (name === 'waiting' && this.url !== null && !this.video.paused) this.setPlayback('buffering');
+    if (name === 'waiting' && this.sources !== null && !this.video.paused) this.setPlayback('buffering');
     if (name === 'playing') this.setPlayback('playing');
     // A pause may come from the system (headphones pulled, picture-in-picture) as well as from our button.
-    if (name === 'pause' && this.engine !== null && !this.video.ended && this.url !== null) {
+    if (name === 'pause' && this.engine !== null && !this.video.ended && this.sources !== null) {
       if (this.playback === 'playing') this.isPausedByViewer = true;
       if (this.isPausedByViewer) this.setPlayback('paused');
     }
@@ -263,7 +341,7 @@ export class Player {
   private sample(): void {
     const now = performance.now();
     const { video } = this;
-    const isWanted = this.url !== null && !this.isPausedByViewer && this.playback !== 'blocked';
+    const isWanted = this.sources !== null && !this.isPausedByViewer && this.playback !== 'blocked';
     const isExpected = isWanted && this.isDataExpected && !this.hasEnded;
     this.noteGrowth(now);
     if (!video.seeking) this.meter.sample(now, video.currentTime, isExpected);
@@ -273,14 +351,22 @@ export class Player {
       this.lastMoveAt = now;
       if (!video.paused && video.currentTime > 0 && video.readyState >= 3) this.setPlayback('playing');
       if (now - this.startedMovingAt > HEALTHY_MS) this.backoff.reset();
+      this.noteMove(now);
     } else {
       this.checkFreeze(now);
     }
     this.handlers.onChange();
   }
 
+  private noteMove(now: number): void {
+    if (this.video.currentTime > 0) this.playsSince ??= now;
+    if (this.seekBackSecs === 0 || this.playsSince === null || now - this.playsSince < SETTLE_MS) return;
+    this.engine?.seekBack(this.seekBackSecs);
+    this.seekBackSecs = 0;
+  }
+
   private checkFreeze(now: number): void {
-    if (this.url === null || this.isPausedByViewer || this.playback === 'blocked') return;
+    if (this.sources === null || this.isPausedByViewer || this.playback === 'blocked') return;
     const frozenMs = now - this.lastMoveAt;
     if (this.hasEnded) {
       if (frozenMs > 1_500) this.unload();
@@ -288,6 +374,8 @@ export class Player {
     }
     if (frozenMs > 1_000 && this.playback === 'playing') this.setPlayback('buffering');
     if (!this.isDataExpected || this.engine === null) return;
+    // Over WebRTC the engine itself judges its beginning.
+    if (this.transport === 'webrtc' && this.playsSince === null) return;
     const standstill = {
       stillMs: frozenMs,
       sinceGrowthMs: now - this.lastGrowthAt,
@@ -301,17 +389,6 @@ export class Player {
     const end = buffered.length === 0 ? 0 : buffered.end(buffered.length - 1);
     if (end > this.lastBufferedEnd) this.lastGrowthAt = now;
     this.lastBufferedEnd = end;
-  }
-
-  private watchFirstFrame(): void {
-    const seen = (): void => {
-      this.firstFrameMs ??= performance.now();
-    };
-    // Sound alone has no video frame, so `playing` with no picture counts as well.
-    if ('requestVideoFrameCallback' in this.video) this.video.requestVideoFrameCallback(seen);
-    this.video.addEventListener('timeupdate', () => {
-      if (this.video.currentTime > 0 && this.video.readyState >= 2 && !this.video.seeking) seen();
-    });
   }
 
   private setPlayback(playback: Playback): void {

@@ -1,8 +1,10 @@
 /** Joins the room's state, as `/ws` tells it, to the player. Nothing is polled: the server says when to start and stop. */
 
 import { Client, socketUrl, type ConnectionState, type RoomTopicState, type StateChange } from '../../client/index.js';
+import { readPreference } from '../shared/preferences.js';
 import { isReasonToRetry, playlistUrl, viewState, type PageAddress, type ViewState } from './logic.js';
 import { Player } from './player.js';
+import { hasWebRtc, TransportChoice, transportOf } from './transport.js';
 
 /** Where a proxy blocks WebSockets, the playlist is tried on its own after this long. A guess. */
 const PLAY_WITHOUT_SOCKET_MS = 4_000;
@@ -11,6 +13,7 @@ export class WatchSession {
   readonly player: Player;
   room: RoomTopicState | null = null;
   private isRefused = false;
+  readonly transports: TransportChoice;
   private readonly client: Client;
 
   constructor(
@@ -18,7 +21,8 @@ export class WatchSession {
     video: HTMLVideoElement,
     private readonly onChange: () => void,
   ) {
-    this.player = new Player(video, address.engine === 'native', { onChange });
+    this.transports = new TransportChoice(address.transport ?? transportOf(readPreference('transport')), hasWebRtc(globalThis));
+    this.player = new Player(video, address.engine === 'native', this.transports, { onChange });
     this.client = new Client({
       url: socketUrl(location.origin),
       ...(address.token === null ? {} : { token: address.token }),
@@ -74,10 +78,10 @@ export class WatchSession {
       player.finish();
     } else if (room.state === 'reconnecting') {
       player.setDataExpected(false);
-    } else if (room.state === 'live' && room.playlist !== null) {
+    } else if (room.state === 'live') {
       player.setDataExpected(true);
       if (!player.isLoaded) {
-        player.load(playlistUrl(room.playlist, this.address.token));
+        this.load(room.playlist);
       } else if (change.newEpoch) {
         // After a restart nothing of the old playlist is left, so a fresh start is quicker than finding that out.
         player.rebuild('server restarted');
@@ -89,6 +93,13 @@ export class WatchSession {
 
   private playWithoutSocket(): void {
     if (this.room !== null || this.isRefused || this.player.isLoaded) return;
-    this.player.load(playlistUrl(`/live/${encodeURIComponent(this.address.room)}/index.m3u8`, this.address.token));
+    this.load(null);
+  }
+
+  /** A stream that comes over WebRTC has a playlist only while somebody asks for it, under the usual name. */
+  private load(playlist: string | null): void {
+    const { token } = this.address;
+    const room = encodeURIComponent(this.address.room);
+    this.player.load({ whep: `/whep/${room}`, hls: playlistUrl(playlist ?? `/live/${room}/index.m3u8`, token), token });
   }
 }

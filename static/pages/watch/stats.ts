@@ -6,6 +6,9 @@ export interface WatchStats {
   readonly state: string;
   readonly playback: string;
   readonly engine: string;
+  readonly transport: string;
+  /** Why it is not WebRTC although it might be. */
+  readonly fallback: string | null;
   readonly viewers: number | null;
   /** From the start of the navigation to the first picture shown. */
   readonly firstFrameMs: number | null;
@@ -33,6 +36,12 @@ export function publishStats(session: WatchSession): WatchStats {
     },
     get engine() {
       return player.engineName;
+    },
+    get transport() {
+      return player.transport;
+    },
+    get fallback() {
+      return session.transports.fallback;
     },
     get viewers() {
       return session.room?.viewers ?? null;

@@ -3,7 +3,7 @@
 import { h, replace, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
-import { formatBitrate, formatSecs } from '../shared/format.js';
+import { formatBitrate, formatLatency, formatSecs } from '../shared/format.js';
 import type { MessageKey } from '../shared/messages.js';
 import { buildControls } from './controls.js';
 import type { PageAddress, Playback, ViewState } from './logic.js';
@@ -35,7 +35,7 @@ export function buildPlayer(address: PageAddress, onChange: (session: WatchSessi
   });
   const { player } = session;
   const stats = publishStats(session);
-  const controls = buildControls(root, player, () => {
+  const controls = buildControls(root, player, session.transports, () => {
     infoPanel.hidden = !infoPanel.hidden;
     update();
   });
@@ -70,6 +70,7 @@ export function buildPlayer(address: PageAddress, onChange: (session: WatchSessi
       state: stats.state,
       playback: stats.playback,
       engine: stats.engine,
+      transport: stats.transport,
       latency: latencySecs === null ? null : latencySecs.toFixed(2),
       stalls: String(stats.stalls),
       muted: String(stats.isMuted),
@@ -87,12 +88,14 @@ export function buildPlayer(address: PageAddress, onChange: (session: WatchSessi
       ['info.size', quality?.width && quality.height ? `${quality.width} × ${quality.height}` : null],
       ['info.codecs', [quality?.videoCodec, quality?.audioCodec].filter(Boolean).join(', ') || null],
       ['info.bandwidth', quality?.bandwidthBps ? formatBitrate(quality.bandwidthBps) : null],
-      ['info.latency', stats.latencySecs === null ? null : `${formatSecs(stats.latencySecs)} s`],
-      ['info.buffer', `${formatSecs(stats.bufferSecs)} s`],
+      ['stats.bitrate', quality?.bitrateBps ? formatBitrate(quality.bitrateBps) : null],
+      ['stats.loss', quality?.loss == null ? null : `${(quality.loss * 100).toFixed(1)} %`],
+      ['info.latency', stats.latencySecs === null ? null : `${formatLatency(stats.latencySecs)} s`],
+      ['info.buffer', stats.transport === 'webrtc' ? null : `${formatSecs(stats.bufferSecs)} s`],
       ['info.frames', `${stats.totalFrames} / ${stats.droppedFrames}`],
       ['info.stalls', `${stats.stalls} (${formatSecs(stats.stalledMs / 1000)} s)`],
       ['info.first-frame', stats.firstFrameMs === null ? null : `${formatSecs(stats.firstFrameMs / 1000)} s`],
-      ['info.engine', stats.engine],
+      ['info.engine', stats.engine === 'webrtc' ? 'WebRTC' : stats.engine],
     ];
     replace(infoList, ...rows.flatMap(([key, value]) => (value === null ? [] : [h('dt', {}, t(key)), h('dd', {}, value)])));
   }
