@@ -56,8 +56,14 @@ await results.during(async () => {
     for (const [way, run] of Object.entries(ways)) {
       for (const [name, server] of Object.entries(servers)) {
         if (server === null) continue;
-        const { first, measured, takenAt } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
-        rows.push({ way, server: name, round: i, first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), ...evenness(measured) });
+        const row = { way, server: name, round: i };
+        try {
+          const { first, measured, takenAt } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
+          Object.assign(row, { first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), ...evenness(measured) });
+        } catch (error) {
+          Object.assign(row, { error: String(error.message).slice(0, 500), latency_ms: null });
+        }
+        rows.push(row);
         console.log(JSON.stringify(rows.at(-1)));
       }
     }

@@ -6,6 +6,7 @@ import { openChromium } from '../lib/browsers.mjs';
 import { examine } from '../lib/conform.mjs';
 import { codedClip } from '../lib/encoders.mjs';
 import { until } from '../lib/process.mjs';
+import { timelineOfPlaylist } from '../lib/pyav.mjs';
 import { Results, round } from '../lib/results.mjs';
 import { Rig, serveRigs } from '../lib/rigs.mjs';
 import { asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
@@ -15,6 +16,8 @@ import { JUDGED_SECONDS, zeroOfFile } from '../lib/zero.mjs';
 const MINUTE = Number(process.env.E2E_WATCH_SECONDS ?? 60);
 const APART_MAX_MS = 40;
 const HEARD_DB = 20;
+/** So much of the playlist is decoded apart from any player. */
+const TOLD_SECONDS = 10;
 /** From the first request for a playlist to the first playlist: HLS of such a room begins with it. */
 const FIRST_PLAYLIST_MAX_MS = 15_000;
 
@@ -34,6 +37,9 @@ await results.during(async () => {
     const first = round(performance.now() - asked);
     results.check(`${codec}: HLS begins with the first request for it`, first < FIRST_PLAYLIST_MAX_MS, { first_playlist_ms: first });
     for (const player of ['hlsjs', 'shaka']) await played(room, camera, codec, player);
+    const told = await timelineOfPlaylist(room.playlist, TOLD_SECONDS);
+    const apart = spread(avOffsets(told, asTaken(await camera.clock())));
+    results.check(`${codec}: sound and picture within ${APART_MAX_MS} ms by the playlist's own times`, apart !== null && Math.abs(apart.median) <= APART_MAX_MS, { offset_ms: apart, pictures: told.pictures.length, beeps: told.beeps.length });
     const report = await examine(room.playlist);
     results.check(`${codec}: the conformance client finds no rule broken`, report.ok, report);
     await camera.end();
