@@ -75,7 +75,7 @@ def beeps(chunks, step: int = 48):
     found, at = [], before
     while at + after < len(energies):
         quiet, loud = max(energies[at - before : at - 1]), sum(energies[at : at + after]) / after
-        if energies[at] >= 1e-3 and loud >= 1e-2 and loud >= 6 * quiet:
+        if energies[at] >= max(1e-2, 6 * quiet) and loud >= 1e-2:
             part = flat[at * step : at * step + 2400]
             levels = [level(part, RATE, hz) for hz in BEEP_HZ]
             found.append((times[at], levels.index(max(levels))))
