@@ -3,9 +3,12 @@
 #
 #   run.sh short            one publish, one Chromium viewer, one ffprobe; judges content and order, never speed
 #   run.sh short-call       two Chromiums in a call, likewise
+#   run.sh short-whx        one browser publishes by WHIP, another watches by WHEP, likewise
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
+#   run.sh whx              every script of WHIP and WHEP (E2E_SERVER=mediamtx: some of them against MediaMTX instead)
+#   run.sh bench-latency    how old a picture is when it is shown, beside MediaMTX (MEDIAMTX_BIN), into the same page
 #   run.sh calls            the network lab and every script of calls
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
 #   run.sh bench-calls      calls beside the floor, Janus (JANUS_BIN) and LiveKit (LIVEKIT_BIN), into the same page
@@ -18,7 +21,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
 
 calls=(call lab call-limits call-limits-exact call-nat call-tcp call-proxy call-embed call-p2p call-kill)
-all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats "${calls[@]}")
+whx=(measuring whip-clients whep-rtmp whip-hls firefox-whep whep-many worker-kill)
+all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}")
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.
@@ -56,8 +60,9 @@ each() {
 }
 
 case "${1:-}" in
-    '') sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    '') sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
     all) each "${all[@]}" ;;
     calls) each "${calls[@]}" ;;
+    whx) each "${whx[@]}" ;;
     *) for name in "$@"; do one "$name"; done ;;
 esac

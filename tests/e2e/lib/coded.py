@@ -61,3 +61,24 @@ def level(samples, rate: int, hz: float) -> float:
         one, two = sample * hann + coefficient * one - two, one
     power = one * one + two * two - coefficient * one * two
     return round(10 * math.log10(max(power / (count / 4) ** 2, 1e-12)), 1)
+
+
+def beeps(chunks, step: int = 48):
+    """Where beeps begin in `(time, samples)` that follow each other, in those times, and their pitch. As lib/inpage/meter.mjs looks for them."""
+    energies, flat, times = [], [], []
+    for time, samples in chunks:
+        for at in range(0, len(samples) - step + 1, step):
+            energies.append(sum(value * value for value in samples[at : at + step]) / step)
+            times.append(time + at)
+        flat.extend(samples[: len(samples) // step * step])
+    before, after = 2 * RATE // 50 // step, RATE // 50 // step
+    found, at = [], before
+    while at + after < len(energies):
+        quiet, loud = max(energies[at - before : at - 1]), sum(energies[at : at + after]) / after
+        if energies[at] >= max(1e-2, 6 * quiet) and loud >= 1e-2:
+            part = flat[at * step : at * step + 2400]
+            levels = [level(part, RATE, hz) for hz in BEEP_HZ]
+            found.append((times[at], levels.index(max(levels))))
+            at += 3 * RATE // 10 // step
+        at += 1
+    return found

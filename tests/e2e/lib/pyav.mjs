@@ -27,3 +27,8 @@ export async function pyavVersion() {
 export async function publishEnhanced(url, file, { name = 'pyav' } = {}) {
   return start(name, await python(), [path.join(E2E, 'lib/publish_enhanced.py'), file, url]);
 }
+
+/** Pictures and beeps of a live playlist by its own times (lib/sync.mjs), from its start until `seconds` of it were read. */
+export async function timelineOfPlaylist(playlist, seconds) {
+  return JSON.parse(await run('hls-timeline', await python(), [path.join(E2E, 'lib/hls_timeline.py'), playlist, String(seconds)]));
+}

@@ -124,17 +124,19 @@ export class Rig {
 
   /** Waits for the answer of the server; throws with the page's words. */
   async untilConnected(timeoutMs = 20_000) {
-    await until(`${this.name} to be connected`, timeoutMs, async () => {
+    const failed = (error) => new Error(`${this.name}: ${error}; console: ${this.page.said.slice(-5).join(' | ')}`);
+    const end = await until(`${this.name} to be connected`, timeoutMs, async () => {
       const { error, state } = await this.do(() => ({ error: window.__rig?.error, state: window.__rig?.session?.peer.connectionState }));
-      if (error) throw Object.assign(new Error(error), { isFinal: true });
-      return state === 'connected';
-    }, 100).catch((error) => { throw new Error(`${error.message}; console: ${this.page.said.slice(-5).join(' | ')}`); });
+      return error ? { error } : state === 'connected' && {};
+    }, 100).catch(({ message }) => { throw failed(message); });
+    if (end.error) throw failed(end.error);
     return this;
   }
 
   /** Waits for the first pictures that could be read, and says after how many milliseconds of the page's life the first was shown. */
   async untilPicture(timeoutMs = 30_000) {
-    await until(`a picture in ${this.name}`, timeoutMs, () => this.do(() => window.__rig?.meter?.pictures.length > 2), 50)
+    await until(`a picture in ${this.name}`, timeoutMs, () => this.do(() => window.__rig?.error || window.__rig?.meter?.pictures.length > 2), 50)
+      .then(async () => { if (!(await this.do(() => window.__rig.meter))) throw new Error('no picture will come'); })
       .catch(async (error) => { throw new Error(`${error.message}; page: ${await this.do(() => window.__rig?.error)}; console: ${this.page.said.slice(-5).join(' | ')}; ${JSON.stringify(await this.figures().catch(() => null))}`); });
     return this.do(() => Math.round(window.__probe.firstFrameMs));
   }

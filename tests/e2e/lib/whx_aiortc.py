@@ -46,6 +46,29 @@ class Microphone(AudioStreamTrack):
         return frame
 
 
+class SenderClock:
+    """The sender's own clock of one track, by its reports (RFC 3550 §6.4.1): what the server says is in step, whatever a player makes of it."""
+
+    def __init__(self, receiver):
+        self.receiver, self.rate, self.report = receiver, 48000 if receiver.track.kind == "audio" else 90000, None
+        handle = receiver._handle_rtcp_packet
+
+        async def listen(packet):
+            if isinstance(packet, aiortc.rtp.RtcpSrPacket):
+                info = packet.sender_info
+                self.report = (info.ntp_timestamp / (1 << 32) * 1000, info.rtp_timestamp)
+            await handle(packet)
+
+        receiver._handle_rtcp_packet = listen
+
+    def at(self, pts: int) -> float:
+        """Milliseconds of the sender's clock at a time that aiortc counts from the first packet."""
+        mapper = self.receiver._RTCRtpReceiver__timestamp_mapper
+        ntp_ms, rtp = self.report
+        since = (pts + mapper._origin - rtp + (1 << 31)) % (1 << 32) - (1 << 31)
+        return ntp_ms + since * 1000 / self.rate
+
+
 def prefer(transceiver, capabilities, codec: str) -> None:
     wanted = [one for one in capabilities.codecs if one.mimeType in (f"video/{codec}", "video/rtx")]
     transceiver.setCodecPreferences(wanted)
@@ -58,6 +81,16 @@ async def connect(peer: RTCPeerConnection, options) -> whx.Session:
     answer = await asyncio.to_thread(session.exchange, peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
     return session
+
+
+def timeline(clocks, shown, spoken):
+    """Pictures and beeps by the sender's clock; None before both tracks had a report."""
+    if len(clocks) < 2 or any(clock.report is None for clock in clocks.values()):
+        return None
+    return {
+        "pictures": [{"number": number, "at": round(clocks["video"].at(pts), 2)} for number, pts in shown],
+        "beeps": [{"at": round(clocks["audio"].at(pts), 2), "pitch": pitch} for pts, pitch in coded.beeps(spoken)],
+    }
 
 
 async def figures(peer: RTCPeerConnection) -> list:
@@ -99,19 +132,24 @@ def view(options) -> None:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         seen = whx.Seen()
         readers = []
+        shown, spoken, clocks = [], [], {}
 
         async def pictures(track):
             while True:
                 frame = await track.recv()
                 plane = frame.planes[0]
                 seen.picture(bytes(plane), plane.line_size, frame.width, frame.height)
+                if seen.numbers:
+                    shown.append((seen.numbers[-1][0], frame.pts))
 
         async def sounds(track):
             while True:
                 frame = await track.recv()
                 data = bytes(frame.planes[0])[: frame.samples * 4]
                 values = struct.unpack(f"<{len(data) // 2}h", data)
-                seen.sound([value / 32768 for value in values[::2]])
+                mono = [value / 32768 for value in values[::2]]
+                seen.sound(mono)
+                spoken.append((frame.pts, mono))
 
         @peer.on("track")
         def on_track(track):
@@ -121,6 +159,7 @@ def view(options) -> None:
                 except MediaStreamError:
                     whx.say("track-ended", kind=track.kind)
 
+            clocks[track.kind] = SenderClock(next(one.receiver for one in peer.getTransceivers() if one.receiver.track is track))
             readers.append(asyncio.ensure_future(read()))
 
         peer.addTransceiver("audio", direction="recvonly")
@@ -129,7 +168,7 @@ def view(options) -> None:
         session = await connect(peer, options)
         try:
             await asyncio.sleep(options.seconds)
-            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer), **seen.summary([options.tone, options.tone * 1.25]))
+            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer), timeline=timeline(clocks, shown, spoken), **seen.summary([options.tone, options.tone * 1.25]))
         finally:
             await asyncio.to_thread(session.end)
             await peer.close()

@@ -17,6 +17,8 @@ const PICTURE_WITHIN_MS = 1000;
 const APART_MAX_MS = 40;
 const HELD_P95_MAX_MS = 20;
 const HEARD_DB = 20;
+/** A player's first reports come within five seconds. */
+const REPORTED_SECONDS = 12;
 /** How long pictures are counted that pass through. */
 const TAP_SECONDS = Number(process.env.E2E_TAP_SECONDS ?? 20);
 
@@ -66,7 +68,15 @@ await results.during(async () => {
       const offset = apart && zero && round(apart.median - zero.median, 1);
       results.check(`${what}: sound and picture within ${APART_MAX_MS} ms`, offset !== null && Math.abs(offset) <= APART_MAX_MS, { offset_ms: offset, measured: apart, zero_of_this_browser: zero });
     }
+    if (hasSound) await reported(what, room, encoder);
     await encoder.stop();
+  }
+
+  /** The same by the server's own words: a client that only reads sender reports, and is no player. */
+  async function reported(what, room, encoder) {
+    const { timeline, codecs } = await (await startClient('aiortc', 'view', { url: room.whep, codec: 'H264', seconds: REPORTED_SECONDS, name: `reports-${what.replace(' ', '-')}` })).outcome();
+    const apart = timeline && spread(avOffsets(timeline, evenly(encoder.fps)));
+    results.check(`${what}: sound and picture within ${APART_MAX_MS} ms by the sender reports`, apart && Math.abs(apart.median) <= APART_MAX_MS, { offset_ms: apart, codecs });
   }
 
   /** The picture as it is: from the last byte in to the last packet out, by the kernel's clock. */

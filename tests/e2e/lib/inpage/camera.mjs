@@ -68,8 +68,10 @@ function openMicrophone(from, toneHz) {
   let lead = Infinity;
   let second = 0;
   const lay = () => {
-    lead = Math.min(lead, performance.now() - context.currentTime * 1000);
-    if (performance.now() < from - 20) return;
+    // Before it runs its time stands still and says nothing.
+    if (context.currentTime > 0) lead = Math.min(lead, performance.now() - context.currentTime * 1000);
+    if (performance.now() < from - 20 || lead === Infinity) return;
+    if (second === 0) second = Math.max(0, Math.ceil((performance.now() - from) / 1000));
     for (; second * 1000 < performance.now() - from + AHEAD_SECONDS * 1000; second += 1) {
       const buffer = context.createBuffer(1, RATE, RATE);
       const data = buffer.getChannelData(0);

@@ -116,7 +116,8 @@ export function openMeter(video, { size = SOURCE, sound = true } = {}) {
     for (let i = before; i + after < energy.length; i += 1) {
       const quiet = Math.max(...energy.slice(i - before, i - 1));
       const loud = energy.slice(i, i + after).reduce((a, b) => a + b, 0) / after;
-      if (energy[i] < 1e-3 || loud < 1e-2 || loud < ONSET_RATIO * quiet) continue;
+      // The step itself is loud: what comes after it alone would put the beginning too early.
+      if (energy[i] < Math.max(1e-2, ONSET_RATIO * quiet) || loud < 1e-2) continue;
       const at = i * STEP;
       const { at: blockAt } = last[Math.floor(at / 1024)];
       const part = samples.slice(at, at + 2400);
