@@ -78,12 +78,8 @@ pub async fn caller_of(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        // RFC 9110 §11.1: the scheme's case does not count.
-        let value = value.to_str().unwrap_or_default();
-        let secret = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let (_, secret) = secret.ok_or_else(Problem::unauthorised)?;
-        return authenticate(state, client, Credential::Bearer(Secret::new(secret.trim().to_owned()))).await;
+    if let Some(secret) = bearer_of(headers)? {
+        return authenticate(state, client, Credential::Bearer(secret)).await;
     }
     let anonymous = Caller::anonymous().at_loopback(client.is_on_this_machine());
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -96,6 +92,16 @@ pub async fn caller_of(
         }
     }
     Ok(anonymous)
+}
+
+/// The bearer of a request, if it shows any credential in `Authorization`.
+pub fn bearer_of(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    // RFC 9110 §11.1: the scheme's case does not count.
+    let value = value.to_str().unwrap_or_default();
+    let secret = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, secret) = secret.ok_or_else(Problem::unauthorised)?;
+    Ok(Some(Secret::new(secret.trim().to_owned())))
 }
 
 /// What a request shows of where it comes from.

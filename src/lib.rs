@@ -39,6 +39,7 @@ mod threads;
 pub mod tls;
 pub mod web;
 pub mod webhooks;
+pub mod whx;
 pub mod workers;
 
 pub use config::Config;

@@ -71,6 +71,8 @@ struct Inner {
     status_changed: Arc<Notify>,
     ingests: Arc<Board<IngestNews>>,
     wanted: Arc<Board<Wanted>>,
+    /// Of the last participant. Shared with the calls, so that an encoder has one number in both.
+    participants: Arc<AtomicU64>,
 }
 
 impl Rooms {
@@ -89,6 +91,7 @@ impl Rooms {
             status_changed: Arc::new(Notify::new()),
             ingests: Arc::default(),
             wanted: Arc::default(),
+            participants: Arc::default(),
         };
         let rooms = Rooms { inner: Arc::new(inner) };
         let actor = actor::Actor::new(rooms.clone(), config, tasks.child_token());
@@ -190,6 +193,16 @@ impl Rooms {
         if entry.is_demand_due(now) && self.inner.shards.demand_hls(entry.key) {
             entry.note_demand(now);
         }
+    }
+
+    /// A moderator removed a room's encoder: it is sent away and the stream ends.
+    pub async fn remove_ingest(&self, entry: &Arc<RoomEntry>) {
+        self.tell(actor::Message::Close { entry: Arc::clone(entry), reason: KickReason::Removed }).await;
+    }
+
+    /// The number of the last participant, for whoever else numbers them.
+    pub fn participant_numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.inner.participants)
     }
 
     /// The threads that carry the rooms' media run.

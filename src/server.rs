@@ -23,7 +23,7 @@ use crate::advertise::{self, Candidates};
 use crate::api::changes::Changes;
 use crate::app::Media;
 use crate::auth::Secret;
-use crate::calls::Calls;
+use crate::calls::{Calls, ViewerSettings};
 use crate::config::address::{Listen, PublicUrl};
 use crate::config::{Config, TlsMode};
 use crate::data::{Data, DataError, wall_now};
@@ -37,6 +37,7 @@ use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, Certificate, TlsError};
 use crate::webhooks::{Sender, Webhooks};
+use crate::whx::Whx;
 
 /// How often expired records are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -124,7 +125,12 @@ impl Server {
         let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
         let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
         let (shards, authority) = (Arc::clone(&media.shards), Arc::clone(&data.authority));
-        let calls = Calls::new(shards, authority, webhooks.clone(), tasks.clone());
+        let viewers = ViewerSettings {
+            per_room_max: config.whep.viewers_per_room_max as usize,
+            wait: Duration::from_secs(config.hls.reconnect_window_secs.into()),
+        };
+        let calls = Calls::start(shards, &media.rooms, viewers, authority, webhooks.clone(), tasks.clone());
+        let whx = Whx::new(&config);
         let state = AppState::new(Shared {
             config: Arc::new(config),
             store: data.store,
@@ -137,6 +143,7 @@ impl Server {
             changes: Changes::new(tasks.clone()),
             metrics,
             tasks,
+            whx,
             viewer_keys: RandomState::new(),
             links,
         });

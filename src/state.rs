@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
 use crate::webhooks::Webhooks;
+use crate::whx::Whx;
 
 /// The parts of the running server, behind one reference: axum clones a handler's state several times for each request.
 #[derive(Clone)]
@@ -64,6 +65,8 @@ pub struct Shared {
     pub tasks: Tasks,
     /// The hash that makes a browser's sockets and players one viewer. It is drawn at every start and never leaves.
     pub viewer_keys: RandomState,
+    /// The sessions of WHIP and WHEP.
+    pub whx: Whx,
     /// Where the server is.
     pub links: Arc<Links>,
 }

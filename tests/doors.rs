@@ -12,7 +12,7 @@ use source::Source;
 use support::{Answer, Rig};
 use telstar::auth::{Grant, RoomToken};
 use telstar::config::address::Listen;
-use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::rooms::{IngestHandle, IngestRequest, IngestVia};
 use telstar::shards::IngestItem;
 use telstar_units::RoomName;
 
@@ -145,8 +145,9 @@ async fn no_route_of_the_api_opens_to_a_wrong_credential() {
             }
             walked.insert((method.clone(), path.clone()));
             let is_public = PUBLIC.contains(&(method.as_str(), path.as_str())) && path != "/api/v1/rooms/{room}";
-            // Sockets and playlists have a walk of their own below.
-            if is_public || path == "/ws" || path.starts_with("/live/") {
+            // Sockets, playlists and WebRTC have a walk of their own below.
+            let walks_alone = ["/live/", "/whip/", "/whep/"].iter().any(|start| path.starts_with(start));
+            if is_public || path == "/ws" || walks_alone {
                 continue;
             }
             let target = path.replace("{room}", "private").replace("{id}", "1").replace("{key}", "1");
@@ -222,7 +223,7 @@ async fn a_call_is_framed_by_the_rooms_sites_and_may_use_devices() {
 /// Publishes four seconds into the private room, so that there is something to refuse.
 async fn on_air(rig: &Rig) -> IngestHandle {
     let room = RoomName::parse("private").expect("a name");
-    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
+    let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None, via: IngestVia::Ring };
     let encoder = rig.running.state().rooms.open_ingest(request).await.expect("admitted");
     let source = Source { secs: 4.1, ..Source::default() };
     encoder.send(source.tracks().into_iter().map(IngestItem::Track).collect()).await.expect("taken");
@@ -276,6 +277,56 @@ async fn a_private_rooms_playlists_and_topic_open_to_nobody_else() {
     let mut client = walk.rig.connect().await;
     client.authenticate(&good).await;
     assert_eq!(client.subscribe("room:private").await["ok"], json!(true), "with the right token");
+}
+
+/// A sound's offer, as short as it may be, in this direction.
+fn offer(direction: &str) -> String {
+    let fingerprint = (0..32).map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
+         c=IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\na=ice-pwd:thempasswordthempassword\r\na=fingerprint:sha-256 {fingerprint}\r\n\
+         a=setup:actpass\r\na=mid:0\r\na={direction}\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
+    )
+}
+
+async fn offer_to(walk: &Walk, path: &str, header: Option<(&str, &str)>, direction: &str) -> (u16, String) {
+    let from = from_elsewhere();
+    let request = walk.rig.request("POST".parse().expect("a method"), path).header("content-type", "application/sdp");
+    let request = request.header("forwarded", from).header("origin", walk.rig.origin()).body(offer(direction));
+    let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    let answer = request.send().await.expect("the server answers");
+    let location = answer.headers().get("location").map(|value| value.to_str().expect("ASCII").to_owned());
+    (answer.status().as_u16(), location.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_private_room_is_neither_published_into_nor_watched_over_webrtc_by_anybody_else() {
+    let walk = walk(|_| {}).await;
+    let keys = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/stream-keys", None).await.body;
+    let key = format!("Bearer {}", keys["key"].as_str().expect("a key"));
+    for (what, header) in walk.shown() {
+        let (status, _) = offer_to(&walk, "/whip/private", header, "sendonly").await;
+        assert!(matches!(status, 401 | 404), "published with {what}: {status}");
+    }
+    let (status, session) = offer_to(&walk, "/whip/private", Some(("authorization", &key)), "sendonly").await;
+    assert_eq!(status, 201, "with the right key");
+    for (what, header) in walk.shown() {
+        let (status, _) = offer_to(&walk, "/whep/private", header, "recvonly").await;
+        assert!(matches!(status, 401 | 404), "watched with {what}: {status}");
+        for method in ["PATCH", "DELETE"] {
+            let answer = walk.ask(method, &session, header, None).await;
+            assert!(matches!(answer.status, 401 | 403), "{method} of a foreign session with {what}: {}", answer.status);
+        }
+    }
+    for (what, bearer) in &walk.wrong {
+        let token = bearer.strip_prefix("Bearer ").unwrap_or_default();
+        let (status, _) = offer_to(&walk, &format!("/whep/private?t={token}"), None, "recvonly").await;
+        assert!(matches!(status, 401 | 404), "watched with {what} as ?t=: {status}");
+    }
+    let made = walk.rig.api(&walk.admin, "POST", "/api/v1/rooms/private/playback-tokens", None).await.body;
+    let good = format!("/whep/private?t={}", made["token"].as_str().expect("a token"));
+    assert_eq!(offer_to(&walk, &good, None, "recvonly").await.0, 201, "with the right token");
+    assert_eq!(walk.ask("GET", &session, None, None).await.status, 204, "nobody ended it");
 }
 
 #[tokio::test]

@@ -72,6 +72,8 @@ pub enum KickReason {
     KeyRevoked,
     /// The room was deleted.
     RoomDeleted,
+    /// A moderator removed it.
+    Removed,
     /// The server goes away.
     Shutdown,
 }

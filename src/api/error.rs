@@ -3,6 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use telstar_signaling::wire::ErrorCode;
 use telstar_store::StoreError;
 use tracing::error;
 use utoipa::ToSchema;
@@ -15,6 +16,9 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+
 const TYPE_BASE: &str = "/docs/problems#";
 /// After how many seconds a request that met a full queue is worth repeating.
 const RETRY_AFTER_SECS: u32 = 1;
+/// After how many seconds it is worth looking again for a stream that is not live. Shorter: everybody who waits asks more
+/// often; longer: the beginning is missed. Guess.
+const RETRY_NOT_LIVE_SECS: u32 = 3;
 
 macro_rules! codes {
     ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal, $status:ident, $title:literal; )*) => {
@@ -49,6 +53,8 @@ codes! {
     BadRequest = "bad_request", BAD_REQUEST, "Bad request";
     /// The body is not JSON.
     BadJson = "bad_json", BAD_REQUEST, "Not JSON";
+    /// The body is no session description, or no fragment of one.
+    BadSdp = "bad_sdp", BAD_REQUEST, "Not SDP";
     /// No credential, or one that is not good any more.
     Unauthorised = "unauthorised", UNAUTHORIZED, "Sign in first";
     /// A one-time sign-in code that is unknown, used or expired.
@@ -71,12 +77,24 @@ codes! {
     LimitReached = "limit_reached", CONFLICT, "Limit reached";
     /// Room tokens are signed with an API key, and the account has none.
     NoApiKey = "no_api_key", CONFLICT, "No API key";
+    /// Somebody else publishes into the room.
+    InUse = "in_use", CONFLICT, "In use";
+    /// Nothing is live that could be watched.
+    NotLive = "not_live", CONFLICT, "Not live";
+    /// A room whose browsers send to each other has no such thing.
+    WrongMode = "wrong_mode", CONFLICT, "Not in a room of this mode";
+    /// What the request is about is not what it was (`If-Match`).
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Something else meanwhile";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
-    /// The body must be `application/json`.
+    /// The body is of a type that the route does not take.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
     /// The body is JSON, but its fields are not what they must be.
     InvalidFields = "invalid_fields", UNPROCESSABLE_ENTITY, "Invalid fields";
+    /// The session description is well formed, but offers what cannot be taken.
+    UnacceptableOffer = "unacceptable_offer", UNPROCESSABLE_ENTITY, "Unacceptable offer";
+    /// The request must say what it is about (`If-Match`).
+    PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "Say what it is about";
     /// Too many requests of this kind.
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
     /// A bug of ours; the log says more.
@@ -198,6 +216,23 @@ impl From<StoreError> for Problem {
             StoreError::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
             StoreError::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
             StoreError::SchemaTooNew { .. } | StoreError::NotOurs | StoreError::Backend(_) => Problem::internal(error),
+        }
+    }
+}
+
+impl From<ErrorCode> for Problem {
+    /// Why a call did not take an ingest or a viewer.
+    fn from(code: ErrorCode) -> Problem {
+        match code {
+            ErrorCode::BadSdp | ErrorCode::NoCodec | ErrorCode::TooManyTracks => {
+                Problem::new(Code::UnacceptableOffer, format!("The offer was not taken: {}.", code.detail()))
+            }
+            ErrorCode::NotFound => {
+                Problem::new(Code::NotLive, "Nothing is live in this room.").retry_after_secs(RETRY_NOT_LIVE_SECS)
+            }
+            ErrorCode::WrongMode => Problem::new(Code::WrongMode, "In this room browsers send to each other."),
+            ErrorCode::Forbidden => Problem::new(Code::Forbidden, "This credential does not allow that."),
+            _ => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
         }
     }
 }

@@ -55,7 +55,8 @@ fn is_json(request: &Request) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
-async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes, Problem> {
+/// A body of at most `limit` bytes, within a time.
+pub(crate) async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes, Problem> {
     let body = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -20,7 +20,19 @@ const PROBLEM_TYPE: &str = "application/problem+json";
         description = "Rooms, stream keys and sign-in of a Telstar server. Times are RFC 3339 in UTC. Unknown fields are \
                        ignored. Errors are problem details (RFC 9457) with a stable `code`. Live state comes over `/ws`.",
     ),
-    paths(live_playlist, media_playlist, picture_playlist, media, socket)
+    paths(
+        live_playlist,
+        media_playlist,
+        picture_playlist,
+        media,
+        socket,
+        publish,
+        watch,
+        change_publication,
+        end_publication,
+        change_view,
+        end_view
+    )
 )]
 struct Frame;
 
@@ -116,3 +128,62 @@ fn media() {}
     responses((status = 101, description = "Switched to WebSocket.")))]
 #[expect(dead_code, reason = "only its description is used: src/gateway serves it")]
 fn socket() {}
+
+/// Publishes over WHIP (RFC 9725). The bearer is a stream key or a token.
+#[utoipa::path(post, path = "/whip/{room}", tag = "webrtc", operation_id = "publishOverWhip",
+    params(("room" = String, Path, description = "The room's name.")),
+    request_body(content = String, content_type = "application/sdp", description = "An offer."),
+    responses((status = 201, description = "The answer. `Location` is the session, `ETag` its ICE session.", body = String,
+        content_type = "application/sdp")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn publish() {}
+
+/// Watches over WHEP. `?t=` takes a playback token.
+#[utoipa::path(post, path = "/whep/{room}", tag = "webrtc", operation_id = "watchOverWhep",
+    params(("room" = String, Path, description = "The room's name."),
+        ("t" = Option<String>, Query, description = "A playback token, for rooms that are not open.")),
+    request_body(content = String, content_type = "application/sdp", description = "An offer."),
+    responses((status = 201, description = "The answer. `Location` is the session, `ETag` its ICE session.", body = String,
+        content_type = "application/sdp")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn watch() {}
+
+/// Trickles candidates of a publisher, or restarts its ICE.
+#[utoipa::path(patch, path = "/whip/{room}/sessions/{id}", tag = "webrtc", operation_id = "changePublication",
+    params(("room" = String, Path, description = "The room's name."),
+        ("id" = String, Path, description = "The session, as `Location` named it.")),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag",
+        description = "Candidates, or the credentials of a restart, with `If-Match`."),
+    responses((status = 204, description = "The candidates are taken."),
+        (status = 200, description = "ICE is restarted: the server's fragment, with a new `ETag`.", body = String,
+            content_type = "application/trickle-ice-sdpfrag")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn change_publication() {}
+
+/// Ends publishing.
+#[utoipa::path(delete, path = "/whip/{room}/sessions/{id}", tag = "webrtc", operation_id = "endPublication",
+    params(("room" = String, Path, description = "The room's name."),
+        ("id" = String, Path, description = "The session, as `Location` named it.")),
+    responses((status = 200, description = "Gone.")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn end_publication() {}
+
+/// Trickles candidates of a viewer, or restarts its ICE.
+#[utoipa::path(patch, path = "/whep/{room}/sessions/{id}", tag = "webrtc", operation_id = "changeView",
+    params(("room" = String, Path, description = "The room's name."),
+        ("id" = String, Path, description = "The session, as `Location` named it.")),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag",
+        description = "Candidates, or the credentials of a restart, with `If-Match`."),
+    responses((status = 204, description = "The candidates are taken."),
+        (status = 200, description = "ICE is restarted: the server's fragment, with a new `ETag`.", body = String,
+            content_type = "application/trickle-ice-sdpfrag")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn change_view() {}
+
+/// Ends watching.
+#[utoipa::path(delete, path = "/whep/{room}/sessions/{id}", tag = "webrtc", operation_id = "endView",
+    params(("room" = String, Path, description = "The room's name."),
+        ("id" = String, Path, description = "The session, as `Location` named it.")),
+    responses((status = 200, description = "Gone.")))]
+#[expect(dead_code, reason = "only its description is used: src/whx serves it")]
+fn end_view() {}

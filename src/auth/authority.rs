@@ -51,6 +51,16 @@ pub enum Credential {
     Playback(Secret),
 }
 
+impl Credential {
+    /// What an encoder showed as a bearer: its stream key, or a token.
+    pub fn of_encoder(secret: Secret) -> Credential {
+        match secret.expose().starts_with(Kind::StreamKey.prefix()) {
+            true => Credential::StreamKey(secret),
+            false => Credential::Bearer(secret),
+        }
+    }
+}
+
 /// Why a credential is not good. For logs and counters: a peer is told no more than "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -238,7 +248,7 @@ impl Authority {
             subject: format!("stream-key:{}", key.id.0),
             kind: telstar_store::PrincipalKind::Ingest,
         };
-        let pass = StreamKeyPass { key: key.id, locator, room_id: room.id, room: room.name };
+        let pass = StreamKeyPass { key: key.id, locator, room_id: room.id, room: room.name, label: key.label };
         Ok(Caller { standing: Standing::StreamKey(pass), principal: Some(principal), ..Caller::anonymous() })
     }
 

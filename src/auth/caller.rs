@@ -3,6 +3,8 @@
 use telstar_store::{Account, ApiTokenId, PrincipalKind, PrincipalName, Role, RoomId, SessionId, StreamKeyId};
 use telstar_units::{AccountId, RoomName, WallTime};
 
+use super::authority::Revocation;
+
 /// The issuer of principals that this server vouches for itself.
 pub(super) const LOCAL: &str = "local";
 
@@ -140,6 +142,8 @@ pub struct StreamKeyPass {
     pub room_id: RoomId,
     /// Its room's name, for encoders that do not name it.
     pub room: RoomName,
+    /// What its owner calls it.
+    pub label: String,
 }
 
 /// What a caller's credential is worth.
@@ -212,6 +216,23 @@ impl Caller {
                 Some(TokenName { issuer: principal.issuer.clone(), jti: pass.jti.clone(), expires_at })
             }
             _ => None,
+        }
+    }
+
+    /// Whether what was taken back is what this caller came with.
+    pub fn relies_on(&self, revocation: &Revocation) -> bool {
+        let issuer = self.principal.as_ref().map(|principal| principal.issuer.as_str());
+        match (revocation, &self.standing) {
+            (Revocation::Session(gone), Standing::Session(session, ..)) => gone == session,
+            (Revocation::StreamKey(gone), Standing::StreamKey(pass)) => *gone == pass.key,
+            (Revocation::Token { issuer: signer, jti }, Standing::Token(pass)) => {
+                pass.jti == *jti && issuer == Some(signer)
+            }
+            (Revocation::ApiKey(gone), Standing::Token(_)) => issuer == Some(gone),
+            (
+                Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. },
+                _,
+            ) => false,
         }
     }
 

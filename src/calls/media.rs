@@ -3,12 +3,13 @@
 
 use telstar_sfu as sfu;
 use telstar_signaling::call::{
-    MediaCommand, MediaDemand, MediaEvent, MediaSlot, NewTrack, PeerNumber, PeerRole, Subscription,
+    FedTracks, MediaCommand, MediaDemand, MediaEvent, MediaSlot, NewSource, NewTrack, PeerNumber, PeerRole,
+    Subscription,
 };
 use telstar_signaling::wire::Layer;
 use telstar_signaling::wire::call::{Bandwidth, Flow, MediaFault, Quality, TrackKind, TrackSource};
 
-use crate::shards::RoomKey;
+use crate::shards::{Feed, RoomKey};
 
 /// A room, as the media threads number it.
 pub(super) fn room(room: RoomKey) -> sfu::RoomId {
@@ -23,13 +24,22 @@ fn peer_number(peer: sfu::PeerId) -> PeerNumber {
     PeerNumber(peer.0)
 }
 
+/// What a call's command is for its media thread.
+pub(super) enum Order {
+    /// For the SFU.
+    Sfu(sfu::Command),
+    /// For the room's frames.
+    Feed(Feed),
+}
+
 /// A call's command for its media thread.
-pub(super) fn command(key: RoomKey, command: MediaCommand) -> sfu::Command {
-    match command {
+pub(super) fn order(key: RoomKey, command: MediaCommand) -> Order {
+    Order::Sfu(match command {
         MediaCommand::AddPeer { peer, participant, role, auto_subscribe } => {
             let role = match role {
                 PeerRole::Publisher => sfu::Role::Publisher,
                 PeerRole::Subscriber => sfu::Role::Subscriber,
+                PeerRole::Viewer => sfu::Role::Viewer,
             };
             sfu::Command::AddPeer { peer: peer_id(peer), room: room(key), participant, role, auto_subscribe }
         }
@@ -41,6 +51,13 @@ pub(super) fn command(key: RoomKey, command: MediaCommand) -> sfu::Command {
         MediaCommand::Answer { peer, version, sdp } => sfu::Command::Answer { peer: peer_id(peer), version, sdp },
         MediaCommand::Candidate { peer, candidate } => sfu::Command::Candidate { peer: peer_id(peer), candidate },
         MediaCommand::RestartIce { peer } => sfu::Command::RestartIce { peer: peer_id(peer) },
+        MediaCommand::AddSource { participant, source: NewSource { track, kind, source, alternate_of } } => {
+            let source = sfu::NewSource { track, kind: kind_of(kind), source: source_of(source), alternate_of };
+            sfu::Command::AddSource { room: room(key), participant, source }
+        }
+        MediaCommand::Feed(FedTracks { video, audio, alternate }) => {
+            return Order::Feed(Feed { video, audio, alternate });
+        }
         MediaCommand::Unpublish { track } => sfu::Command::Unpublish { track },
         MediaCommand::Mute { track, muted } => sfu::Command::Mute { track, muted },
         MediaCommand::Subscribe { peer, track, subscription } => {
@@ -49,20 +66,28 @@ pub(super) fn command(key: RoomKey, command: MediaCommand) -> sfu::Command {
             sfu::Command::Subscribe { peer: peer_id(peer), track, subscription }
         }
         MediaCommand::Report { peer, enabled } => sfu::Command::Report { peer: peer_id(peer), enabled },
+    })
+}
+
+/// Audio or video, as the media threads call it.
+pub fn kind_of(kind: TrackKind) -> sfu::Kind {
+    match kind {
+        TrackKind::Audio => sfu::Kind::Audio,
+        TrackKind::Video => sfu::Kind::Video,
+    }
+}
+
+fn source_of(source: TrackSource) -> sfu::Source {
+    match source {
+        TrackSource::Camera | TrackSource::Microphone => sfu::Source::Person,
+        TrackSource::Screen | TrackSource::ScreenAudio => sfu::Source::Screen,
+        TrackSource::Other => sfu::Source::Other,
     }
 }
 
 fn new_track(track: NewTrack) -> sfu::NewTrack {
     let NewTrack { mid, track, kind, source, muted, layers } = track;
-    let kind = match kind {
-        TrackKind::Audio => sfu::Kind::Audio,
-        TrackKind::Video => sfu::Kind::Video,
-    };
-    let source = match source {
-        TrackSource::Camera | TrackSource::Microphone => sfu::Source::Person,
-        TrackSource::Screen | TrackSource::ScreenAudio => sfu::Source::Screen,
-        TrackSource::Other => sfu::Source::Other,
-    };
+    let (kind, source) = (kind_of(kind), source_of(source));
     let layer = |layer: Layer| {
         let Layer { rid, width, height, frame_rate, bitrate_bps } = layer;
         sfu::NewLayer { rid: rid.into_string(), width, height, frame_rate, bitrate_bps }
@@ -82,6 +107,8 @@ pub(super) fn failure(command: &MediaCommand) -> Option<MediaEvent> {
         }
         MediaCommand::RemovePeer { .. }
         | MediaCommand::Candidate { .. }
+        | MediaCommand::AddSource { .. }
+        | MediaCommand::Feed(_)
         | MediaCommand::Unpublish { .. }
         | MediaCommand::Mute { .. }
         | MediaCommand::Subscribe { .. }

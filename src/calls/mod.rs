@@ -4,12 +4,15 @@
 //! for connections, commands for the media threads, facts for the webhooks. `telstar_signaling::call::Call` decides; it
 //! knows no socket, and the media threads know no name.
 
+mod ingests;
 mod media;
+mod seat;
 mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
@@ -23,10 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authority, Grant, Grants, TokenName};
 use crate::data::wall_now;
-use crate::rooms::RoomEntry;
+use crate::rooms::{RoomEntry, Rooms};
 use crate::shards::{RoomKey, Shards};
 use crate::tasks::Tasks;
 use crate::webhooks::Webhooks;
+
+pub use media::kind_of;
+pub use seat::{Publisher, Viewer, ingest_joining};
 
 /// Messages that wait for one call's task. When it is full a request is answered `busy`, and a connection that cannot be
 /// told of is closed as too slow. Guess: every participant of a full call asking twice at once.
@@ -41,6 +47,8 @@ pub enum Delivery {
     Reply(Ticket, Result<CallReply, ErrorCode>),
     /// An event.
     Event(CallEvent),
+    /// An ingest or a viewer is over, and not by its own wish. They get no events.
+    Over(LeaveReason),
 }
 
 /// The way to one connection.
@@ -113,40 +121,108 @@ type Answer<T> = oneshot::Sender<Result<T, CallRefusal>>;
 
 enum Message {
     Join(Box<Newcomer>),
-    Request { connection: ConnectionId, ticket: Ticket, request: Box<CallRequest> },
-    Presence { connection: ConnectionId, away: bool },
-    Gone { connection: ConnectionId, reason: LeaveReason },
-    List { answer: Answer<Vec<Participant>> },
-    Read { participant: ParticipantId, answer: Answer<Participant> },
-    TokenOf { participant: ParticipantId, answer: Answer<Option<TokenName>> },
-    Update { participant: ParticipantId, change: ParticipantChange, answer: Answer<Participant> },
-    Remove { participant: ParticipantId, answer: Answer<()> },
-    Mute { participant: ParticipantId, track: TrackId, answer: Answer<Participant> },
-    Send { message: DataMessage, answer: Answer<()> },
-    Close { reason: LeaveReason },
+    Request {
+        connection: ConnectionId,
+        ticket: Ticket,
+        request: Box<CallRequest>,
+    },
+    Presence {
+        connection: ConnectionId,
+        away: bool,
+    },
+    Gone {
+        connection: ConnectionId,
+        reason: LeaveReason,
+    },
+    List {
+        answer: Answer<Vec<Participant>>,
+    },
+    Read {
+        participant: ParticipantId,
+        answer: Answer<Participant>,
+    },
+    TokenOf {
+        participant: ParticipantId,
+        answer: Answer<Option<TokenName>>,
+    },
+    Update {
+        participant: ParticipantId,
+        change: ParticipantChange,
+        answer: Answer<Participant>,
+    },
+    Remove {
+        participant: ParticipantId,
+        answer: Answer<()>,
+    },
+    Mute {
+        participant: ParticipantId,
+        track: TrackId,
+        answer: Answer<Participant>,
+    },
+    Send {
+        message: DataMessage,
+        answer: Answer<()>,
+    },
+    Close {
+        reason: LeaveReason,
+    },
+    /// What an ingest brings as frames.
+    Fed {
+        connection: ConnectionId,
+        video: bool,
+        audio: bool,
+    },
+    /// The room's stream is over: nobody waits for its ingest to come back.
+    StreamOver,
+    View {
+        connection: ConnectionId,
+        ticket: Ticket,
+        sdp: String,
+        mailbox: Option<Mailbox>,
+    },
+    ViewerCandidate {
+        connection: ConnectionId,
+        candidate: String,
+    },
+    ViewerGone {
+        connection: ConnectionId,
+    },
 }
 
-/// The numbers of participants, tracks and peer connections of this process.
-#[derive(Clone, Debug, Default)]
-struct Numbers(Arc<[AtomicU64; 3]>);
+/// How calls treat those who watch them.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewerSettings {
+    /// Viewers of one room.
+    pub per_room_max: usize,
+    /// How long viewers are kept after the ingest has gone, because it may come back.
+    pub wait: Duration,
+}
+
+/// The numbers of participants, tracks, peer connections and clients of this process.
+#[derive(Clone, Debug)]
+struct Numbers {
+    /// Shared with the rooms: an encoder has one number as a participant and as an ingest.
+    participants: Arc<AtomicU64>,
+    others: Arc<[AtomicU64; 3]>,
+}
 
 impl Numbers {
     fn take(&self, index: usize) -> u64 {
-        self.0[index].fetch_add(1, Ordering::Relaxed) + 1
+        self.others[index].fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
 impl Ids for Numbers {
     fn participant(&mut self) -> ParticipantId {
-        ParticipantId(self.take(0))
+        ParticipantId(self.participants.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn track(&mut self) -> TrackId {
-        TrackId(self.take(1))
+        TrackId(self.take(0))
     }
 
     fn peer(&mut self) -> PeerNumber {
-        PeerNumber(self.take(2))
+        PeerNumber(self.take(1))
     }
 }
 
@@ -165,14 +241,21 @@ struct Inner {
     calls: Mutex<HashMap<RoomKey, CallHandle>>,
     authority: Arc<Authority>,
     webhooks: Webhooks,
+    viewers: ViewerSettings,
 }
 
 /// The way to one call's task. Cheap to clone.
 #[derive(Clone)]
 pub struct CallHandle {
     mailbox: mpsc::Sender<Message>,
-    /// How many take part, as the call's task has last said.
-    participants: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+/// What a call's task has last said of itself.
+#[derive(Default)]
+struct Counts {
+    participants: AtomicUsize,
+    viewers: AtomicUsize,
 }
 
 impl CallHandle {
@@ -199,10 +282,33 @@ impl CallHandle {
 }
 
 impl Calls {
-    /// No calls yet.
-    pub fn new(shards: Arc<Shards>, authority: Arc<Authority>, webhooks: Webhooks, tasks: Tasks) -> Calls {
-        let (numbers, last_epoch, calls) = (Numbers::default(), AtomicU64::new(0), Mutex::default());
-        Calls { inner: Arc::new(Inner { shards, tasks, numbers, last_epoch, calls, authority, webhooks }) }
+    /// No calls yet. Encoders that push frames into `rooms` take part in them from now on.
+    pub fn start(
+        shards: Arc<Shards>,
+        rooms: &Rooms,
+        viewers: ViewerSettings,
+        authority: Arc<Authority>,
+        webhooks: Webhooks,
+        tasks: Tasks,
+    ) -> Calls {
+        let numbers = Numbers { participants: rooms.participant_numbers(), others: Arc::default() };
+        let (last_epoch, calls) = (AtomicU64::new(0), Mutex::default());
+        let inner = Inner { shards, tasks, numbers, last_epoch, calls, authority, webhooks, viewers };
+        let calls = Calls { inner: Arc::new(inner) };
+        if calls.inner.shards.has_calls() {
+            calls.inner.tasks.spawn("fed ingests", ingests::follow(calls.clone(), rooms.clone()));
+        }
+        calls
+    }
+
+    /// Whether there can be calls, and WebRTC at all.
+    pub fn are_on(&self) -> bool {
+        self.inner.shards.has_calls()
+    }
+
+    /// A number for a client: of a connection, an ingest or a viewer.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.inner.numbers.take(2))
     }
 
     /// Takes a newcomer into the room's call, which begins with the first. The call answers it, unless its mailbox is full or
@@ -219,6 +325,15 @@ impl Calls {
         Ok(handle)
     }
 
+    /// Asks the room's call to show its main picture. `NotFound`: there is no call, and so nothing to watch.
+    fn view(&self, room: &RoomEntry, view: Message) -> Result<CallHandle, ErrorCode> {
+        // Under the lock for the same reason.
+        let calls = self.calls();
+        let handle = calls.get(&room.key()).ok_or(ErrorCode::NotFound)?.clone();
+        handle.mailbox.try_send(view).map_err(|_| ErrorCode::Busy)?;
+        Ok(handle)
+    }
+
     /// Begins the room's call. The caller holds the lock on the calls.
     fn begin(&self, room: &Arc<RoomEntry>) -> CallHandle {
         let (mailbox, inbox) = mpsc::channel(MAILBOX_MAX);
@@ -228,11 +343,12 @@ impl Calls {
         // Calls that begin within one second differ all the same. Nobody else moves it: see above.
         let epoch = seconds.max(self.inner.last_epoch.load(Ordering::Relaxed) + 1);
         self.inner.last_epoch.store(epoch, Ordering::Relaxed);
-        let participants = Arc::<AtomicUsize>::default();
-        let core = Call::new(CallConfig::default(), call_room, epoch);
-        let task = task::CallTask::new(self.clone(), room, core, Arc::clone(&participants));
+        let counts = Arc::<Counts>::default();
+        let config = CallConfig { viewers_max: self.inner.viewers.per_room_max, ..CallConfig::default() };
+        let core = Call::new(config, call_room, epoch);
+        let task = task::CallTask::new(self.clone(), room, core, Arc::clone(&counts));
         self.inner.tasks.spawn("call", task.run(inbox));
-        CallHandle { mailbox, participants }
+        CallHandle { mailbox, counts }
     }
 
     /// Everybody in the room's call.
@@ -312,7 +428,12 @@ impl Calls {
 
     /// Participants of all of them together.
     pub fn participant_count(&self) -> usize {
-        self.calls().values().map(|call| call.participants.load(Ordering::Relaxed)).sum()
+        self.calls().values().map(|call| call.counts.participants.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Viewers of all of them together.
+    pub fn viewer_count(&self) -> usize {
+        self.calls().values().map(|call| call.counts.viewers.load(Ordering::Relaxed)).sum()
     }
 
     async fn ask<T>(&self, room: &RoomEntry, message: impl FnOnce(Answer<T>) -> Message) -> Result<T, CallRefusal> {

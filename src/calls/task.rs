@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use telstar_units::ParticipantId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallRefusal, Calls, DataMessage, Delivery, Mailbox, Message, Newcomer, Numbers, media};
+use super::{CallRefusal, Calls, Counts, DataMessage, Delivery, Mailbox, Message, Newcomer, Numbers, media};
 use crate::auth::TokenName;
 use crate::data::wall_now;
 use crate::rooms::RoomEntry;
@@ -28,7 +28,7 @@ pub(super) struct CallTask {
     core: Call,
     entry: Arc<RoomEntry>,
     /// What the list of calls counts for this one.
-    participants: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     numbers: Numbers,
     members: HashMap<ConnectionId, Member>,
     /// What the media thread tells; `None` before the first command, because a p2p call has no media, and after the
@@ -36,29 +36,36 @@ pub(super) struct CallTask {
     media: Option<mpsc::Receiver<sfu::Event>>,
     /// The connections that the media thread has.
     peers: BTreeSet<PeerNumber>,
+    /// Until when viewers wait for an ingest that has gone.
+    viewers_until: Option<Instant>,
     stop: CancellationToken,
 }
+
+/// Whoever is in the call or watches it.
 
 struct Member {
     mailbox: Mailbox,
     token: Option<TokenName>,
     /// Who it is in the call; `None` before the call has let it in.
     participant: Option<ParticipantId>,
+    /// The call has let it in, or lets it watch.
+    is_in: bool,
     /// It is in the call no more.
     has_left: bool,
 }
 
 impl CallTask {
-    pub(super) fn new(calls: Calls, room: &Arc<RoomEntry>, core: Call, participants: Arc<AtomicUsize>) -> CallTask {
+    pub(super) fn new(calls: Calls, room: &Arc<RoomEntry>, core: Call, counts: Arc<Counts>) -> CallTask {
         let (numbers, stop) = (calls.inner.numbers.clone(), calls.inner.tasks.child_token());
-        let (members, peers) = (HashMap::new(), BTreeSet::new());
-        CallTask { calls, core, entry: Arc::clone(room), participants, numbers, members, media: None, peers, stop }
+        let (entry, members, peers) = (Arc::clone(room), HashMap::new(), BTreeSet::new());
+        let (media, viewers_until) = (None, None);
+        CallTask { calls, core, entry, counts, numbers, members, media, peers, viewers_until, stop }
     }
 
     /// Runs until the last participant is gone.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         loop {
-            let deadline = self.core.poll_timeout();
+            let deadline = self.core.poll_timeout().into_iter().chain(self.viewers_until).min();
             let timeout = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -75,7 +82,7 @@ impl CallTask {
             tokio::select! {
                 Some(message) = inbox.recv() => self.handle_message(message),
                 event = told => self.handle_media(event),
-                () = timeout => self.core.handle_timeout(Instant::now()),
+                () = timeout => self.handle_timeout(),
                 () = self.stop.cancelled() => self.core.handle_close(LeaveReason::Shutdown),
             }
             self.apply();
@@ -99,11 +106,19 @@ impl CallTask {
         is_over
     }
 
+    fn handle_timeout(&mut self) {
+        let now = Instant::now();
+        self.core.handle_timeout(now);
+        if self.viewers_until.is_some_and(|until| until <= now) {
+            self.core.end_viewers(LeaveReason::Timeout);
+        }
+    }
+
     fn handle_message(&mut self, message: Message) {
         match message {
             Message::Join(newcomer) => {
                 let Newcomer { connection, ticket, joining, mailbox, token } = *newcomer;
-                self.members.insert(connection, Member { mailbox, token, participant: None, has_left: false });
+                self.members.insert(connection, Member::new(mailbox, token));
                 self.core.handle_join(Instant::now(), &mut self.numbers, connection, ticket, joining);
             }
             Message::Request { connection, ticket, request } => {
@@ -112,6 +127,24 @@ impl CallTask {
             Message::Presence { connection, away } => self.core.handle_presence(connection, away),
             Message::Gone { connection, reason } => self.core.handle_gone(connection, reason),
             Message::Close { reason } => self.core.handle_close(reason),
+            Message::Fed { connection, video, audio } => {
+                self.core.handle_fed(&mut self.numbers, connection, video, audio);
+            }
+            Message::StreamOver if self.core.viewers_wait() => self.core.end_viewers(LeaveReason::Left),
+            Message::StreamOver => {}
+            Message::View { connection, ticket, sdp, mailbox } => {
+                if let Some(mailbox) = mailbox {
+                    self.members.insert(connection, Member::new(mailbox, None));
+                }
+                self.core.handle_view(Instant::now(), &mut self.numbers, connection, ticket, sdp);
+            }
+            Message::ViewerCandidate { connection, candidate } => {
+                self.core.handle_viewer_candidate(connection, candidate);
+            }
+            Message::ViewerGone { connection } => {
+                self.core.handle_viewer_gone(connection);
+                self.members.remove(&connection);
+            }
             moderation => self.moderate(moderation),
         }
     }
@@ -151,7 +184,12 @@ impl CallTask {
             | Message::Request { .. }
             | Message::Presence { .. }
             | Message::Gone { .. }
-            | Message::Close { .. } => {}
+            | Message::Close { .. }
+            | Message::Fed { .. }
+            | Message::StreamOver
+            | Message::View { .. }
+            | Message::ViewerCandidate { .. }
+            | Message::ViewerGone { .. } => {}
         }
     }
 
@@ -171,6 +209,7 @@ impl CallTask {
                 for peer in std::mem::take(&mut self.peers) {
                     self.core.handle_media(now, MediaEvent::Failed { peer, fault: MediaFault::Internal });
                 }
+                self.core.handle_media_lost(&mut self.numbers);
             }
         }
     }
@@ -184,11 +223,24 @@ impl CallTask {
                         self.tell(*connection, Delivery::Event(event.clone()));
                     }
                 }
+                CallEffect::Over { connection, reason } => {
+                    self.tell(connection, Delivery::Over(reason));
+                    if let Some(member) = self.members.get_mut(&connection) {
+                        // Told of a participant's end once more below, which needs to know who it was.
+                        member.has_left = member.participant.is_none();
+                    }
+                }
                 CallEffect::Media(command) => self.carry_out(command),
                 CallEffect::Fact(fact) => self.note(fact),
             }
         }
-        self.participants.store(self.core.count(), Ordering::Relaxed);
+        self.counts.participants.store(self.core.count(), Ordering::Relaxed);
+        self.counts.viewers.store(self.core.viewer_count(), Ordering::Relaxed);
+        let wait = self.calls.inner.viewers.wait;
+        self.viewers_until = match (self.core.viewers_wait(), self.viewers_until) {
+            (true, until) => until.or_else(|| Some(Instant::now() + wait)),
+            (false, _) => None,
+        };
         // Only now: what they were told last came with the rest.
         self.members.retain(|_, member| !member.has_left);
     }
@@ -196,8 +248,11 @@ impl CallTask {
     fn reply(&mut self, connection: ConnectionId, ticket: Ticket, reply: Result<CallReply, ErrorCode>) {
         if let Some(member) = self.members.get_mut(&connection) {
             match &reply {
-                Ok(CallReply::Joined { participant, .. }) => member.participant = Some(*participant),
-                Err(_) if member.participant.is_none() => member.has_left = true,
+                Ok(CallReply::Joined { participant, .. }) => {
+                    (member.participant, member.is_in) = (Some(*participant), true);
+                }
+                Ok(CallReply::Watching { .. }) => member.is_in = true,
+                Err(_) if !member.is_in => member.has_left = true,
                 _ => {}
             }
             member.mailbox.deliver(Delivery::Reply(ticket, reply));
@@ -218,7 +273,15 @@ impl CallTask {
             _ => {}
         }
         let failure = media::failure(&command);
-        let is_taken = self.open_media() && self.command(media::command(self.entry.key(), command));
+        let key = self.entry.key();
+        let is_taken = self.open_media()
+            && match media::order(key, command) {
+                media::Order::Sfu(command) => self.command(command),
+                media::Order::Feed(feed) => {
+                    self.calls.inner.shards.feed(key, feed);
+                    true
+                }
+            };
         if let (false, Some(failure)) = (is_taken, failure) {
             self.core.handle_media(Instant::now(), failure);
         }
@@ -272,5 +335,11 @@ impl CallTask {
                 }
             });
         }
+    }
+}
+
+impl Member {
+    fn new(mailbox: Mailbox, token: Option<TokenName>) -> Member {
+        Member { mailbox, token, participant: None, is_in: false, has_left: false }
     }
 }

@@ -20,6 +20,8 @@ mod tls;
 mod transcode;
 pub mod value;
 mod webhooks;
+mod whep;
+mod whip;
 
 pub use document::commented_file;
 pub use general::General;
@@ -35,6 +37,8 @@ pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
 pub use transcode::{Sandbox, Transcode, VideoPreset};
 pub use webhooks::Webhooks;
+pub use whep::Whep;
+pub use whip::Whip;
 
 use section::{Refusal, Section, SectionInfo};
 use value::Raw;
@@ -78,6 +82,10 @@ sections! {
     webhooks: Webhooks = "webhooks",
     /// Calls.
     media: Media = "media",
+    /// Publishing over WHIP.
+    whip: Whip = "whip",
+    /// Watching over WHEP.
+    whep: Whep = "whep",
     /// Conversions.
     transcode: Transcode = "transcode",
     /// The log.

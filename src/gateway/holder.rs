@@ -1,6 +1,6 @@
-//! What a connection's credential says: who holds it, for how long, and whether it was taken back.
+//! What a connection's credential says: who holds it, and for how long.
 //!
-//! In: a caller that was authenticated. Out: the core's principal, a name for others to see, whether a revocation means it.
+//! In: a caller that was authenticated. Out: the core's principal, a name for others to see.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use telstar_signaling::wire::{Metadata, Name};
 use telstar_units::WallTime;
 
 use super::ws::Gateway;
-use crate::auth::{Caller, Holder, Revocation, Standing};
+use crate::auth::{Caller, Holder, Standing};
 
 /// What the credential says about its holder.
 pub(super) fn introduction(caller: &Caller) -> (Name, Metadata) {
@@ -29,22 +29,5 @@ pub(super) fn principal(gateway: &Gateway, caller: &Caller) -> Principal {
     Principal {
         identity: subject.filter(|_| !is_pass),
         expires_at: caller.expires_at.map(|end| Instant::now() + Duration::from_micros(left(end))),
-    }
-}
-
-/// Whether what was taken back is what this caller came with.
-pub(super) fn relies_on(caller: &Caller, revocation: &Revocation) -> bool {
-    match (revocation, &caller.standing) {
-        (Revocation::Session(gone), Standing::Session(session, ..)) => gone == session,
-        (Revocation::StreamKey(gone), Standing::StreamKey(pass)) => *gone == pass.key,
-        (Revocation::Token { issuer, jti }, Standing::Token(pass)) => {
-            pass.jti == *jti && caller.principal.as_ref().is_some_and(|principal| principal.issuer == *issuer)
-        }
-        (Revocation::ApiKey(gone), Standing::Token(_)) => {
-            caller.principal.as_ref().is_some_and(|principal| principal.issuer == *gone)
-        }
-        (Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. }, _) => {
-            false
-        }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::holder::{introduction, principal, relies_on};
+use super::holder::{introduction, principal};
 use super::line::Line;
 use super::pump::Incoming;
 use super::rights;
@@ -74,7 +74,7 @@ impl Session {
     /// `revocations` must have been subscribed to before the caller's credential was looked at, so that none is missed.
     pub(super) fn new(
         gateway: Gateway,
-        id: u64,
+        id: ConnectionId,
         caller: Caller,
         client: Client,
         viewer: ViewerKey,
@@ -82,7 +82,7 @@ impl Session {
     ) -> Session {
         let (mailbox, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let overflow = CancellationToken::new();
-        let subscriber = Subscriber::new(id, mailbox, overflow.clone());
+        let subscriber = Subscriber::new(id.0, mailbox, overflow.clone());
         let now = Instant::now();
         let mut core = Connection::new(Limits::default(), now);
         if !caller.is_anonymous() {
@@ -99,7 +99,7 @@ impl Session {
             subscriber,
             deliveries,
             held: BTreeMap::new(),
-            connection: ConnectionId(id),
+            connection: id,
             call: None,
             call_mailbox: Mailbox::new(call_deliveries, overflow.clone()),
             overflow,
@@ -196,6 +196,8 @@ impl Session {
                 }
             }
             calls::Delivery::Event(event) => self.core.handle_call_event(now, &event),
+            // For those who hear no events.
+            calls::Delivery::Over(_) => {}
         }
     }
 
@@ -236,7 +238,7 @@ impl Session {
         }
         let now = Instant::now();
         match revocation {
-            Ok(revocation) if relies_on(&self.caller, &revocation) => self.core.handle_revoked(now),
+            Ok(revocation) if self.caller.relies_on(&revocation) => self.core.handle_revoked(now),
             Ok(_) => {}
             // Some were missed: whoever has a credential comes back with it and is judged anew.
             Err(RecvError::Lagged(_)) if !self.caller.is_anonymous() => self.core.handle_overflow(now),
@@ -301,6 +303,7 @@ impl Session {
             grants,
             auto_subscribe: join.auto_subscribe,
             joined_at: wall_now(),
+            ingest: None,
         };
         let (id, secret) = random_secret().zip(random_secret()).ok_or(ErrorCode::Unavailable)?;
         self.core.handle_session(id, secret, Vec::new());

@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -38,7 +37,6 @@ pub struct Gateway {
     pub(super) topics: Topics,
     pub(super) sessions: Sessions,
     admission: Admission,
-    next_id: Arc<AtomicU64>,
     viewer_keys: RandomState,
 }
 
@@ -48,7 +46,6 @@ pub fn router(state: &AppState) -> Router<AppState> {
         topics: Topics::start(state.rooms.clone(), Arc::clone(&state.store), &state.tasks),
         sessions: Sessions::default(),
         admission: Admission::new(state.config.limits.websockets_max),
-        next_id: Arc::default(),
         viewer_keys: state.viewer_keys.clone(),
         state: state.clone(),
     };
@@ -80,7 +77,7 @@ async fn open(
     let caller = caller_of(&gateway.state, &client, &method, &headers).await?;
     permit(&caller, Action::OpenSocket, None)?;
     let admitted = gateway.admission.admit(client.address, client.is_on_this_machine());
-    let id = gateway.next_id.fetch_add(1, Ordering::Relaxed);
+    let id = gateway.state.calls.next_connection();
     let viewer = gateway.viewer_key(&client, &headers);
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)

@@ -125,7 +125,7 @@ impl Publisher {
 fn reject_reason(reason: KickReason) -> RejectReason {
     match reason {
         KickReason::TakenOver => RejectReason::TakenOver,
-        KickReason::KeyRevoked | KickReason::RoomDeleted => RejectReason::Revoked,
+        KickReason::KeyRevoked | KickReason::RoomDeleted | KickReason::Removed => RejectReason::Revoked,
         KickReason::Shutdown => RejectReason::ShuttingDown,
     }
 }

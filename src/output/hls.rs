@@ -10,7 +10,7 @@
 //! - `send`: responses: bodies without copies, ranges, gzip, cache headers;
 //! - `body`: those bodies, from memory and from files.
 
-mod access;
+pub(super) mod access;
 mod body;
 mod file;
 mod holding;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use telstar_signaling::room::{Admission, KickReason, Room, RoomConfig, RoomEffect, RoomPhase};
@@ -45,7 +46,6 @@ pub(super) struct Actor {
     rooms: Rooms,
     config: RoomConfig,
     active: HashMap<RoomKey, ActiveRoom>,
-    next_participant: u64,
     stop: CancellationToken,
     gone: (mpsc::UnboundedSender<Gone>, mpsc::UnboundedReceiver<Gone>),
 }
@@ -66,7 +66,7 @@ impl Actor {
         // Bounded by construction: one message per ingest connection, whose number is limited where they are accepted.
         #[expect(clippy::disallowed_methods, reason = "dropping a handle cannot wait, and each sends one message")]
         let gone = mpsc::unbounded_channel();
-        Actor { rooms, config, active: HashMap::new(), next_participant: 1, stop, gone }
+        Actor { rooms, config, active: HashMap::new(), stop, gone }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
@@ -140,8 +140,7 @@ impl Actor {
             return Err(PublishRefusal::NoRoom);
         }
         let key = entry.key;
-        let participant = ParticipantId(self.next_participant);
-        self.next_participant += 1;
+        let participant = ParticipantId(self.rooms.inner.participants.fetch_add(1, Ordering::Relaxed) + 1);
         let config = self.config;
         let room = self.active.entry(key).or_insert_with(|| ActiveRoom {
             entry: Arc::clone(&entry),

@@ -112,9 +112,10 @@ impl Command {
             | Command::Convert { .. }
             | Command::OpenCall { .. }
             | Command::TcpOpened { .. } => true,
-            Command::Call { command, .. } => {
-                !matches!(**command, Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. })
-            }
+            Command::Call { command, .. } => !matches!(
+                **command,
+                Call::AddSource { .. } | Call::RemovePeer { .. } | Call::Unpublish { .. } | Call::CloseRoom { .. }
+            ),
             _ => false,
         }
     }

@@ -233,7 +233,8 @@ impl Person {
     }
 }
 
-async fn play(mut track: LocalTrack, kind: Kind) {
+/// Writes pictures or sound until the track ends.
+pub async fn play(mut track: LocalTrack, kind: Kind) {
     let every = if kind == Kind::Video { PICTURE } else { SOUND };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -291,7 +292,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    fn of(packet: &RtpPacket) -> Option<Arrival> {
+    pub fn of(packet: &RtpPacket) -> Option<Arrival> {
         let mark = packet.payload.windows(MARK.len()).position(|window| window == MARK)?;
         let rest = packet.payload.get(mark + MARK.len()..)?.get(..5)?;
         // Sound has one byte in front of the mark, a picture its header.
@@ -313,6 +314,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Of what somebody else notes.
+    pub fn new(seen: watch::Receiver<Vec<Arrival>>) -> Watch {
+        Watch { seen }
+    }
+
     pub fn count(&self) -> usize {
         self.seen.borrow().len()
     }

@@ -30,6 +30,19 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] std::io::Error),
+    /// A request of WHIP or WHEP got no answer.
+    #[error("no answer: {0}")]
+    Http(#[from] reqwest::Error),
+    /// A request of WHIP or WHEP was answered by something else than success.
+    #[error("answered {status} ({code}): {detail}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// The server's word for it (RFC 9457), if it gave one.
+        code: String,
+        /// What it says.
+        detail: String,
+    },
     /// More than a lossy message may carry.
     #[error("a lossy message carries at most {} bytes", crate::LOSSY_BYTES_MAX)]
     TooLong,
@@ -40,6 +53,7 @@ impl Error {
     pub fn code(&self) -> Option<&str> {
         match self {
             Error::Refused(refusal) => Some(&refusal.code),
+            Error::Status { code, .. } => Some(code),
             _ => None,
         }
     }

@@ -17,6 +17,8 @@
 //! # }
 //! ```
 //!
+//! [`Publication`] publishes over WHIP and [`View`] watches over WHEP, at this server or any other.
+//!
 //! Signalling is tokio-tungstenite, media is the `webrtc` crate: an implementation that the server does not share.
 //!
 //! Media travels over UDP only. `webrtc` 0.21 can open a TCP connection to the server's passive candidate (RFC 6544), but
@@ -29,6 +31,7 @@ pub mod clip;
 mod error;
 mod media;
 mod signal;
+mod whx;
 pub mod wire;
 
 pub use call::{Call, Events};
@@ -38,10 +41,13 @@ pub use media::engine::{Codec, media_engine};
 pub use media::local::{LocalTrack, LocalTrackOptions, Sample};
 pub use media::remote::RemoteTrack;
 pub use signal::{Pending, Signal};
+pub use whx::{Http, Publication, View, ViewedTrack, WhxOptions};
 pub use wire::{Direction, Event, Kind, Layer, Participant, Source, Subscription, Track};
 
 /// A packet of media (RFC 3550 §5.1).
 pub use rtc::rtp::Packet as RtpPacket;
+/// What a connection is doing: ICE and DTLS together.
+pub use webrtc::peer_connection::RTCPeerConnectionState as ConnectionState;
 /// What [`Call::stats`] gives: the entries of the W3C's `getStats`.
 pub use webrtc::peer_connection::RTCStatsReport as Stats;
 

@@ -114,7 +114,7 @@ pub enum Command {
         peer: PeerId,
         /// The room.
         room: RoomId,
-        /// Whose it is.
+        /// Whose it is. Nobody gets what is their own, so that a viewer, who is no participant, needs a number that no participant has.
         participant: ParticipantId,
         /// Its direction.
         role: Role,
@@ -159,7 +159,7 @@ pub enum Command {
         /// Which.
         peer: PeerId,
     },
-    /// A track without a connection begins.
+    /// A track without a connection begins. It ends with [`Command::Unpublish`], or with its room.
     AddSource {
         /// The room.
         room: RoomId,

@@ -143,12 +143,19 @@ impl Feed {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     base: Option<(Instant, i64)>,
+    /// It was told, and is not found out.
+    is_set: bool,
 }
 
 /// What a clock says is believed if it puts a packet at most so long before its arrival.
 const AGE_MAX: Duration = Duration::from_secs(5);
 
 impl Clock {
+    /// Where its zero lies.
+    pub(crate) fn set(&mut self, zero: Instant) {
+        *self = Clock { base: Some((zero, 0)), is_set: true };
+    }
+
     /// When something was taken by that clock, on ours. The shortest way seen so far is what the clocks differ by; it must not lie in
     /// the future, or our sender reports (`egress/write.rs`) say nothing.
     pub(crate) fn taken(&mut self, now: Instant, micros: i64) -> Instant {
@@ -157,6 +164,7 @@ impl Clock {
         let distance = Duration::from_micros(ahead.unsigned_abs());
         let taken = if ahead >= 0 { base.checked_add(distance) } else { base.checked_sub(distance) };
         match taken {
+            Some(taken) if self.is_set => taken.min(now),
             Some(taken) if taken <= now && now.saturating_duration_since(taken) <= AGE_MAX => taken,
             // This one came faster than those before, or the clock was set.
             _ => {
@@ -266,5 +274,8 @@ mod tests {
         assert_eq!(clock.taken(at(150), 80_000), at(150), "faster than the first");
         assert_eq!(clock.taken(at(250), 80_000), at(150));
         assert_eq!(clock.taken(at(9_000), 90_000), at(9_000), "the clock was set");
+        clock.set(at(1_000));
+        assert_eq!(clock.taken(at(20_000), 500_000), at(1_500), "as it was told");
+        assert_eq!(clock.taken(at(20_000), 60_000_000), at(20_000));
     }
 }

@@ -39,6 +39,7 @@ pub mod data;
 pub mod dependency;
 pub mod descriptor;
 pub mod estimate;
+pub mod offer;
 pub mod overshoot;
 pub mod police;
 pub mod rewrite;
@@ -119,5 +120,20 @@ pub mod fuzz {
         assert_eq!(again.sections.len(), sheet.sections.len());
         assert!(again.candidates.is_empty());
         let _ = sheet.in_offered_order(&written);
+    }
+
+    /// An offer of WHIP or WHEP: what is read of it holds together, and its restart is the same offer.
+    pub fn offer(text: &str) {
+        use crate::offer::{Offer, answer_credentials};
+        let _ = answer_credentials(text);
+        let Ok(offer) = Offer::read(text) else { return };
+        if text.len() > 32 * 1024 {
+            // Line ends of two bytes may take it over the limit.
+            return;
+        }
+        let again =
+            Offer::read(&Offer::restart(text, "abcd", "efghijklmnopqrstuvwxyz")).expect("it was an offer before");
+        assert_eq!((again.ice_ufrag.as_str(), again.ice_pwd.as_str()), ("abcd", "efghijklmnopqrstuvwxyz"));
+        assert_eq!(again.sections, offer.sections);
     }
 }

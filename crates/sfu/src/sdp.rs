@@ -55,8 +55,15 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// Takes an SDP apart, if it keeps the limits.
+    /// Takes an SDP apart, if it keeps the limits and has what the engine needs.
     pub(crate) fn read(sdp: &str, sections_max: usize) -> Result<Sheet, Fault> {
+        let sheet = Sheet::parse(sdp, sections_max)?;
+        sheet.check()?;
+        Ok(sheet)
+    }
+
+    /// Takes an SDP apart, if it keeps the limits.
+    pub(crate) fn parse(sdp: &str, sections_max: usize) -> Result<Sheet, Fault> {
         if sdp.len() > SDP_BYTES_MAX {
             return Err(Fault::BadSdp);
         }
@@ -74,8 +81,18 @@ impl Sheet {
                 sheet.take(line)?;
             }
         }
-        sheet.check()?;
+        sheet.check_mids()?;
         Ok(sheet)
+    }
+
+    /// Whether the session has an attribute without a value.
+    pub(crate) fn says(&self, attribute: &str) -> bool {
+        says(&self.session, attribute)
+    }
+
+    /// The values of an attribute of the whole session.
+    pub(crate) fn values<'a>(&'a self, attribute: &'a str) -> impl Iterator<Item = &'a str> {
+        values(&self.session, attribute)
     }
 
     fn take(&mut self, line: &str) -> Result<(), Fault> {
@@ -101,15 +118,19 @@ impl Sheet {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        if self.sections.is_empty() {
-            return Err(Fault::BadSdp);
-        }
         // Without them the engine gives up on the whole connection.
         for needed in ["a=fingerprint:", "a=ice-ufrag:", "a=ice-pwd:", "a=group:BUNDLE"] {
             let mut lines = self.session.iter().chain(self.sections.iter().flat_map(|section| &section.lines));
             if !lines.any(|line| line.starts_with(needed)) {
                 return Err(Fault::BadSdp);
             }
+        }
+        Ok(())
+    }
+
+    fn check_mids(&self) -> Result<(), Fault> {
+        if self.sections.is_empty() {
+            return Err(Fault::BadSdp);
         }
         for (index, section) in self.sections.iter().enumerate() {
             let repeated = self.sections[..index].iter().any(|other| other.mid == section.mid);
@@ -274,6 +295,16 @@ impl Section {
         Ok(())
     }
 
+    /// The values of an attribute.
+    pub(crate) fn values<'a>(&'a self, attribute: &'a str) -> impl Iterator<Item = &'a str> {
+        values(&self.lines, attribute)
+    }
+
+    /// Whether it has an attribute without a value.
+    pub(crate) fn says(&self, attribute: &str) -> bool {
+        says(&self.lines, attribute)
+    }
+
     /// Whether the peer sends in it.
     pub(crate) fn sends(&self) -> bool {
         !self.lines.iter().any(|line| line == "a=recvonly" || line == "a=inactive")
@@ -313,6 +344,14 @@ impl Section {
             self.lines.push(direction.to_owned());
         }
     }
+}
+
+fn says(lines: &[String], attribute: &str) -> bool {
+    lines.iter().any(|line| line.strip_prefix("a=") == Some(attribute))
+}
+
+fn values<'a>(lines: &'a [String], attribute: &'a str) -> impl Iterator<Item = &'a str> {
+    lines.iter().filter_map(move |line| line.strip_prefix("a=")?.strip_prefix(attribute)?.strip_prefix(':'))
 }
 
 /// A line that names a stream, with another name; `None` for other lines.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use telstar_media::MediaKind;
 use telstar_units::{ParticipantId, TrackId};
 
-use crate::api::{FeedDemand, FeedFormat, FeedPacket, Kind, NewSource, NewTrack, RoomId};
+use crate::api::{FeedDemand, FeedFormat, FeedPacket, Flow, Kind, NewSource, NewTrack, RoomId};
 use crate::demux::Key;
 use crate::engine::{Format, Received, of_feed};
 use crate::feed::{Feed, Group, Kept, micros};
@@ -45,6 +45,16 @@ impl Sfu {
         }
         if waits {
             self.chores.push_back(Chore::Give(track));
+        }
+    }
+
+    /// Where the zero of a participant's times lies, once it has sources. Otherwise that is found from when their packets come, which is
+    /// right as long as all its tracks are sources. One that also has a connection needs it, so that an alternate, which comes later
+    /// than what it is made from, stays in step with the sound of that connection.
+    pub fn set_zero(&mut self, room: RoomId, participant: ParticipantId, zero: Instant) {
+        let clocks = self.rooms.get_mut(&room).map(|room| &mut room.clocks);
+        if let Some(clock) = clocks.and_then(|clocks| clocks.get_mut(&participant)) {
+            clock.set(zero);
         }
     }
 
@@ -139,7 +149,13 @@ impl Sfu {
         let Some(track) = self.tracks.get_mut(&id).filter(|track| !track.muted) else { return };
         let (room, participant) = (track.room, track.participant);
         let Origin::Feed(feed) = &mut track.origin else { return };
-        let (Some(format), Some(key)) = (feed.format, feed.group.key()) else { return };
+        let is_fed = feed.next.is_some();
+        let (Some(format), Some(key)) = (feed.format, feed.group.key()) else {
+            if is_fed {
+                self.for_each_viewer(id, Sfu::note_wait);
+            }
+            return;
+        };
         let source = source(id, feed.ssrc, format);
         // Taken out for the loop, as the viewers are; nothing in the loop looks for it.
         let group = std::mem::take(&mut feed.group);
@@ -150,6 +166,16 @@ impl Sfu {
         });
         if let Some(feed) = self.tracks.get_mut(&id).and_then(Track::feed) {
             feed.group = group;
+        }
+    }
+
+    /// A slot waits for the next keyframe of a source that is under way: nothing is kept, because it would be too much.
+    fn note_wait(&mut self, viewer: Viewer) {
+        let Some(subscriber) = self.peers.get_mut(viewer.peer).and_then(Peer::subscriber) else { return };
+        let Some(slot) = subscriber.slots.get(viewer.slot) else { return };
+        let waits = slot.selector.as_ref().is_some_and(|selector| selector.current().is_none());
+        if waits && slot.flow == Flow::Active {
+            subscriber.set_flow(viewer.slot, Flow::Silent, None);
         }
     }
 

@@ -193,6 +193,9 @@ fn a_group_that_is_too_long_is_not_given_and_the_next_keyframe_is() {
     encoder.film(&mut world, seconds(5));
     let (viewer, connected) = view(&mut world, &mut encoder, 11);
     assert!(of(&mut world, viewer, PICTURE).is_empty(), "five seconds are too many");
+    encoder.film(&mut world, millis(200));
+    let waits = world.slots(viewer).iter().any(|slot| slot.track == Some(PICTURE) && slot.flow == Flow::Silent);
+    assert!(waits, "and the viewer is told");
     encoder.film(&mut world, seconds(2));
     let shown = decoded(Codec::H264, &of(&mut world, viewer, PICTURE));
     assert_eq!(shown[0].frame, 180);
@@ -327,6 +330,44 @@ fn an_alternate_that_comes_later_is_taken_and_one_that_goes_is_let_go() {
     world.command(Command::Unpublish { track: OTHER });
     encoder.film(&mut world, seconds(2));
     assert_eq!(flow(&world), Some(Flow::Codec));
+}
+
+#[test]
+fn an_alternate_of_a_publishers_picture_is_in_step_with_the_publishers_sound() {
+    let mut world = World::new(config(), 1, Instant::now());
+    let publisher = world.publisher(1);
+    let mids = world.publish(publisher, &[(PICTURE, Kind::Video, &[]), (SOUND, Kind::Audio, &[])]);
+    let mut camera = telstar_sim::Camera::new(publisher, mids[0], &[(None, 300_000)]);
+    camera.codec = Codec::H264;
+    let mut other = Encoder::alternate(&mut world, 1, TrackId(3), PICTURE);
+    let viewer = view_without(&mut world, 11);
+    world.subscribe(viewer, SOUND);
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
+    let zero = world.now;
+    world.sfu.set_zero(telstar_sfu::RoomId(1), telstar_units::ParticipantId(1), zero);
+    // What a worker makes comes 200 ms later.
+    for number in 0..300u32 {
+        let packet = telstar_sim::Packet {
+            codec: Codec::Opus,
+            time: number * 1_600,
+            marker: false,
+            payload: &number.to_be_bytes(),
+            audio_level: None,
+        };
+        world.send(publisher, mids[1], None, packet);
+        camera.shoot(&mut world);
+        if number >= 6 {
+            other.shoot(&mut world);
+        }
+        let due = zero + Duration::from_micros(u64::from(number + 1) * 1_000_000 / 30);
+        world.run(due.saturating_duration_since(world.now));
+    }
+    let (pictures, sounds) = (of(&mut world, viewer, PICTURE), of(&mut world, viewer, SOUND));
+    let (picture, sound) = (pictures.last().expect("some"), sounds.last().expect("some"));
+    let number = u32::from_be_bytes(*sound.payload.first_chunk().expect("a number"));
+    let picture = picture.taken.expect("a report came") - f64::from(telstar_sim::frame_of(picture)) / 30.0;
+    let sound = sound.taken.expect("a report came") - f64::from(number) / 30.0;
+    assert!((picture - sound).abs() < 0.010, "{} ms apart", (picture - sound) * 1_000.0);
 }
 
 #[test]

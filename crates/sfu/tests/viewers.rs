@@ -194,7 +194,9 @@ fn a_viewer_and_a_publisher_that_never_connect_are_given_up_after_half_a_minute(
     let (viewer, _) = world.viewer(1, &[Kind::Video]);
     let publisher = world.publisher(2);
     world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
-    [viewer, publisher].map(|peer| world.remove_client(peer));
+    for peer in [viewer, publisher] {
+        world.remove_client(peer);
+    }
     world.run(seconds(25));
     assert!(!world.failed(viewer) && !world.failed(publisher));
     world.run(seconds(6));

@@ -224,6 +224,7 @@ impl Hub {
                 let Some(core) = self.cores.get_mut(&connection) else { return };
                 core.handle_session(id, secret, Vec::new());
                 let joining = Joining {
+                    ingest: None,
                     identity: self.identities.get(&connection).cloned().unwrap_or_default(),
                     name: join.name.unwrap_or_default(),
                     metadata: join.metadata.unwrap_or_default(),

@@ -33,6 +33,9 @@ pub const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DATA_BYTES_PER_SEC: u32 = 2 * 1024 * 1024;
 /// The same at once: the longest message to everybody in a full call.
 pub const DATA_BYTES_BURST: u32 = (crate::limits::DATA_BYTES_MAX * PARTICIPANTS_MAX) as u32;
+/// Viewers of one call: connections that get the main picture and take part in nothing. The next one is answered `room_full`.
+/// Higher: each costs a connection of the media thread, its share of the upload and 100 KiB. Guess: what one core sends.
+pub const VIEWERS_MAX: usize = 1_000;
 /// Changes of state that are kept, so that whoever missed some is told those and not everything. Costs the text of each.
 pub const LOG_EVENTS_MAX: usize = 256;
 /// How long changes of connection quality are collected before everybody is told. Guess: a tile's bars need no more.
@@ -51,6 +54,8 @@ pub struct CallConfig {
     pub offer_timeout: Duration,
     /// See [`LOG_EVENTS_MAX`].
     pub log_events_max: usize,
+    /// See [`VIEWERS_MAX`].
+    pub viewers_max: usize,
 }
 
 impl Default for CallConfig {
@@ -61,6 +66,7 @@ impl Default for CallConfig {
             joins_per_identity_max: JOINS_PER_IDENTITY_MAX,
             offer_timeout: OFFER_TIMEOUT,
             log_events_max: LOG_EVENTS_MAX,
+            viewers_max: VIEWERS_MAX,
         }
     }
 }
@@ -180,6 +186,9 @@ pub struct Joining {
     pub auto_subscribe: bool,
     /// The wall clock.
     pub joined_at: WallTime,
+    /// The room's ingest, by the number that the room gave it. It hears nothing, so that it gets no events; it ends with its
+    /// media; and somebody of the same identity may be in the call beside it.
+    pub ingest: Option<ParticipantId>,
 }
 
 /// What the shell is asked to do, in this order.
@@ -199,6 +208,13 @@ pub enum CallEffect {
         to: Arc<[ConnectionId]>,
         /// What.
         event: CallEvent,
+    },
+    /// An ingest or a viewer is over, and not because it said so: the last that is heard of it.
+    Over {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: LeaveReason,
     },
     /// Hand this to the room's media thread. None of a p2p room.
     Media(MediaCommand),
@@ -228,6 +244,11 @@ pub enum CallReply {
         sdp: String,
         /// The new tracks' sections and ids.
         tracks: Vec<(String, TrackId)>,
+    },
+    /// To a viewer's offer.
+    Watching {
+        /// The answer.
+        sdp: String,
     },
     /// To everything else.
     Done,

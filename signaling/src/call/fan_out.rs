@@ -27,8 +27,12 @@ impl Call {
         self.send(Arc::clone(&self.everyone), event);
     }
 
-    /// Something for one connection.
+    /// Something for one connection, if it hears.
     pub(super) fn tell(&mut self, to: ConnectionId, subject: CallSubject, kind: CallEventKind<'_>) {
+        let member = self.by_connection.get(&to).and_then(|id| self.members.get(id));
+        if member.is_some_and(|member| !member.hears()) {
+            return;
+        }
         let event = self.event(subject, kind, false);
         self.send([to].into(), event);
     }
@@ -54,7 +58,7 @@ impl Call {
 
     /// Who is there has changed.
     pub(super) fn count_everyone(&mut self) {
-        self.everyone = self.members.values().map(|member| member.connection).collect();
+        self.everyone = self.members.values().filter(|member| member.hears()).map(|member| member.connection).collect();
     }
 
     /// A participant is another one than before.

@@ -6,15 +6,21 @@ use super::Call;
 use super::api::{CallReply, CallSubject, Fact, QUALITY_INTERVAL};
 use super::media_api::{MediaCommand, MediaDemand, MediaEvent, MediaSlot, PeerNumber};
 use super::member::OwnTrack;
-use crate::wire::call::{Demand, MediaConnection, MediaFault, Quality, Slot, Speaker};
+use crate::wire::call::{Demand, LeaveReason, MediaConnection, MediaFault, Quality, Slot, Speaker};
 use crate::wire::{CallEventKind, ErrorCode, ParticipantRef, TrackRef};
 
 impl Call {
     /// The media thread tells something. News of connections and tracks that have ended meanwhile are no news.
     pub fn handle_media(&mut self, now: Instant, event: MediaEvent) {
         match event {
-            MediaEvent::Answer { ticket, sdp, .. } => self.handle_answer(ticket, sdp),
-            MediaEvent::Rejected { ticket: Some(ticket), fault, .. } => self.refuse_offer(ticket, code_of(fault)),
+            MediaEvent::Answer { ticket, sdp, .. } => match self.viewers.has_offered(ticket) {
+                true => self.answer_viewer(ticket, sdp),
+                false => self.handle_answer(ticket, sdp),
+            },
+            MediaEvent::Rejected { ticket: Some(ticket), fault, .. } => match self.viewers.has_offered(ticket) {
+                true => self.refuse_viewer(ticket, code_of(fault)),
+                false => self.refuse_offer(ticket, code_of(fault)),
+            },
             MediaEvent::Rejected { peer, ticket: None, fault } => {
                 // Offers are made one after the other: without an answer this connection would never hear of another track.
                 if self.peers.contains_key(&peer) {
@@ -22,6 +28,7 @@ impl Call {
                     self.give_up(peer, fault);
                 }
             }
+            MediaEvent::Failed { peer, .. } if self.viewers.has(peer) => self.give_up_viewer(peer),
             MediaEvent::Failed { peer, fault } => self.give_up(peer, fault),
             MediaEvent::Offer { peer, version, sdp } => {
                 self.tell_peer(peer, CallSubject::Once, CallEventKind::Offer { version, sdp: &sdp });
@@ -73,18 +80,25 @@ impl Call {
         let own = |track| OwnTrack { track, demand: None };
         member.tracks.extend(offer.tracks.iter().map(|(_, track)| own(track.clone())));
         let tracks = offer.tracks.iter().map(|(mid, track)| (mid.clone(), track.id.0)).collect();
+        let alternate = offer.alternate;
         self.reply(offer.connection, offer.ticket, Ok(CallReply::Published { sdp, tracks }));
         for (_, track) in offer.tracks {
             self.tracks.insert(track.id.0, offer.participant);
             self.change(CallEventKind::TrackPublished { participant: info.id, track: &track });
             self.fact(Fact::Published { participant: info.clone(), track });
         }
+        self.stand_in(offer.participant, alternate);
+        self.settle(offer.participant);
     }
 
     /// A connection is gone; its participant stays.
     fn give_up(&mut self, peer: PeerNumber, fault: MediaFault) {
         let Some((id, connection)) = self.peers.remove(&peer) else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
+        if !member.hears() {
+            // An ingest is there for its media alone, and nobody would tell it to begin anew.
+            return self.end_member(id, LeaveReason::Timeout, true);
+        }
         let to = member.connection;
         match connection {
             MediaConnection::Publish => {

@@ -16,6 +16,8 @@ pub enum PeerRole {
     Publisher,
     /// The client receives.
     Subscriber,
+    /// The client receives, and offers: a viewer.
+    Viewer,
 }
 
 /// A track that an offer brings.
@@ -33,6 +35,30 @@ pub struct NewTrack {
     pub muted: bool,
     /// Its layers from the lowest to the highest.
     pub layers: Vec<Layer>,
+}
+
+/// A track that this server feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSource {
+    /// Its id.
+    pub track: TrackId,
+    /// Audio or video.
+    pub kind: TrackKind,
+    /// What it shows.
+    pub source: TrackSource,
+    /// It stands in for another track with whoever cannot decode that one.
+    pub alternate_of: Option<TrackId>,
+}
+
+/// What the room's ingest feeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FedTracks {
+    /// The main picture, if it comes as frames.
+    pub video: Option<TrackId>,
+    /// The main sound, if it comes as frames.
+    pub audio: Option<TrackId>,
+    /// The picture in another codec.
+    pub alternate: Option<TrackId>,
 }
 
 /// How a subscriber wants a track.
@@ -71,7 +97,7 @@ pub enum MediaCommand {
         /// Which.
         peer: PeerNumber,
     },
-    /// A publisher's offer; answered by [`MediaEvent::Answer`] or [`MediaEvent::Rejected`].
+    /// A publisher's or a viewer's offer; answered by [`MediaEvent::Answer`] or [`MediaEvent::Rejected`].
     Offer {
         /// Whose.
         peer: PeerNumber,
@@ -103,6 +129,16 @@ pub enum MediaCommand {
         /// Which.
         peer: PeerNumber,
     },
+    /// A track without a connection begins.
+    AddSource {
+        /// Whose.
+        participant: ParticipantId,
+        /// What it is.
+        source: NewSource,
+    },
+    /// The room's main picture and sound: which of its tracks get what the room's ingest brings as frames, and which the
+    /// picture in another codec. Replaces what was said before.
+    Feed(FedTracks),
     /// A track ends.
     Unpublish {
         /// Which.

@@ -10,7 +10,7 @@ use super::api::{
 };
 use super::media_api::{MediaDemand, PeerNumber};
 use crate::bucket::Bucket;
-use crate::wire::call::{Presence, Quality};
+use crate::wire::call::{Presence, Quality, TrackKind};
 use crate::wire::{Participant, ParticipantInfo, ParticipantRef, Track};
 
 /// A participant.
@@ -29,6 +29,17 @@ pub(super) struct Member {
     pub(super) told_quality: Option<Quality>,
     /// Bytes of data messages that may be delivered.
     pub(super) data: Bucket,
+    /// It is the room's ingest.
+    pub(super) ingest: Option<Ingest>,
+}
+
+/// What the room's ingest has beside its tracks.
+#[derive(Default)]
+pub(super) struct Ingest {
+    /// Its tracks come as frames: they are sources, and there is no connection.
+    pub(super) is_fed: bool,
+    /// Its picture in another codec: of which track, and its own id. Nobody sees it as a track.
+    pub(super) alternate: Option<(TrackId, TrackId)>,
 }
 
 /// A track and who wants what of it.
@@ -60,11 +71,22 @@ impl Member {
             quality: [None; 2],
             told_quality: None,
             data: Bucket::new(DATA_BYTES_PER_SEC, DATA_BYTES_BURST, now),
+            ingest: joining.ingest.map(|_| Ingest::default()),
         }
     }
 
     pub(super) fn participant(&self) -> Participant {
         Participant { info: self.info.clone(), tracks: self.tracks.iter().map(|own| own.track.clone()).collect() }
+    }
+
+    /// Whether it is told what happens.
+    pub(super) fn hears(&self) -> bool {
+        self.ingest.is_none()
+    }
+
+    /// Its first track of a kind.
+    pub(super) fn first_track(&self, kind: TrackKind) -> Option<TrackId> {
+        self.tracks.iter().find(|own| own.track.kind == kind).map(|own| own.track.id.0)
     }
 
     pub(super) fn track_mut(&mut self, id: TrackId) -> Option<&mut OwnTrack> {

@@ -26,6 +26,9 @@ impl Call {
         if self.by_connection.contains_key(&connection) {
             return self.reply(connection, ticket, Err(ErrorCode::AlreadyJoined));
         }
+        if joining.ingest.is_some() {
+            return self.join_as_ingest(now, ids, connection, ticket, joining);
+        }
         let earlier = self.by_identity.get(&joining.identity).copied();
         let others = self.members.len() - usize::from(earlier.is_some());
         let max = match self.room.mode {
@@ -38,21 +41,29 @@ impl Call {
         if !self.joins.take(now, &joining.identity, self.config.joins_per_identity_max) {
             return self.reply(connection, ticket, Err(ErrorCode::RateLimited));
         }
-        let is_first = self.members.is_empty();
         if let Some(earlier) = earlier {
             // The newcomer wins: most often it is the same person whose network or page is another one now.
             self.send_away(earlier, LeaveReason::DuplicateIdentity, true);
         }
-        if is_first {
-            self.fact(Fact::Started);
-        }
         self.admit(now, ids, connection, ticket, joining);
     }
 
-    fn admit(&mut self, now: Instant, ids: &mut impl Ids, connection: ConnectionId, ticket: Ticket, joining: Joining) {
-        let id = ids.participant();
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        ids: &mut impl Ids,
+        connection: ConnectionId,
+        ticket: Ticket,
+        joining: Joining,
+    ) {
+        if self.members.is_empty() {
+            self.fact(Fact::Started);
+        }
+        let id = joining.ingest.unwrap_or_else(|| ids.participant());
         self.by_connection.insert(connection, id);
-        self.by_identity.insert(joining.identity.clone(), id);
+        if joining.ingest.is_none() {
+            self.by_identity.insert(joining.identity.clone(), id);
+        }
         let member = Member::new(now, ParticipantRef(id), connection, joining);
         let participant = member.participant();
         // Before it counts as one of everybody: its own state tells it that it is there.
@@ -76,7 +87,7 @@ impl Call {
     /// Gives a participant its subscribing connection, if it may have one and has none.
     pub(super) fn begin_subscribing(&mut self, ids: &mut impl Ids, id: ParticipantId) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        if self.room.mode == Mode::P2p || !member.grants.subscribe || member.subscribe.is_some() {
+        if self.room.mode == Mode::P2p || !member.hears() || !member.grants.subscribe || member.subscribe.is_some() {
             return;
         }
         let peer = ids.peer();
@@ -116,6 +127,7 @@ impl Call {
     /// The call is over for everybody: the room was deleted, or the server shuts down.
     pub fn handle_close(&mut self, reason: LeaveReason) {
         self.announce(CallSubject::Left, CallEventKind::Left { reason });
+        self.end_viewers(reason);
         // They all know that everybody is gone: what each of them would hear of the others is left out.
         self.everyone = [].into();
         let all: Vec<ParticipantId> = self.members.keys().copied().collect();
@@ -123,6 +135,7 @@ impl Call {
             return;
         }
         for id in all {
+            self.tell_over(id, reason);
             self.remove_member(id, reason);
         }
         self.end_if_empty();
@@ -141,6 +154,7 @@ impl Call {
         self.refuse_offers(id, ErrorCode::Cancelled);
         if tell {
             self.tell(connection, CallSubject::Left, CallEventKind::Left { reason });
+            self.tell_over(id, reason);
         }
         self.remove_member(id, reason);
     }
@@ -161,6 +175,7 @@ impl Call {
             self.tracks.remove(&own.track.id.0);
             self.fact(Fact::Unpublished { participant: member.info.clone(), track: own.track.clone() });
         }
+        self.end_sources(&member);
         if !self.everyone.is_empty() {
             self.count_everyone();
             self.change(CallEventKind::ParticipantLeft { participant: ParticipantRef(id), reason });
@@ -182,6 +197,9 @@ impl Call {
         let Some(member) = self.members.get_mut(&id) else { return };
         if member.grants == grants {
             return;
+        }
+        if member.ingest.is_some() && !grants.publish {
+            return self.end_member(id, LeaveReason::Removed, true);
         }
         member.grants = grants;
         member.info.grants = grants.list();
@@ -213,6 +231,7 @@ impl Call {
             }
         }
         tracks.into_iter().for_each(|track| self.end_track(id, track));
+        self.settle(id);
     }
 
     /// A track is gone, as far as the others see it.

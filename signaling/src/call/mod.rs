@@ -7,6 +7,7 @@
 mod admin;
 mod api;
 mod fan_out;
+mod ingest;
 mod media;
 mod media_api;
 mod member;
@@ -14,6 +15,7 @@ mod members;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod viewers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -29,11 +31,12 @@ use crate::wire::{ErrorCode, Participant, Track};
 pub use api::*;
 pub use media_api::*;
 use member::{JoinCounts, Member};
+use viewers::Viewers;
 
 /// One call.
 ///
 /// Drain rule: after every `handle_*` and `admin_*`, take effects from [`Call::poll_effect`] until `None` and carry them out in that
-/// order. Call [`Call::handle_timeout`] when [`Call::poll_timeout`] has passed. After [`Fact::Ended`] it holds nobody; it may be
+/// order. Call [`Call::handle_timeout`] when [`Call::poll_timeout`] has passed. Once [`Call::is_empty`] it may be
 /// dropped, or kept for the next one who joins.
 pub struct Call {
     config: CallConfig,
@@ -54,7 +57,10 @@ pub struct Call {
     offers: BTreeMap<u64, PendingOffer>,
     last_offer: u64,
     joins: JoinCounts,
-    /// Every member's connection, made anew when somebody comes or goes.
+    viewers: Viewers,
+    /// What the media thread was told last of what the ingest feeds.
+    fed: FedTracks,
+    /// Every connection that hears, made anew when somebody comes or goes.
     everyone: Arc<[ConnectionId]>,
     log: VecDeque<CallEvent>,
     /// Whose connection quality is news, and when it is told.
@@ -70,6 +76,8 @@ struct PendingOffer {
     ticket: Ticket,
     /// The sections of the new tracks, and what they will be.
     tracks: Vec<(String, Track)>,
+    /// The id of what will stand in for an ingest's picture.
+    alternate: Option<TrackId>,
     deadline: Instant,
 }
 
@@ -89,6 +97,8 @@ impl Call {
             offers: BTreeMap::new(),
             last_offer: 0,
             joins: JoinCounts::default(),
+            viewers: Viewers::default(),
+            fed: FedTracks::default(),
             everyone: Arc::default(),
             log: VecDeque::new(),
             quality_news: BTreeSet::new(),
@@ -105,7 +115,8 @@ impl Call {
     /// When [`Call::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Offers are answered within milliseconds and are few: a scan is cheap enough.
-        self.offers.values().map(|offer| offer.deadline).chain(self.quality_due).min()
+        let viewers = self.viewers.poll_timeout();
+        self.offers.values().map(|offer| offer.deadline).chain(self.quality_due).chain(viewers).min()
     }
 
     /// Gives up offers that the media thread did not answer, and tells what was collected.
@@ -123,6 +134,7 @@ impl Call {
         if self.quality_due.is_some_and(|due| due <= now) {
             self.tell_quality();
         }
+        self.refuse_late_viewers(now);
     }
 
     /// The room has another title now.
@@ -130,9 +142,9 @@ impl Call {
         self.room.title = title;
     }
 
-    /// Whether nobody is in the call.
+    /// Whether nobody is in the call, and nobody watches it.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.is_empty() && self.viewers.count() == 0
     }
 
     /// How many take part.

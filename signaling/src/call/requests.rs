@@ -10,7 +10,7 @@ use super::api::{CallGrants, CallReply, ConnectionId, Ids, OFFERS_MAX};
 use super::media_api::{MediaCommand, NewTrack, PeerNumber, PeerRole, Subscription};
 use super::{Call, PendingOffer};
 use crate::connection::Ticket;
-use crate::wire::call::{LeaveReason, MediaConnection, Mode, MutedBy};
+use crate::wire::call::{LeaveReason, MediaConnection, Mode, MutedBy, TrackKind};
 use crate::wire::{
     CallEventKind, CallRequest, ErrorCode, Label, Layer, Mute, ParticipantChange, ParticipantRef, Payload, Publish,
     SendData, Signal, Track, TrackRef, UpdateParticipant, UpdateSubscription, UpdateTrack,
@@ -108,7 +108,7 @@ impl Call {
     ) -> Outcome {
         self.may_publish(id, &publish)?;
         let member = self.members.get_mut(&id).ok_or(ErrorCode::NotJoined)?;
-        let connection = member.connection;
+        let (connection, is_ingest) = (member.connection, member.ingest.is_some());
         let peer = match member.publish {
             Some(peer) => peer,
             None => {
@@ -120,7 +120,7 @@ impl Call {
                 peer
             }
         };
-        let (mut new, mut pending) = (Vec::new(), Vec::new());
+        let (mut new, mut pending, mut alternate) = (Vec::new(), Vec::new(), None);
         for published in publish.tracks {
             let mid = published.mid.into_string();
             let track = Track {
@@ -133,6 +133,9 @@ impl Call {
                 codec: None,
                 layers: published.layers,
             };
+            if is_ingest && track.kind == TrackKind::Video {
+                alternate.get_or_insert_with(|| ids.track());
+            }
             new.push(NewTrack {
                 mid: mid.clone(),
                 track: track.id.0,
@@ -146,7 +149,8 @@ impl Call {
         self.last_offer += 1;
         let number = self.last_offer;
         let deadline = now + self.config.offer_timeout;
-        self.offers.insert(number, PendingOffer { participant: id, connection, ticket, tracks: pending, deadline });
+        let offer = PendingOffer { participant: id, connection, ticket, tracks: pending, alternate, deadline };
+        self.offers.insert(number, offer);
         self.media(MediaCommand::Offer { peer, ticket: number, sdp: publish.sdp.into_string(), tracks: new });
         Ok(())
     }
@@ -182,6 +186,7 @@ impl Call {
         self.own_track(id, track)?;
         self.media(MediaCommand::Unpublish { track });
         self.end_track(id, track);
+        self.settle(id);
         Ok(())
     }
 
@@ -314,12 +319,16 @@ impl Call {
         to: Option<&[ParticipantRef]>,
     ) -> Result<Arc<[ConnectionId]>, ErrorCode> {
         let Some(to) = to else {
-            let others = self.members.iter().filter(|(id, _)| Some(**id) != from);
+            let others = self.members.iter().filter(|(id, member)| Some(**id) != from && member.hears());
             return Ok(others.map(|(_, member)| member.connection).collect());
         };
         let named: BTreeSet<ParticipantId> = to.iter().map(|one| one.0).filter(|id| Some(*id) != from).collect();
-        let found: Arc<[ConnectionId]> =
-            named.iter().filter_map(|id| self.members.get(id)).map(|member| member.connection).collect();
+        let found: Arc<[ConnectionId]> = named
+            .iter()
+            .filter_map(|id| self.members.get(id))
+            .filter(|member| member.hears())
+            .map(|member| member.connection)
+            .collect();
         if found.is_empty() { Err(ErrorCode::NotFound) } else { Ok(found) }
     }
 

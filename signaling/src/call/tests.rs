@@ -11,6 +11,7 @@ use crate::limits::JSON_DEPTH_MAX;
 use crate::wire::call::{LeaveReason, MediaFault, Mode, Quality};
 use crate::wire::{CallRequest, Parsed, parse};
 
+mod ingests;
 mod model;
 
 /// A call, whoever is in it, and what came out since the last look.
@@ -23,6 +24,7 @@ struct Rig {
     events: Vec<(u64, Value)>,
     media: Vec<MediaCommand>,
     facts: Vec<&'static str>,
+    overs: Vec<(u64, LeaveReason)>,
 }
 
 fn room(mode: Mode) -> CallRoom {
@@ -38,6 +40,7 @@ fn joining(identity: &str, grants: CallGrants) -> Joining {
         grants,
         auto_subscribe: true,
         joined_at: WallTime(0),
+        ingest: None,
     }
 }
 
@@ -64,6 +67,7 @@ impl Rig {
             events: Vec::new(),
             media: Vec::new(),
             facts: Vec::new(),
+            overs: Vec::new(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Rig {
                     let value: Value = serde_json::from_str(&format!("{{{}", event.tail)).expect("JSON");
                     self.events.extend(to.iter().map(|to| (to.0, value.clone())));
                 }
+                CallEffect::Over { connection, reason } => self.overs.push((connection.0, reason)),
                 CallEffect::Media(command) => self.media.push(command),
                 CallEffect::Fact(fact) => self.facts.push(match fact {
                     Fact::Started => "started",
@@ -151,6 +156,7 @@ impl Rig {
         self.events.clear();
         self.media.clear();
         self.facts.clear();
+        self.overs.clear();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::wire::{CallRequest, CloseCode, ErrorCode, RequestId, Secret};
 
 /// Ties the shell's answer to the question, so that an answer that was overtaken is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub(crate) u64);
+pub struct Ticket(pub u64);
 
 /// A credential as it came from outside.
 #[derive(Clone, PartialEq, Eq)]

@@ -100,7 +100,8 @@ impl Connection {
                     tracks.into_iter().map(|(mid, track)| PublishedMid { mid, track: TrackRef(track) }).collect();
                 self.reply(now, &Reply::Published { re: id, ok: true, sdp: &sdp, tracks });
             }
-            CallReply::Done => self.reply(now, &Reply::Done { re: id, ok: true }),
+            // Those who watch without taking part have no connection of this kind.
+            CallReply::Done | CallReply::Watching { .. } => self.reply(now, &Reply::Done { re: id, ok: true }),
         }
     }
 

@@ -66,7 +66,13 @@ fn token(room: &str, voucher: Voucher, grants: &[Grant]) -> Caller {
 }
 
 fn stream_key(room: i64) -> Caller {
-    let pass = StreamKeyPass { key: StreamKeyId(1), locator: "l".into(), room_id: RoomId(room), room: name("demo") };
+    let pass = StreamKeyPass {
+        key: StreamKeyId(1),
+        locator: "l".into(),
+        room_id: RoomId(room),
+        room: name("demo"),
+        label: String::new(),
+    };
     caller(Standing::StreamKey(pass))
 }
 

@@ -15,7 +15,10 @@ use crate::state::AppState;
 
 /// A caller who may watch a room.
 pub struct Viewing {
+    /// What it watches.
     pub room: Arc<RoomEntry>,
+    /// Who it is; nobody in an open room, where nobody is asked.
+    pub caller: Caller,
     /// The answer is for this caller only: shared caches keep it from others.
     pub is_private: bool,
     /// `t=TOKEN`, for child addresses.
@@ -45,9 +48,10 @@ pub async fn admit(
     };
     let facts = room.as_ref().map(|room| RoomFacts::from(&*room.facts()));
     let token = playback_token_of(query);
-    let anyone = authorise(&Caller::anonymous(), Action::WatchRoom, facts.as_ref()).is_ok();
+    let mut caller = Caller::anonymous();
+    let anyone = authorise(&caller, Action::WatchRoom, facts.as_ref()).is_ok();
     if !anyone {
-        let caller = match token {
+        caller = match token {
             Some(token) => authenticate(state, client, Credential::Playback(Secret::new(token.to_owned()))).await?,
             None => caller_of(state, client, method, headers).await?,
         };
@@ -55,5 +59,5 @@ pub async fn admit(
     }
     let room = room.ok_or_else(|| Problem::not_found("room"))?;
     let child_query = token.map(|token| format!("{TOKEN_PARAMETER}={token}"));
-    Ok(Viewing { room, is_private: !anyone, child_query })
+    Ok(Viewing { room, caller, is_private: !anyone, child_query })
 }

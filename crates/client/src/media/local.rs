@@ -84,6 +84,11 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub fn new(options: LocalTrackOptions) -> Result<Draft, Error> {
+        Draft::in_stream(options, random_name())
+    }
+
+    /// A track of a media stream (RFC 8830 §2) with others in it.
+    pub fn in_stream(options: LocalTrackOptions, stream: String) -> Result<Draft, Error> {
         let rids = match options.layers.len() {
             0 => vec![String::new()],
             _ => options.layers.iter().map(|layer| layer.rid.clone()).collect(),
@@ -111,10 +116,9 @@ impl Draft {
             codec: parameters.rtp_codec.clone(),
             ..Default::default()
         });
-        let name = format!("{:08x}{:08x}", random_u32(), random_u32());
         let track = MediaStreamTrack::new(
-            name.clone(),
-            format!("{name}-track"),
+            stream,
+            random_name(),
             options.name.clone(),
             engine_kind(options.codec.kind()),
             codings.collect(),
@@ -241,6 +245,11 @@ fn set_extension(
         packet.header.set_extension(extension.id as u8, value.into())?;
     }
     Ok(())
+}
+
+/// The name of a stream or a track.
+pub(crate) fn random_name() -> String {
+    format!("{:08x}{:08x}", random_u32(), random_u32())
 }
 
 fn payloader(codec: Codec) -> Box<dyn Payloader> {

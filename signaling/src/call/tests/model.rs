@@ -1,8 +1,12 @@
-//! Two calls, eight clients that do anything at any time. Each client believes only what it hears.
+//! Two calls, eight clients, ingests and viewers that do anything at any time. Each client believes only what it hears.
 
 use super::*;
+use crate::call::media_api::FedTracks;
 
 const CLIENTS: u64 = 8;
+/// The connections of ingests and of viewers.
+const INGESTS: std::ops::Range<u64> = 100..103;
+const VIEWERS: std::ops::Range<u64> = 200..204;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -52,6 +56,25 @@ enum Step {
     Fail(u64),
     Wait(u8),
     Close(usize),
+    Ingest {
+        room: usize,
+        client: u64,
+    },
+    IngestPublish(u64),
+    Fed {
+        client: u64,
+        video: bool,
+        audio: bool,
+    },
+    IngestGone(u64),
+    View {
+        room: usize,
+        client: u64,
+    },
+    ViewerGone(u64),
+    EndViewers(usize),
+    /// The media thread has lost everything of a call.
+    MediaLost(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -77,6 +100,14 @@ fn step() -> impl Strategy<Value = Step> {
         3 => id().prop_map(Step::Fail),
         5 => (0..12_u8).prop_map(Step::Wait),
         1 => (0..2_usize).prop_map(Step::Close),
+        8 => (0..2_usize, INGESTS).prop_map(|(room, client)| Step::Ingest { room, client }),
+        6 => INGESTS.prop_map(Step::IngestPublish),
+        8 => (INGESTS, any::<bool>(), any::<bool>()).prop_map(|(client, video, audio)| Step::Fed { client, video, audio }),
+        3 => INGESTS.prop_map(Step::IngestGone),
+        10 => (0..2_usize, VIEWERS).prop_map(|(room, client)| Step::View { room, client }),
+        3 => VIEWERS.prop_map(Step::ViewerGone),
+        1 => (0..2_usize).prop_map(Step::EndViewers),
+        1 => (0..2_usize).prop_map(Step::MediaLost),
     ]
 }
 
@@ -93,11 +124,24 @@ struct Known {
     participants: BTreeMap<String, Value>,
 }
 
+/// What a media thread has of a call, as it was told.
+#[derive(Default)]
+struct Media {
+    sources: BTreeSet<TrackId>,
+    /// What each viewer wants.
+    viewers: BTreeMap<PeerNumber, BTreeSet<TrackId>>,
+    fed: FedTracks,
+}
+
 struct World {
     now: Instant,
     ids: SequentialIds,
     calls: [Call; 2],
     clients: BTreeMap<u64, Known>,
+    /// Which ingests and viewers are in which call, as they were told.
+    ingests: BTreeMap<u64, usize>,
+    viewers: BTreeMap<u64, usize>,
+    media: [Media; 2],
     /// Requests without a reply, by ticket.
     open: BTreeMap<u64, u64>,
     tickets: u64,
@@ -115,6 +159,9 @@ impl World {
             ids: SequentialIds::default(),
             calls: [call(), call()],
             clients: BTreeMap::new(),
+            ingests: BTreeMap::new(),
+            viewers: BTreeMap::new(),
+            media: Default::default(),
             open: BTreeMap::new(),
             tickets: 0,
             offers: VecDeque::new(),
@@ -196,6 +243,7 @@ impl World {
                 }
             }
             Step::Fail(peer) => {
+                self.media.iter_mut().for_each(|media| drop(media.viewers.remove(&PeerNumber(peer))));
                 for call in &mut self.calls {
                     call.handle_media(self.now, MediaEvent::Failed { peer: PeerNumber(peer), fault: MediaFault::NoPath });
                 }
@@ -205,6 +253,53 @@ impl World {
                 self.calls.iter_mut().for_each(|call| call.handle_timeout(self.now));
             }
             Step::Close(room) => self.calls[room].handle_close(LeaveReason::RoomDeleted),
+            Step::Ingest { room, client } => {
+                if !self.ingests.contains_key(&client) {
+                    let grants = CallGrants { publish: true, ..CallGrants::default() };
+                    let joining = Joining { ingest: Some(self.ids.participant()), ..joining("1", grants) };
+                    let ticket = self.ticket(client);
+                    self.calls[room].handle_join(self.now, &mut self.ids, ConnectionId(client), ticket, joining);
+                }
+            }
+            Step::IngestPublish(client) => {
+                if let Some(room) = self.ingests.get(&client).copied() {
+                    let ticket = self.ticket(client);
+                    let track = json!({ "mid": "0", "kind": "video", "source": "camera" });
+                    let request = request(json!({ "type": "publish", "sdp": "o", "tracks": [track] }));
+                    self.calls[room].handle_request(self.now, &mut self.ids, ConnectionId(client), ticket, request);
+                }
+            }
+            Step::Fed { client, video, audio } => {
+                if let Some(room) = self.ingests.get(&client).copied() {
+                    self.calls[room].handle_fed(&mut self.ids, ConnectionId(client), video, audio);
+                }
+            }
+            Step::IngestGone(client) => {
+                if let Some(room) = self.ingests.remove(&client) {
+                    self.calls[room].handle_gone(ConnectionId(client), LeaveReason::Left);
+                }
+            }
+            Step::View { room, client } => {
+                let room = self.viewers.get(&client).copied().unwrap_or(room);
+                let ticket = self.ticket(client);
+                self.calls[room].handle_view(self.now, &mut self.ids, ConnectionId(client), ticket, "o".into());
+            }
+            Step::ViewerGone(client) => {
+                self.viewers.remove(&client);
+                self.calls.iter_mut().for_each(|call| call.handle_viewer_gone(ConnectionId(client)));
+            }
+            Step::EndViewers(room) => self.calls[room].end_viewers(LeaveReason::Left),
+            Step::MediaLost(room) => {
+                self.offers.retain(|(of, ..)| *of != room);
+                let lost = std::mem::take(&mut self.media[room]);
+                let peers: Vec<PeerNumber> =
+                    self.calls[room].peers.keys().copied().chain(lost.viewers.into_keys()).collect();
+                for peer in peers {
+                    let event = MediaEvent::Failed { peer, fault: MediaFault::Internal };
+                    self.calls[room].handle_media(self.now, event);
+                }
+                self.calls[room].handle_media_lost(&mut self.ids);
+            }
         }
         for room in 0..2 {
             self.drain(room);
@@ -223,16 +318,54 @@ impl World {
                     let value: Value = serde_json::from_str(&format!("{{{}", event.tail)).expect("JSON");
                     to.iter().for_each(|to| self.hear(room, to.0, &value));
                 }
-                CallEffect::Media(MediaCommand::Offer { peer, ticket, .. }) => {
-                    self.offers.push_back((room, peer, ticket))
+                CallEffect::Over { connection, .. } => {
+                    // A viewer that was not answered yet is told by the reply.
+                    let known = self.ingests.remove(&connection.0).or_else(|| self.viewers.remove(&connection.0));
+                    assert!(known == Some(room) || VIEWERS.contains(&connection.0));
                 }
-                CallEffect::Media(_) | CallEffect::Fact(_) => {}
+                CallEffect::Media(command) => self.carry_out(room, command),
+                CallEffect::Fact(_) => {}
             }
+        }
+    }
+
+    fn carry_out(&mut self, room: usize, command: MediaCommand) {
+        let media = &mut self.media[room];
+        match command {
+            MediaCommand::Offer { peer, ticket, .. } => self.offers.push_back((room, peer, ticket)),
+            MediaCommand::AddPeer { peer, role: PeerRole::Viewer, .. } => {
+                assert!(media.viewers.insert(peer, BTreeSet::new()).is_none());
+            }
+            MediaCommand::RemovePeer { peer } => {
+                media.viewers.remove(&peer);
+            }
+            MediaCommand::Subscribe { peer, track, subscription } => {
+                if let Some(wanted) = media.viewers.get_mut(&peer) {
+                    if subscription.enabled {
+                        wanted.insert(track)
+                    } else {
+                        wanted.remove(&track)
+                    };
+                }
+            }
+            MediaCommand::AddSource { source, .. } => assert!(media.sources.insert(source.track), "ids are new"),
+            MediaCommand::Unpublish { track } => {
+                media.sources.remove(&track);
+            }
+            MediaCommand::Feed(fed) => media.fed = fed,
+            _ => {}
         }
     }
 
     fn hear_reply(&mut self, room: usize, client: u64, reply: Result<CallReply, ErrorCode>) {
         match reply {
+            Ok(CallReply::Joined { .. }) if INGESTS.contains(&client) => {
+                assert!(self.ingests.insert(client, room).is_none());
+            }
+            Ok(CallReply::Watching { .. }) => {
+                let before = self.viewers.insert(client, room);
+                assert!(before.is_none_or(|before| before == room));
+            }
             Ok(CallReply::Joined { participant, version, state, .. }) => {
                 let state: Value = serde_json::from_str(state.get()).expect("JSON");
                 let all = state["participants"].as_array().expect("a list").clone();
@@ -307,8 +440,9 @@ impl World {
             .map(|one| (one.info.id.to_string(), serde_json::to_value(one).expect("JSON")))
             .collect();
         let members = self.clients.values().filter(|known| known.room == room);
-        assert_eq!(members.clone().count(), truth.len());
-        assert!(truth.len() <= 4);
+        let ingests = self.ingests.values().filter(|of| **of == room).count();
+        assert_eq!(members.clone().count() + ingests, truth.len());
+        assert!(truth.len() <= 4 + ingests);
         for known in members {
             assert_eq!(known.participants, truth);
         }
@@ -324,7 +458,34 @@ impl World {
         let peers = call.members.values().flat_map(|member| [member.publish, member.subscribe]).flatten().count();
         assert_eq!(call.peers.len(), peers, "no peer connection outlives its owner");
         assert_eq!(call.tracks.len(), call.members.values().map(|member| member.tracks.len()).sum::<usize>());
-        assert_eq!(call.by_identity.len(), call.members.len());
+        assert_eq!(call.by_identity.len() + ingests, call.members.len());
+        self.check_media(room);
+    }
+
+    /// What is fed belongs to an ingest that is there, and viewers get what the newest ingest brings.
+    fn check_media(&self, room: usize) {
+        let (call, media) = (&self.calls[room], &self.media[room]);
+        let mut sources = BTreeSet::new();
+        for member in call.members.values() {
+            let Some(ingest) = &member.ingest else { continue };
+            sources.extend(ingest.alternate.map(|(_, track)| track));
+            if ingest.is_fed {
+                sources.extend(member.tracks.iter().map(|own| own.track.id.0));
+            }
+        }
+        assert_eq!(media.sources, sources);
+        let fed = [media.fed.video, media.fed.audio, media.fed.alternate];
+        assert!(fed.into_iter().flatten().all(|track| sources.contains(&track)), "only sources are fed");
+        let main: BTreeSet<TrackId> = match call.main() {
+            Some(member) => member.tracks.iter().map(|own| own.track.id.0).collect(),
+            None => BTreeSet::new(),
+        };
+        assert_eq!(media.viewers.len(), call.viewer_count(), "no viewer's connection outlives it");
+        for wanted in media.viewers.values() {
+            let wanted: BTreeSet<TrackId> =
+                wanted.iter().copied().filter(|track| call.tracks.contains_key(track)).collect();
+            assert_eq!(wanted, main);
+        }
     }
 }
 
