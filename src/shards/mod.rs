@@ -10,6 +10,8 @@ mod commands;
 mod meter;
 mod net;
 mod ring;
+#[cfg(test)]
+pub(crate) mod rings_for_tests;
 mod room;
 mod table;
 mod thread;
