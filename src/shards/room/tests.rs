@@ -117,7 +117,8 @@ impl Bench {
     /// The tracks that are tapped now, by what was said since the last time.
     fn taps(&mut self) -> Vec<(TrackId, bool)> {
         let said = std::mem::take(&mut self.said);
-        let tap = |what: ForCall| if let ForCall::Tap { track, enabled } = what { Some((track, enabled)) } else { None };
+        let tap =
+            |what: ForCall| if let ForCall::Tap { track, enabled } = what { Some((track, enabled)) } else { None };
         said.into_iter().filter_map(tap).collect()
     }
 }
@@ -275,7 +276,10 @@ fn a_conversion_gets_frames_and_what_it_makes_is_fed() {
     bench.send(&converted, vec![made(&want)]);
     bench.send(&converted, (5..10).flat_map(|index| as_track(want.as_track, opus(index))).collect());
     let packets = bench.fed(FEED.audio);
-    assert_eq!(packets.iter().map(|packet| packet.time).collect::<Vec<_>>(), (10..20).map(|at| at * 960).collect::<Vec<_>>());
+    assert_eq!(
+        packets.iter().map(|packet| packet.time).collect::<Vec<_>>(),
+        (10..20).map(|at| at * 960).collect::<Vec<_>>()
+    );
 
     // The worker dies: what it made is gone, and the next one's goes on.
     converted.finish();
