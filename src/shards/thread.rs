@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use telstar_hls::KeptListing;
-use telstar_sfu::{Kind, SfuConfig};
-use telstar_units::{ParticipantId, TrackId};
+use telstar_sfu::SfuConfig;
+use telstar_units::ParticipantId;
 
 use super::calls::Calls;
 use super::commands::{Command, CommandQueue, KeptSink, ShardWaker};
@@ -23,7 +23,7 @@ use super::joint::ForRoom;
 use super::net::{Memory, Net, NetShared};
 use super::room::{HlsSettings, RoomNumbers, ShardRoom};
 use super::table::{Bell, Rung, Table};
-use super::{Feed, IngestRing, IngestVia, RoomKey, RoomOutput, ShardCounters, ViewerRing};
+use super::{IngestRing, IngestVia, RoomKey, RoomOutput, ShardCounters, ViewerRing};
 use crate::threads;
 
 /// Commands of one turn. An offer of a call takes a millisecond, and packets must not wait for many of them.
@@ -132,7 +132,7 @@ pub(super) struct Shard {
     stop: Arc<AtomicBool>,
     commands: CommandQueue,
     rung: Arc<Rung>,
-    rooms: Table,
+    pub(super) rooms: Table,
     /// `None`: this server has no calls.
     pub(super) line: Option<Line>,
     /// What the SFU has for rooms, on its way there.
@@ -165,6 +165,11 @@ impl Shard {
             counters,
             ringing: Vec::new(),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn commands(&self) -> &CommandQueue {
+        &self.commands
     }
 
     pub(super) fn waker(&self) -> Arc<ShardWaker> {
@@ -220,7 +225,7 @@ impl Shard {
     }
 
     /// Carries out what waits, no more than a turn's share. True: more is waiting.
-    fn take_commands(&mut self, now: Instant) -> bool {
+    pub(super) fn take_commands(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
             let Some(command) = self.commands.take() else { return false };
             self.carry_out(now, command);
@@ -286,29 +291,6 @@ impl Shard {
         }
     }
 
-    fn feed(&mut self, key: RoomKey, feed: Feed) {
-        let sources = [feed.video, feed.audio, feed.alternate].into_iter().flatten();
-        let is_wanted = |source: &TrackId| self.line.as_ref().is_some_and(|line| line.calls.is_wanted(*source));
-        let wanted: Vec<TrackId> = sources.filter(is_wanted).collect();
-        self.in_cell(key, |room| room.feed(feed, |source| wanted.contains(&source)));
-    }
-
-    fn land(&mut self, now: Instant, key: RoomKey, participant: ParticipantId, tracks: &[(TrackId, Kind)]) {
-        let known = |(track, _): &(TrackId, Kind)| Some((*track, self.line.as_ref()?.calls.codec(*track)?));
-        let codecs: Vec<_> = tracks.iter().filter_map(known).collect();
-        self.in_cell(key, |room| room.land(now, participant, tracks, &codecs));
-    }
-
-    fn convert(&mut self, key: RoomKey, as_track: TrackId, frames: Arc<ViewerRing>, converted: Arc<IngestRing>) {
-        let (out, back) = (Arc::clone(&frames), Arc::clone(&converted));
-        self.in_cell(key, |room| room.convert(as_track, out, back));
-        if !self.rooms.contains(key) {
-            // There is no such room, or it broke before it knew the rings.
-            frames.close();
-            converted.detach();
-        }
-    }
-
     fn restore(&mut self, now: Instant, key: RoomKey, output: RoomOutput, listing: KeptListing) {
         self.make_room(key, output);
         self.in_cell(key, |room| room.restore(now, listing));
@@ -349,7 +331,7 @@ impl Shard {
     }
 
     /// One turn over the rooms that have work. True: work is left.
-    fn turn(&mut self, now: Instant) -> bool {
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
         self.rung.take_into(&mut self.ringing);
         self.ringing.drain(..).for_each(|key| self.rooms.mark(key));
         self.rooms.mark_due(now);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use telstar_media::hub::{Start, SubscriberSpec, View, WhenFull};
 use telstar_media::rtp::Packetiser;
 use telstar_media::{Codec, MediaKind, TrackInfo};
+use telstar_sfu::FeedFormat;
 use telstar_transcode::Target;
 use telstar_units::TrackId;
 
@@ -95,9 +96,10 @@ impl ShardRoom {
     /// Lets each source carry what it should, as tracks, conversions and demand are now.
     pub(super) fn route_feed(&mut self) {
         for index in 0..self.feeder.lanes.len() {
+            let choice = self.choice(self.feeder.lanes[index].role);
+            self.announce(index, choice.as_ref());
             let lane = &self.feeder.lanes[index];
-            let choice = if lane.wanted { self.choice(lane.role) } else { None };
-            let track = choice.and_then(|choice| match choice {
+            let track = choice.filter(|_| lane.wanted).and_then(|choice| match choice {
                 Choice::Direct(track) => Some(track),
                 Choice::Converted(track, to) => self.conversions.converted(track.id, to),
             });
@@ -135,6 +137,20 @@ impl ShardRoom {
                 self.for_call.push_back(ForCall::Feed { source: lane.source, format, packets });
             }
         }
+    }
+
+    /// Tells the SFU what a source will be before anybody watches it, so that whoever does not decode it asks for the
+    /// alternate at once.
+    fn announce(&mut self, index: usize, choice: Option<&Choice>) {
+        let format = match choice {
+            Some(Choice::Direct(track)) => self.format_of(*track),
+            Some(Choice::Converted(_, to)) => Some(FeedFormat { codec: to.codec(), profile_level_id: None }),
+            None => None,
+        };
+        let lane = &mut self.feeder.lanes[index];
+        let Some(format) = format.filter(|format| lane.told != Some(format.codec)) else { return };
+        lane.told = Some(format.codec);
+        self.for_call.push_back(ForCall::Feed { source: lane.source, format, packets: Vec::new() });
     }
 
     fn choice(&self, role: Role) -> Option<Choice> {

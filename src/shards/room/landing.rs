@@ -182,10 +182,10 @@ impl ShardRoom {
         })
     }
 
-    /// A keyframe of a track that landed is wanted.
+    /// A keyframe of a track that landed is wanted. One that has just begun begins with one.
     pub(super) fn want_keyframe(&mut self, track: TrackId) {
-        let landed = self.ingest.as_ref().and_then(|ingest| ingest.landed.as_ref());
-        if landed.is_some_and(|landed| landed.tracks.iter().any(|known| known.id == track)) {
+        let Some(ingest) = self.ingest.as_mut().filter(|ingest| ingest.landed.is_some()) else { return };
+        if ingest.track_mut(track).is_some_and(|track| track.meter.config().is_some()) {
             self.for_call.push_back(ForCall::Keyframe(track));
         }
     }

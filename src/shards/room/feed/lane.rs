@@ -1,9 +1,9 @@
 //! One source: its numbers, its times, and what it carries now.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use telstar_media::hub::{Item, SubscriberId};
-use telstar_media::{MediaKind, Packet, TrackInfo};
+use telstar_media::{Codec, MediaKind, Packet, TrackInfo};
 use telstar_sfu::FeedPacket;
 use telstar_units::{Timescale, TrackId, rescale};
 
@@ -30,6 +30,8 @@ pub(super) struct Lane {
     /// Somebody watches it.
     pub(super) wanted: bool,
     pub(super) carried: Option<Carried>,
+    /// As what the SFU knows it.
+    pub(super) told: Option<Codec>,
     /// Of the next packet.
     sequence: u64,
     /// Of the last packet, in ticks of its RTP clock.
@@ -70,7 +72,7 @@ impl Carried {
 
 impl Lane {
     pub(super) fn new(role: Role, source: TrackId) -> Lane {
-        Lane { role, source, wanted: false, carried: None, sequence: 0, last_time: None }
+        Lane { role, source, wanted: false, carried: None, told: None, sequence: 0, last_time: None }
     }
 
     /// What came in this turn, as the SFU takes it.
@@ -137,6 +139,8 @@ impl FeedClock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: i64 = 1_000_000;
