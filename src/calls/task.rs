@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use telstar_sfu as sfu;
@@ -21,6 +21,9 @@ use crate::data::wall_now;
 use crate::rooms::RoomEntry;
 use crate::shards::CALL_EVENTS_MAX;
 use crate::webhooks::{EventKind, WebhookEvent};
+
+/// How long viewers are kept after a stream has ended for good: an encoder that took its place may be joining.
+const STREAM_OVER_WAIT: Duration = Duration::from_secs(2);
 
 /// One call's task.
 pub(super) struct CallTask {
@@ -130,7 +133,9 @@ impl CallTask {
             Message::Fed { connection, video, audio } => {
                 self.core.handle_fed(&mut self.numbers, connection, video, audio);
             }
-            Message::StreamOver if self.core.viewers_wait() => self.core.end_viewers(LeaveReason::Left),
+            Message::StreamOver if self.core.viewers_wait() => {
+                self.viewers_until = Some(Instant::now() + STREAM_OVER_WAIT);
+            }
             Message::StreamOver => {}
             Message::View { connection, ticket, sdp, mailbox } => {
                 if let Some(mailbox) = mailbox {

@@ -32,6 +32,14 @@ pub(super) fn observe(state: &AppState, media: &Media) {
     metrics.observe("call_participants_count", "Participants of all calls together", Kind::Gauge, move || {
         i64::try_from(calls.participant_count()).unwrap_or(i64::MAX)
     });
+    let calls = state.calls.clone();
+    metrics.observe("call_viewers_count", "Viewers over WHEP of all rooms together", Kind::Gauge, move || {
+        i64::try_from(calls.viewer_count()).unwrap_or(i64::MAX)
+    });
+    let whx = state.whx.clone();
+    metrics.observe("whx_sessions_count", "Sessions of WHIP and WHEP", Kind::Gauge, move || {
+        i64::try_from(whx.count()).unwrap_or(i64::MAX)
+    });
     let budget = media.budget.clone();
     metrics.observe("hls_held_bytes", "Bytes of parts held in memory", Kind::Gauge, move || {
         i64::try_from(budget.used()).unwrap_or(i64::MAX)

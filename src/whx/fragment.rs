@@ -120,6 +120,22 @@ pub(super) fn of_answer(answer: &str, ufrag: &str, password: &str, candidates: &
     lines.iter().filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect()
 }
 
+/// An answer that says that its candidates are all (RFC 9725 §4.3: the server trickles none).
+pub(super) fn complete(answer: &str) -> String {
+    let mut text = String::with_capacity(answer.len() + 32);
+    let mut lines = answer.lines().peekable();
+    while let Some(line) = lines.next() {
+        text.push_str(line);
+        text.push_str("\r\n");
+        let is_last =
+            line.starts_with("a=candidate:") && lines.peek().is_none_or(|next| !next.starts_with("a=candidate:"));
+        if is_last && lines.peek() != Some(&"a=end-of-candidates") {
+            text.push_str("a=end-of-candidates\r\n");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -169,6 +185,15 @@ mod tests {
             "a=group:BUNDLE 1\r\na=ice-lite\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ice-ufrag:newu\r\n\
              a=ice-pwd:newp\r\na=candidate:1\r\na=end-of-candidates\r\n"
         );
+    }
+
+    #[test]
+    fn an_answers_candidates_have_an_end() {
+        let answer =
+            "v=0\r\nm=audio 9 X 0\r\na=candidate:1\r\na=candidate:2\r\na=mid:0\r\nm=video 9 X 0\r\na=mid:1\r\n";
+        let ended = answer.replace("a=candidate:2\r\n", "a=candidate:2\r\na=end-of-candidates\r\n");
+        assert_eq!(complete(answer), ended);
+        assert_eq!(complete(&ended), ended);
     }
 
     proptest! {

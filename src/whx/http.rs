@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use telstar_sfu::offer::Offer;
 
 use super::access::{self, Lock};
-use super::fragment::{FRAGMENT_BYTES_MAX, Fragment};
+use super::fragment::{FRAGMENT_BYTES_MAX, Fragment, complete};
 use super::registry::{Asks, Protocol};
 use super::session::{Beginning, Leg, Patched, Session};
 use crate::api::error::{Code, Problem};
@@ -199,7 +199,7 @@ async fn post(
         (header::ETAG, ours(tag)?),
         (ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT)),
     ];
-    Ok((StatusCode::CREATED, headers, answer).into_response())
+    Ok((StatusCode::CREATED, headers, complete(&answer)).into_response())
 }
 
 /// A header made of what this server drew and what it has checked: names of rooms, letters and digits.
