@@ -43,9 +43,7 @@ pub fn tracks_of(offer: &Offer) -> Result<Vec<PublishedTrack>, Problem> {
     if !offer.bundles_all {
         return refuse("All media sections must be bundled (max-bundle).");
     }
-    if offer.setup_active {
-        return refuse("a=setup must be actpass.");
-    }
+    // Whoever offers one role in DTLS is answered the other (RFC 8842 §5.3): ffmpeg 8 offers to be passive.
     if offer.streams > 1 {
         return refuse("There can be one MediaStream.");
     }
@@ -87,10 +85,15 @@ fn track_of(section: &OfferedSection, kind: TrackKind) -> Result<PublishedTrack,
 
 /// Simulcast encodings from the lowest to the highest. SDP does not say which is which (RFC 8853 §5.2 orders by preference),
 /// so the names that are in use decide: `q h f` (LiveKit), `l m h`, and else the order in which they stand, which is that of
-/// the browser's `sendEncodings`.
+/// the browser's `sendEncodings`. OBS 32 calls the best one 0.
 fn lowest_first(rids: &[String]) -> Vec<String> {
-    const NAMES: [&[&str]; 4] =
-        [&["q", "h", "f"], &["l", "m", "h"], &["low", "mid", "high"], &["low", "medium", "high"]];
+    const NAMES: [&[&str]; 5] = [
+        &["3", "2", "1", "0"],
+        &["q", "h", "f"],
+        &["l", "m", "h"],
+        &["low", "mid", "high"],
+        &["low", "medium", "high"],
+    ];
     let known = NAMES.iter().find(|names| rids.iter().all(|rid| names.contains(&rid.as_str())));
     let mut rids = rids.to_vec();
     if let Some(names) = known {

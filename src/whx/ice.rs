@@ -55,8 +55,8 @@ impl Ice {
         &self.tag
     }
 
-    /// Decides about a PATCH. It is a restart by what it brings, not by how it asks: other credentials are another ICE session
-    /// (RFC 8839 §4.4.1.1.1), and a client that trickles with `*` means the present one.
+    /// Decides about a PATCH. Other credentials are another ICE session (RFC 8839 §4.4.1.1.1): with `*` they begin it, and with
+    /// the tag of the present one they are those of an earlier one. A client that trickles with `*` means the present one.
     pub(super) fn decide(
         &mut self,
         now: Instant,
@@ -68,8 +68,10 @@ impl Ice {
             return Err(Refusal::Stale);
         }
         match &fragment.credentials {
-            Some(credentials) if credentials.ufrag != self.ufrag => self.may_restart(now),
-            _ => Ok(Step::Trickle),
+            Some(credentials) if credentials.ufrag == self.ufrag => Ok(Step::Trickle),
+            Some(_) if is_any(condition) => self.may_restart(now),
+            Some(_) => Err(Refusal::Stale),
+            None => Ok(Step::Trickle),
         }
     }
 
@@ -91,10 +93,14 @@ impl Ice {
     }
 }
 
-/// RFC 9110 §13.1.1, with strong comparison. The drafts of WHIP wrote `"*"` in their examples, and clients followed them.
+/// RFC 9110 §13.1.1, with strong comparison.
 fn matches(condition: &str, tag: &str) -> bool {
-    let condition = condition.trim();
-    condition == "*" || condition == "\"*\"" || condition.split(',').any(|one| one.trim() == tag)
+    is_any(condition) || condition.split(',').any(|one| one.trim() == tag)
+}
+
+/// The drafts of WHIP wrote `"*"` in their examples, and clients followed them.
+fn is_any(condition: &str) -> bool {
+    matches!(condition.trim(), "*" | "\"*\"")
 }
 
 #[cfg(test)]
@@ -121,7 +127,7 @@ mod tests {
             (Some("*"), Some("old"), Ok(Step::Trickle)),
             (Some("*"), Some("new"), Ok(Step::Restart)),
             (Some("\"*\""), Some("new"), Ok(Step::Restart)),
-            (Some("\"a\""), Some("new"), Ok(Step::Restart)),
+            (Some("\"a\""), Some("new"), Err(Refusal::Stale)),
             (Some("\"b\""), Some("new"), Err(Refusal::Stale)),
         ] {
             let mut ice = Ice::new("\"a\"".to_owned(), "old".to_owned());

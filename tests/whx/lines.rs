@@ -31,7 +31,7 @@ const LINES: [Line; 23] = [
     ),
     Line(
         4,
-        "more streams or tracks, and setup:active, fail the whole offer",
+        "more streams or tracks, and a setup:active that is not taken, fail the whole offer",
         Tests(&["more_than_one_stream_of_one_picture_and_one_sound_fails_as_a_whole"]),
     ),
     Line(5, "bundled, rtcp-mux, all candidates in the answer", Tests(&["an_answer_is_bundled_and_has_all_candidates"])),

@@ -45,6 +45,8 @@ struct Session {
     http: Http,
     /// What the server answered last; restarts change its ICE.
     answer: String,
+    /// Whether the server is told candidates.
+    trickles: bool,
     state: watch::Receiver<RTCPeerConnectionState>,
 }
 
@@ -70,16 +72,16 @@ impl Session {
         let (http, answer) = Http::open(endpoint, options.bearer.clone(), offer.sdp.clone()).await?;
         peer.connection.set_remote_description(RTCSessionDescription::answer(answer.clone())?).await?;
         let (tell, state) = watch::channel(RTCPeerConnectionState::New);
-        let trickle = (!options.quiet).then(|| (http.clone(), http::credentials(&offer.sdp)));
+        let trickle = (!options.quiet).then(|| http.clone());
         let waiting = peer.open_gate();
         spawn(async move {
             let mut candidates = candidates_of(waiting);
             loop {
-                if let Some((http, credentials)) = &trickle
+                if let Some(http) = &trickle
                     && !candidates.is_empty()
                 {
                     // Others will do, and the server finds this client by its checks.
-                    let _ = http.trickle(credentials, &std::mem::take(&mut candidates)).await;
+                    let _ = http.trickle(&std::mem::take(&mut candidates)).await;
                 }
                 match inbox.recv().await {
                     Some(PeerEvent::State(_, state)) => drop(tell.send(state)),
@@ -94,7 +96,7 @@ impl Session {
                 }
             }
         });
-        Ok(Session { peer, http, answer, state })
+        Ok(Session { peer, http, answer, trickles: !options.quiet, state })
     }
 
     /// Waits until ICE and DTLS are up.
@@ -111,10 +113,16 @@ impl Session {
 
     /// Looks for new paths under new credentials (RFC 9725 §4.3.3).
     async fn restart_ice(&mut self) -> Result<(), Error> {
+        self.peer.close_gate();
         self.peer.connection.restart_ice().await?;
         let offer = self.peer.connection.create_offer(None).await?;
         self.peer.connection.set_local_description(offer.clone()).await?;
-        let fragment = self.http.restart(&http::credentials(&offer.sdp)).await?;
+        let fragment = self.http.restart(http::credentials(&offer.sdp)).await?;
+        // Candidates of the new ICE session have waited for its tag.
+        let waiting = candidates_of(self.peer.open_gate());
+        if self.trickles && !waiting.is_empty() {
+            let _ = self.http.trickle(&waiting).await; // others will do
+        }
         self.answer = http::with_ice_of(&self.answer, &fragment);
         let answer = RTCSessionDescription::answer(self.answer.clone())?;
         Ok(self.peer.connection.set_remote_description(answer).await?)

@@ -24,7 +24,14 @@ pub struct Http {
     client: Client,
     bearer: Option<String>,
     location: Url,
-    tag: Arc<Mutex<Option<String>>>,
+    ice: Arc<Mutex<Ice>>,
+}
+
+/// The present ICE session.
+#[derive(Debug)]
+struct Ice {
+    tag: Option<String>,
+    credentials: Credentials,
 }
 
 impl Http {
@@ -34,6 +41,7 @@ impl Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().build()?;
         let endpoint = Url::parse(endpoint).map_err(|_| Error::Address(endpoint.to_owned()))?;
+        let credentials = credentials(&offer);
         let request = client.post(endpoint).header(CONTENT_TYPE, SDP).body(offer);
         let response = good(with(request, bearer.as_deref()).send().await?).await?;
         // Relative to where a redirect led (RFC 3986 §5.1.3).
@@ -41,7 +49,8 @@ impl Http {
             text(response.headers(), LOCATION.as_str()).and_then(|location| response.url().join(location).ok());
         let location = location.ok_or_else(|| Error::Protocol("the answer has no Location".into()))?;
         let tag = text(response.headers(), ETAG.as_str()).map(str::to_owned);
-        let http = Http { client, bearer, location, tag: Arc::new(Mutex::new(tag)) };
+        let ice = Arc::new(Mutex::new(Ice { tag, credentials }));
+        let http = Http { client, bearer, location, ice };
         Ok((http, response.text().await?))
     }
 
@@ -52,7 +61,7 @@ impl Http {
 
     /// The entity tag of the present ICE session.
     pub fn tag(&self) -> Option<String> {
-        self.tag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ice().tag.clone()
     }
 
     /// Ends the session.
@@ -61,16 +70,19 @@ impl Http {
     }
 
     /// Sends candidates; an empty one is the end of them.
-    pub(super) async fn trickle(&self, credentials: &Credentials, candidates: &[String]) -> Result<(), Error> {
-        let tag = self.tag().unwrap_or_else(|| "*".to_owned());
-        self.patch(&tag, credentials, candidates).await.map(drop)
+    pub(super) async fn trickle(&self, candidates: &[String]) -> Result<(), Error> {
+        let (tag, credentials) = {
+            let ice = self.ice();
+            (ice.tag.clone().unwrap_or_else(|| "*".to_owned()), ice.credentials.clone())
+        };
+        self.patch(&tag, &credentials, candidates).await.map(drop)
     }
 
     /// Restarts ICE: the server's fragment.
-    pub(super) async fn restart(&self, credentials: &Credentials) -> Result<String, Error> {
-        let response = self.patch("*", credentials, &[]).await?;
+    pub(super) async fn restart(&self, credentials: Credentials) -> Result<String, Error> {
+        let response = self.patch("*", &credentials, &[]).await?;
         let tag = text(response.headers(), ETAG.as_str()).map(str::to_owned);
-        *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = tag;
+        *self.ice() = Ice { tag, credentials };
         Ok(response.text().await?)
     }
 
@@ -85,6 +97,10 @@ impl Http {
         }
         let request = self.request(Method::PATCH).header(CONTENT_TYPE, FRAGMENT).header(IF_MATCH, tag).body(fragment);
         good(request.send().await?).await
+    }
+
+    fn ice(&self) -> std::sync::MutexGuard<'_, Ice> {
+        self.ice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request(&self, method: Method) -> RequestBuilder {
