@@ -4,6 +4,7 @@
 //! It changes nothing and needs no running server; one that runs is recognised by the file it leaves.
 
 mod media;
+mod workers;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -82,6 +83,7 @@ pub fn examine(config: &Config, now: WallTime) -> Vec<Finding> {
     findings.extend(media::examine(config));
     findings.push(addresses(config));
     findings.extend(certificate(config, now));
+    findings.extend(workers::examine(config));
     findings.push(ffmpeg());
     findings
 }
@@ -207,7 +209,7 @@ fn validity(config: &Config, cert: &Path, now: WallTime) -> Finding {
     }
 }
 
-/// The server passes streams through and runs no FFmpeg; the banner's test line does.
+/// The server and its workers run no `ffmpeg`; the banner's test line does.
 fn ffmpeg() -> Finding {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("ffmpeg").is_file()));

@@ -17,6 +17,8 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
     ("telstar-store", &["telstar-units"]),
     ("telstar-signaling", &["telstar-units"]),
     ("telstar-transcode", &["telstar-units", "telstar-media"]),
+    // The only one that links codecs.
+    ("telstar-worker", &["telstar-units", "telstar-media", "telstar-transcode"]),
     // A client: it speaks to a server over sockets, whichever server that is.
     ("telstar-bench", &["telstar-rtmp"]),
     ("telstar-client", &[]),
@@ -110,6 +112,33 @@ fn imports_go_one_way() {
         }
     }
     assert_none("the direction of imports", &errors);
+}
+
+#[test]
+fn the_server_links_no_codec() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--package",
+            "telstar",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs the tests, so it can be run");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let is_codec = |line: &&str| {
+        ["ffmpeg", "openh264", "x264", "libvpx", "opus-sys", "audiopus"].iter().any(|name| line.contains(name))
+    };
+    let errors: Vec<String> = tree.lines().filter(is_codec).map(str::to_owned).collect();
+    assert_none("codecs live in telstar-worker (docs/adr/0016)", &errors);
 }
 
 #[test]

@@ -134,7 +134,7 @@ mod tests {
         let certificate = Certificate::generate().expect("the library makes certificates");
         let sfu = SfuConfig { candidates: Vec::new(), ice_lite: true, limits: Limits::default(), certificate };
         let counters = Arc::new(NetCounters::default());
-        let shared = Arc::new(NetShared::new(Vec::new(), [shard.waker()].into_iter(), Arc::clone(&counters)));
+        let shared = Arc::new(NetShared::new(Vec::new(), [shard.waker()], Arc::clone(&counters)));
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         socket.set_nonblocking(true).expect("it can be");
         shard.open_line(0, socket, sfu, shared).expect("it is open");

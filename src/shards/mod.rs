@@ -11,6 +11,8 @@ mod joint;
 mod meter;
 mod net;
 mod ring;
+#[cfg(test)]
+pub(crate) mod rings_for_tests;
 mod room;
 mod table;
 mod thread;

@@ -4,17 +4,29 @@
 //! Each job is a task that spawns its worker, feeds it, watches it and starts it again when it dies. This module knows
 //! neither who needs a conversion nor why; it never decodes.
 
+mod backlog;
+mod conversion;
+mod pool;
+mod process;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use telstar_media::TrackInfo;
 use telstar_transcode::Target;
 use telstar_units::{RoomName, TrackId};
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::config;
+use crate::metrics::{Kind, Metrics};
 use crate::shards::{IngestRing, ViewerRing};
 use crate::tasks::Tasks;
+use conversion::Conversion;
+use pool::Pool;
+pub use pool::WorkerCounters;
+pub use process::executable;
 
 /// What is to be converted, and where the results go.
 #[derive(Clone, Debug)]
@@ -54,6 +66,8 @@ pub struct ConversionStatus {
     pub state: ConversionState,
     /// Workers that were started after the first.
     pub restarts: u32,
+    /// The process that converts, while one does.
+    pub worker_pid: Option<u32>,
     /// Of one core, over the last second or so.
     pub cpu_percent: f32,
     /// What kept it from running last, with the remedy if there is one; gone when frames come out again.
@@ -83,26 +97,49 @@ impl ConversionGuard {
 /// Whoever converts. Cheap to clone.
 #[derive(Clone)]
 pub struct Workers {
-    tasks: Tasks,
+    pool: Arc<Pool>,
 }
 
 impl Workers {
     /// Nothing is started before the first job.
-    pub fn new(_config: &config::Transcode, tasks: Tasks) -> Workers {
-        Workers { tasks }
+    pub fn new(config: &config::Transcode, tasks: Tasks) -> Workers {
+        Workers { pool: Arc::new(Pool::new(config, tasks)) }
+    }
+
+    /// What is counted of them all.
+    pub fn counters(&self) -> &Arc<WorkerCounters> {
+        &self.pool.counters
+    }
+
+    /// Shows what is counted on `/metrics`.
+    pub fn observe(&self, metrics: &Metrics) {
+        let value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let of = Arc::clone(self.counters());
+        metrics
+            .observe("conversions_count", "Conversions that are under way", Kind::Gauge, move || of.conversions.get());
+        for (name, help, read) in WorkerCounters::table() {
+            let of = Arc::clone(self.counters());
+            metrics.observe(name, help, Kind::Counter, move || value(read(&of).get()));
+        }
     }
 
     /// Begins a conversion. It ends when the guard is dropped or one of the rings is closed.
     pub fn convert(&self, job: ConversionJob) -> ConversionGuard {
         let (sender, status) = watch::channel(ConversionStatus::default());
-        let ends = CancellationToken::new();
-        let cancelled = ends.clone();
-        self.tasks.spawn("conversion", async move {
-            cancelled.cancelled().await;
-            sender.send_modify(|status| status.state = ConversionState::Ended);
-            job.frames.abandon();
-            job.converted.finish();
+        let (keyframe, ends) = (Arc::new(Notify::new()), self.pool.tasks.child_token());
+        let (frames, converted) = (Arc::clone(&job.frames), Arc::clone(&job.converted));
+        let (ended, cancelled) = (sender.clone(), ends.clone());
+        let conversion = Conversion::new(Arc::clone(&self.pool), job, sender, Arc::clone(&keyframe));
+        self.pool.tasks.spawn("conversion", async move {
+            // Dropped at any place, a conversion leaves nothing behind: its worker is killed.
+            tokio::select! {
+                () = cancelled.cancelled() => {}
+                () = conversion.run() => {}
+            }
+            frames.abandon();
+            converted.finish();
+            ended.send_modify(|status| status.state = ConversionState::Ended);
         });
-        ConversionGuard { status, keyframe: Arc::default(), _ends: ends.drop_guard() }
+        ConversionGuard { status, keyframe, _ends: ends.drop_guard() }
     }
 }

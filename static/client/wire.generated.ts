@@ -77,6 +77,18 @@ export type ClientMessage = ({
   id: RequestId;
 } & CallRequest);
 
+/** A track that is converted, once however many watch it. */
+export type Conversion = {
+  /** Of one core, over the last second or so. */ cpu_percent: number;
+  /** Why it does not run, with the remedy if there is one; for people. */ error: string | null;
+  /** From which codec, for people: `AAC`. */ from: string;
+  /** How it is. */ state: ConversionState;
+  /** To which, for people: `Opus`. */ to: string;
+};
+
+/** How a conversion is. */
+export type ConversionState = ("starting" | "running" | "waiting");
+
 /** Which layers of an own track somebody wants. */
 export type Demand = {
   /** The layers that are wanted; empty without layers. */ rids: string[];
@@ -465,6 +477,7 @@ export type Room = {
 
 /** The live half of a room. */
 export type RoomState = {
+  /** What the server converts for those who watch; only for who may administer the room, empty for others. */ conversions: Conversion[];
   /** What the encoder sends; only for who may administer the room, null for others. */ ingest: (Ingest | null);
   /** The path of the multivariant playlist while there is one. */ playlist: string | null;
   /** When this stream began (RFC 3339). */ started_at: string | null;
@@ -475,6 +488,7 @@ export type RoomState = {
 
 /** The state of the topic `room:{name}`. */
 export type RoomTopicState = {
+  /** What the server converts for those who watch; only for who may administer the room, empty for others. */ conversions: Conversion[];
   /** What the encoder sends; only for who may administer the room, null for others. */ ingest: (Ingest | null);
   /** The room's name. */ name: string;
   /** Whether whoever has the link may watch. */ open: boolean;

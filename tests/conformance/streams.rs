@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use source::{Arrival, Rate, Source};
 use telstar::config::PlaylistType;
-use telstar::rooms::{IngestHandle, IngestRequest};
+use telstar::rooms::{IngestHandle, IngestRequest, IngestVia};
 use telstar::shards::IngestItem;
 use telstar_units::RoomName;
 use tokio::task::JoinSet;
@@ -132,7 +132,7 @@ async fn watch(stream: Stream) -> (&'static str, Report) {
         encoder.spawn(hevc::publish(address, key, source.frames()));
     } else {
         let room = RoomName::parse("demo").expect("a room name");
-        let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None };
+        let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None, via: IngestVia::Ring };
         let handle = rig.running.state().rooms.open_ingest(request).await.expect("admitted");
         handle.send(source.tracks().into_iter().map(IngestItem::Track).collect()).await.expect("taken");
         encoder.spawn(encode(handle, source.frames(), course, before));

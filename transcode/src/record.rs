@@ -1,7 +1,7 @@
 //! Codec configurations as bytes: the records that containers hold, and what their codec is.
 
 use bytes::Bytes;
-use telstar_media::codec::{AacConfig, Av1Config, H264Config, H265Config, OpusConfig};
+use telstar_media::codec::{AacConfig, Av1Config, H264Config, H265Config, OpusConfig, Vp8Config};
 use telstar_media::{Codec, CodecConfig};
 
 /// The longest record. That of HEVC has the highest limit of those that `telstar-media` reads.
@@ -30,6 +30,11 @@ impl CodecRecord {
             CodecConfig::Av1(config) => config.av1c.clone(),
             CodecConfig::Aac(config) => config.asc.clone(),
             CodecConfig::Opus(config) => config.header().into(),
+            // VP8 has no record. This is ours: width and height, 16 bits each, which it cannot exceed.
+            CodecConfig::Vp8(config) => {
+                let [width, height] = [config.width, config.height].map(|side| (side as u16).to_be_bytes());
+                [width, height].concat().into()
+            }
             CodecConfig::Opaque { record, .. } => record.clone(),
             // Their frames say it all.
             _ => Bytes::new(),
@@ -46,9 +51,32 @@ impl CodecRecord {
             Codec::Av1 => CodecConfig::Av1(Av1Config::parse(&self.record).map_err(|_| failed)?),
             Codec::Aac => CodecConfig::Aac(AacConfig::parse(self.record.clone()).map_err(|_| failed)?),
             Codec::Opus => CodecConfig::Opus(OpusConfig::parse(&self.record).map_err(|_| failed)?),
+            Codec::Vp8 if !self.record.is_empty() => {
+                let &[w0, w1, h0, h1] = &self.record[..] else { return Err(failed) };
+                let [width, height] = [[w0, w1], [h0, h1]].map(|side| u32::from(u16::from_be_bytes(side)));
+                CodecConfig::Vp8(Vp8Config { width, height })
+            }
             Codec::Vp8 | Codec::Vp9 | Codec::Mp3 | Codec::Flac | Codec::Ac3 | Codec::Eac3 => {
                 CodecConfig::Opaque { codec: self.codec, record: self.record.clone() }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_come_out_of_their_records_again() {
+        let check = |config: CodecConfig| assert_eq!(CodecRecord::of(&config).config(), Ok(config));
+        check(CodecConfig::Vp8(Vp8Config { width: 16_383, height: 180 }));
+        check(CodecConfig::Opus(OpusConfig::plain(2, 312)));
+        check(CodecConfig::Aac(AacConfig::low_complexity(44_100, 1).expect("a known rate")));
+        check(CodecConfig::Opaque { codec: Codec::Vp8, record: Bytes::new() });
+        for codec in [Codec::Vp8, Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Opus] {
+            let record = CodecRecord { codec, record: Bytes::from_static(&[1]) };
+            assert_eq!(record.config(), Err(RecordError(codec)));
+        }
     }
 }

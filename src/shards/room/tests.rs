@@ -393,7 +393,7 @@ fn a_request_for_a_playlist_brings_one_with_picture_and_converted_sound() {
                 bench.send(&converted, vec![made(&want)]);
                 worker = Some((want, converted));
             }
-            Some((want, converted)) => bench.send(&converted, as_track(want.as_track, aac(index))),
+            Some((want, converted)) => bench.send(converted, as_track(want.as_track, aac(index))),
             None => {}
         }
         bench.pass(Duration::from_millis(40));

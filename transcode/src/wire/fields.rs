@@ -125,9 +125,8 @@ impl Fields {
         if bytes.len() > LOG_BYTES_MAX {
             return Err(self.invalid());
         }
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        text.truncate(text.floor_char_boundary(LOG_BYTES_MAX));
-        Ok(text)
+        // What replaces a broken character may be longer.
+        Ok(cut(&String::from_utf8_lossy(&bytes)).to_owned())
     }
 }
 
@@ -153,7 +152,13 @@ pub(super) fn write_record(out: &mut Vec<u8>, record: &CodecRecord) {
     out.extend_from_slice(bytes);
 }
 
-/// Cut to the limit, between characters.
+/// Cut to the limit.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&text.as_bytes()[..text.floor_char_boundary(LOG_BYTES_MAX)]);
+    out.extend_from_slice(cut(text).as_bytes());
+}
+
+/// As much of `text` as the limit takes, up to the end of a character.
+fn cut(text: &str) -> &str {
+    let end = (0..=LOG_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
 }

@@ -16,6 +16,9 @@ const NEAR: i64 = 96;
 /// One sample in so many is added or left out while correcting: 0.5 %, a twelfth of a semitone.
 const STRETCH: i64 = 200;
 
+/// Times are brought inside this, so that none overflows: 760,000 years.
+const FARTHEST: i64 = 1 << 60;
+
 /// A block for the encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
@@ -44,6 +47,7 @@ impl Alignment {
 
     /// Takes the samples that begin at `at`. False: they are from before what was taken.
     pub fn push(&mut self, at: i64, mut samples: Vec<(f32, f32)>) -> bool {
+        let at = at.clamp(-FARTHEST, FARTHEST);
         let next = *self.next.get_or_insert(at);
         let ahead = at.saturating_sub(next);
         if ahead > GAP {
@@ -54,7 +58,7 @@ impl Alignment {
             self.cut();
             self.next = Some(at);
         } else if ahead < -GAP {
-            let known = usize::try_from(-ahead).unwrap_or(usize::MAX);
+            let known = usize::try_from(ahead.unsigned_abs()).unwrap_or(usize::MAX);
             if known >= samples.len() {
                 return false;
             }
@@ -151,7 +155,7 @@ mod tests {
         for per_mille in [999, 1_001] {
             let mut alignment = Alignment::new(960);
             let (mut ended, mut worst) = (0, 0);
-            for n in 0..20_000i64 {
+            for n in 0..5_000i64 {
                 let at = n * 1_024 * per_mille / 1_000;
                 worst = worst.max((alignment.next.unwrap_or(0) - at).abs());
                 assert!(alignment.push(at, vec![(0.0, 0.0); 1_024]));
@@ -170,7 +174,7 @@ mod tests {
         let longer = stretched(&line, 1_005);
         assert_eq!((longer.len(), longer[0], longer[1_004]), (1_005, (0.0, -0.0), (999.0, -999.0)));
         let mut alignment = Alignment::new(960);
-        for at in [i64::MIN / 2, i64::MAX / 2, 0, i64::MAX / 2, i64::MIN / 2] {
+        for at in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN] {
             alignment.push(at, vec![(0.0, 0.0); 100]);
         }
     }

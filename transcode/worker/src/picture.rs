@@ -40,6 +40,7 @@ pub struct Picture {
 impl Picture {
     /// A conversion as `config` says.
     pub fn new(config: Config) -> Result<Picture, Failure> {
+        check_size(&config)?;
         let stream = ElementaryStream::new(&config.input)?;
         let decoder = open_decoder(&config)?;
         Ok(Picture {
@@ -65,6 +66,7 @@ impl Picture {
     pub fn feed(&mut self, frame: &MediaFrame, counts: &mut Counts, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
         if let Some(record) = frame.record.as_ref().filter(|record| **record != self.config.input) {
             self.config.input = record.clone();
+            check_size(&self.config)?;
             self.stream = ElementaryStream::new(record)?;
         }
         if !frame.decode_only {
@@ -122,12 +124,7 @@ impl Picture {
 
     fn encode(&mut self, at: i64, decoded: frame::Video, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
         let (width, height) = (decoded.width(), decoded.height());
-        let pixels = u64::from(width) * u64::from(height);
-        let most = self.config.settings.pixels_max;
-        if pixels > u64::from(most) {
-            let text = format!("{width}x{height} is more than transcode.pixels_max ({most})");
-            return Err(Failure::unsupported(text));
-        }
+        check_pixels((width, height), self.config.settings.pixels_max)?;
         // 4:2:0 has no half samples of colour.
         let shape = Shape { width: width & !1, height: height & !1, sample_aspect: decoded.aspect_ratio() };
         if shape.width == 0 || shape.height == 0 {
@@ -179,6 +176,20 @@ impl Picture {
         scaler.run(&decoded, &mut plain).map_err(failed)?;
         Ok(plain)
     }
+}
+
+/// Where the configuration says how large pictures are, before the first is decoded.
+fn check_size(config: &Config) -> Result<(), Failure> {
+    let size = config.input.config().ok().and_then(|known| known.picture_size());
+    size.map_or(Ok(()), |size| check_pixels(size, config.settings.pixels_max))
+}
+
+fn check_pixels((width, height): (u32, u32), most: u32) -> Result<(), Failure> {
+    if u64::from(width) * u64::from(height) > u64::from(most) {
+        let text = format!("{width}x{height} is more than transcode.pixels_max ({most})");
+        return Err(Failure::unsupported(text));
+    }
+    Ok(())
 }
 
 fn open_decoder(config: &Config) -> Result<codec::decoder::Video, Failure> {

@@ -5,8 +5,8 @@ use ffmpeg::format::sample::{Sample, Type};
 use ffmpeg::software::resampling;
 use ffmpeg::{ChannelLayout, Packet, Rational, codec, frame};
 use ffmpeg_next as ffmpeg;
+use telstar_media::CodecConfig;
 use telstar_media::codec::{AacConfig, OpusConfig};
-use telstar_media::{Codec, CodecConfig};
 use telstar_transcode::{CodecRecord, Config, MediaFrame, Target};
 use telstar_units::{Timescale, rescale};
 
@@ -19,8 +19,6 @@ use crate::stream::ElementaryStream;
 const RESAMPLER_SLACK: usize = 256;
 /// Channels at most; more is no stream of ours.
 const CHANNELS_MAX: u16 = 8;
-/// AudioSpecificConfig of what the AAC encoder makes: LC, 48 kHz, stereo.
-const AAC_LC_48_STEREO: [u8; 2] = [0x11, 0x90];
 
 /// A conversion of sound.
 pub struct Sound {
@@ -42,12 +40,12 @@ struct Shape {
 
 struct Encoder {
     encoder: codec::encoder::audio::Encoder,
-    target: Target,
     format: Sample,
     block_len: usize,
     /// The time of the last frame that came out.
     last: Option<i64>,
-    has_told_record: bool,
+    /// What they are, until the first tells it.
+    untold: Option<CodecRecord>,
 }
 
 impl Sound {
@@ -177,7 +175,7 @@ impl Encoder {
             .open_as_with(codec, options.iter().copied().collect())
             .map_err(|error| Failure::broken("encoder", error))?;
         let block_len = encoder.frame_size() as usize;
-        Ok(Encoder { encoder, target, format, block_len, last: None, has_told_record: false })
+        Ok(Encoder { encoder, format, block_len, last: None, untold: Some(record_of(target)?) })
     }
 
     fn take(&mut self, block: &Block, track: telstar_units::TrackId, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
@@ -208,7 +206,7 @@ impl Encoder {
                 continue;
             }
             self.last = Some(at);
-            let record = (!std::mem::replace(&mut self.has_told_record, true)).then(|| record_of(self.target));
+            let record = self.untold.take();
             out.push(MediaFrame {
                 track,
                 record,
@@ -224,13 +222,11 @@ impl Encoder {
 }
 
 /// What the encoders here make. Pre-skip is zero: the times say already what the first samples are.
-fn record_of(target: Target) -> CodecRecord {
-    let opus = || CodecRecord::of(&CodecConfig::Opus(OpusConfig::plain(2, 0)));
-    match target {
-        Target::Aac => match AacConfig::parse(Bytes::from_static(&AAC_LC_48_STEREO)) {
-            Ok(config) => CodecRecord::of(&CodecConfig::Aac(config)),
-            Err(_) => CodecRecord { codec: Codec::Aac, record: Bytes::new() },
-        },
-        Target::Opus | Target::H264 | Target::Vp8 => opus(),
-    }
+fn record_of(target: Target) -> Result<CodecRecord, Failure> {
+    let config = match target {
+        Target::Aac => AacConfig::low_complexity(SAMPLE_RATE, 2).map(CodecConfig::Aac),
+        Target::Opus => Some(CodecConfig::Opus(OpusConfig::plain(2, 0))),
+        Target::H264 | Target::Vp8 => None,
+    };
+    config.map(|config| CodecRecord::of(&config)).ok_or_else(|| Failure::unsupported("sound does not become pictures"))
 }

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use ffmpeg::format::Pixel;
 use ffmpeg::{Dictionary, Packet, Rational, codec, frame};
 use ffmpeg_next as ffmpeg;
-use telstar_media::codec::{H264Config, NalKind};
-use telstar_media::{Codec, CodecConfig};
+use telstar_media::CodecConfig;
+use telstar_media::codec::Vp8Config;
+use telstar_media::codec::annexb::AnnexBReader;
 use telstar_transcode::{CodecRecord, Config, MediaFrame, Preset, Settings, Target};
 use telstar_units::TrackId;
 
 use crate::conversion::is_again;
 use crate::failure::Failure;
-use crate::stream::byte_stream_units;
 
 /// Thousandths of a bit for each pixel of VP8, which needs a rate and not a quality. 100: 2.8 Mbit/s for 720p at 30 a
 /// second, what browsers send by themselves. Lower blurs, higher fills links.
@@ -31,6 +31,8 @@ pub(super) struct Encoder {
     encoder: codec::encoder::video::Encoder,
     target: Target,
     shape: Shape,
+    /// What x264 writes is a byte stream.
+    byte_stream: AnnexBReader,
     /// Which configuration was told last.
     told: Option<CodecRecord>,
     last: Option<i64>,
@@ -64,7 +66,14 @@ impl Encoder {
         video.set_gop(100_000);
         let options: Dictionary<'_> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let encoder = video.open_as_with(codec, options).map_err(failed)?;
-        Ok(Encoder { encoder, target: config.target, shape, told: None, last: None })
+        Ok(Encoder {
+            encoder,
+            target: config.target,
+            shape,
+            byte_stream: AnnexBReader::default(),
+            told: None,
+            last: None,
+        })
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -89,16 +98,18 @@ impl Encoder {
             if self.last.is_some_and(|last| at <= last) {
                 continue;
             }
-            let (payload, record) = match self.target {
-                Target::Vp8 => (Bytes::copy_from_slice(data), Some(vp8_record())),
-                _ => h264_unit(data)?,
+            let (payload, record, key) = match self.target {
+                Target::Vp8 => (Bytes::copy_from_slice(data), vp8_record(self.shape), packet.is_key()),
+                _ => match self.byte_stream.read(data).map_err(|error| Failure::broken("x264", error))? {
+                    Some(sample) => (sample.payload, CodecRecord::of(&sample.config), sample.key),
+                    None => continue,
+                },
             };
             self.last = Some(at);
-            let record = record.filter(|record| self.told.as_ref() != Some(record));
+            let record = Some(record).filter(|record| self.told.as_ref() != Some(record));
             if record.is_some() {
                 self.told.clone_from(&record);
             }
-            let key = packet.is_key();
             out.push(MediaFrame { track, record, dts: at, pts: at, duration: 0, key, decode_only: false, payload });
         }
     }
@@ -142,27 +153,6 @@ fn vp8_options(settings: &Settings, shape: Shape, fps: u32) -> Vec<(&'static str
     ]
 }
 
-fn vp8_record() -> CodecRecord {
-    CodecRecord { codec: Codec::Vp8, record: Bytes::new() }
-}
-
-/// An access unit of x264 as the hub holds it, and its configuration where the unit has one.
-fn h264_unit(stream: &[u8]) -> Result<(Bytes, Option<CodecRecord>), Failure> {
-    let (mut sps, mut pps, mut payload) = (Vec::new(), Vec::new(), Vec::with_capacity(stream.len() + 16));
-    for unit in byte_stream_units(stream) {
-        match unit.first().map(|header| NalKind::of(*header)) {
-            Some(NalKind::Sps) => sps.push(unit),
-            Some(NalKind::Pps) => pps.push(unit),
-            Some(NalKind::Delimiter) | None => {}
-            Some(_) => {
-                payload.extend((unit.len() as u32).to_be_bytes());
-                payload.extend_from_slice(unit);
-            }
-        }
-    }
-    if sps.is_empty() {
-        return Ok((payload.into(), None));
-    }
-    let config = H264Config::from_parameter_sets(&sps, &pps).map_err(|error| Failure::broken("x264", error))?;
-    Ok((payload.into(), Some(CodecRecord::of(&CodecConfig::H264(config)))))
+fn vp8_record(shape: Shape) -> CodecRecord {
+    CodecRecord::of(&CodecConfig::Vp8(Vp8Config { width: shape.width, height: shape.height }))
 }
