@@ -154,21 +154,14 @@ impl Stage {
         }
     }
 
-    /// Sound goes on until `done`; how long that took.
-    #[track_caller]
-    fn run_until(
-        &mut self,
-        what: &'static str,
-        mut done: impl FnMut(&Stage) -> bool,
-    ) -> impl Future<Output = Duration> {
-        async move {
-            let start = Instant::now();
-            while !done(self) {
-                assert!(start.elapsed() < PATIENCE, "{what}: {:?}", self.status());
-                self.step().await;
-            }
-            start.elapsed()
+    /// It goes on until `done`; how long that took.
+    async fn run_until(&mut self, what: &str, done: impl Fn(&Stage) -> bool) -> Duration {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(start.elapsed() < PATIENCE, "{what}: {:?}", self.status());
+            self.step().await;
         }
+        start.elapsed()
     }
 
     async fn run_until_it_comes(&mut self) -> Duration {

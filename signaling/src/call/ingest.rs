@@ -39,7 +39,9 @@ impl Call {
     /// What of an ingest that comes as frames is there now: pictures, sound.
     pub fn handle_fed(&mut self, ids: &mut impl Ids, connection: ConnectionId, video: bool, audio: bool) {
         let Some(id) = self.by_connection.get(&connection).copied() else { return };
-        let Some(ingest) = self.members.get_mut(&id).and_then(|member| member.ingest.as_mut()) else { return };
+        // What comes over a connection comes no other way.
+        let member = self.members.get_mut(&id).filter(|member| member.publish.is_none());
+        let Some(ingest) = member.and_then(|member| member.ingest.as_mut()) else { return };
         ingest.is_fed = true;
         for (kind, source, wanted) in
             [(TrackKind::Video, TrackSource::Camera, video), (TrackKind::Audio, TrackSource::Microphone, audio)]

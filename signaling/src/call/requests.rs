@@ -157,7 +157,7 @@ impl Call {
 
     fn may_publish(&self, id: ParticipantId, publish: &Publish) -> Outcome {
         let member = self.members.get(&id).ok_or(ErrorCode::NotJoined)?;
-        if !member.grants.publish {
+        if !member.grants.publish || member.ingest.as_ref().is_some_and(|ingest| ingest.is_fed) {
             return Err(ErrorCode::Forbidden);
         }
         let mids: BTreeSet<&str> = publish.tracks.iter().map(|track| track.mid.as_str()).collect();
