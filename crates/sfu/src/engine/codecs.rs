@@ -100,9 +100,10 @@ pub(crate) fn opens(theirs: &Format, ours: &Format) -> bool {
         return false;
     }
     match (ours.profile, theirs.profile) {
-        (Some(Profile::High), theirs) => theirs == Some(Profile::High),
-        (Some(Profile::ConstrainedHigh), theirs) => {
-            matches!(theirs, Some(Profile::ConstrainedHigh | Profile::High))
+        // Browsers that negotiate Main decode High as well, and say so on few machines only (Chromium 156 with its own
+        // decoder); encoders over RTMP send High unless told otherwise, and other servers pass it likewise.
+        (Some(Profile::High | Profile::ConstrainedHigh), theirs) => {
+            matches!(theirs, Some(Profile::Main | Profile::ConstrainedHigh | Profile::High))
         }
         (Some(Profile::Main), theirs) => matches!(theirs, Some(Profile::Main | Profile::High)),
         _ => true,
@@ -145,6 +146,7 @@ mod tests {
         };
         assert_eq!(only(&[114], 108), Some(114), "high decodes constrained baseline");
         assert_eq!(only(&[108], 114), None, "and not the other way round");
+        assert_eq!(only(&[108, 123], 114), Some(123), "who decodes main decodes high");
         assert_eq!(only(&[96, 111], 98), None, "a codec that the peer does not know");
         assert_eq!(profile(0x4d_80_1f), Profile::ConstrainedBaseline);
     }
