@@ -19,6 +19,8 @@ use super::{Feed, IngestRing, RoomKey, ViewerRing};
 pub(super) enum ForCall {
     /// Packets of a source.
     Feed { source: TrackId, format: FeedFormat, packets: Vec<FeedPacket> },
+    /// Where the zero of the times of a source lies.
+    Zero { source: TrackId, zero: Instant },
     /// Copies of a track's packets, or no more of them.
     Tap { track: TrackId, enabled: bool },
     /// A keyframe of a track that is tapped.

@@ -48,10 +48,12 @@ impl Sfu {
         }
     }
 
-    /// Where the zero of a participant's times lies, once it has sources. Otherwise that is found from when their packets come, which is
-    /// right as long as all its tracks are sources. One that also has a connection needs it, so that an alternate, which comes later
-    /// than what it is made from, stays in step with the sound of that connection.
-    pub fn set_zero(&mut self, room: RoomId, participant: ParticipantId, zero: Instant) {
+    /// Where the zero of the times of a source lies, and of all sources of its participant. Otherwise that is found from when their
+    /// packets come, which is right as long as those are not behind each other: what a conversion made comes later than what it is
+    /// made from, and all at once when it begins.
+    pub fn set_zero(&mut self, source: TrackId, zero: Instant) {
+        let Some(track) = self.tracks.get(&source).filter(|track| track.is_source()) else { return };
+        let (room, participant) = (track.room, track.participant);
         let clocks = self.rooms.get_mut(&room).map(|room| &mut room.clocks);
         if let Some(clock) = clocks.and_then(|clocks| clocks.get_mut(&participant)) {
             clock.set(zero);

@@ -344,7 +344,7 @@ fn an_alternate_of_a_publishers_picture_is_in_step_with_the_publishers_sound() {
     world.subscribe(viewer, SOUND);
     assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])));
     let zero = world.now;
-    world.sfu.set_zero(telstar_sfu::RoomId(1), telstar_units::ParticipantId(1), zero);
+    world.sfu.set_zero(TrackId(3), zero);
     // What a worker makes comes 200 ms later.
     for number in 0..300u32 {
         let packet = telstar_sim::Packet {

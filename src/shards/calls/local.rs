@@ -22,6 +22,10 @@ impl Calls {
                 }
                 is_known
             }
+            ForCall::Zero { source, zero } => {
+                self.guarded(now, |sfu| sfu.set_zero(source, zero));
+                false
+            }
             ForCall::Tap { track, enabled } => {
                 match enabled {
                     true => drop(self.taps.insert(track, room)),

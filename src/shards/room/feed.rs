@@ -12,7 +12,7 @@ use telstar_media::rtp::Packetiser;
 use telstar_media::{Codec, MediaKind, TrackInfo};
 use telstar_sfu::FeedFormat;
 use telstar_transcode::Target;
-use telstar_units::TrackId;
+use telstar_units::{Timescale, TrackId, rescale};
 
 use super::super::Feed;
 use super::super::joint::ForCall;
@@ -84,6 +84,11 @@ impl ShardRoom {
         self.feeder.clock.begin_timeline();
     }
 
+    /// A frame of the ingest came, before anything is made of it.
+    pub(super) fn note_arrival(&mut self, now: Instant, dts: i64, timescale: Timescale) {
+        self.feeder.clock.handle_arrival(now, rescale(dts, timescale, Timescale::MICROS));
+    }
+
     /// The conversions that watched sources need.
     pub(super) fn feed_needs(&self) -> impl Iterator<Item = (TrackInfo, Target)> {
         let wanted = self.feeder.lanes.iter().filter(|lane| lane.wanted);
@@ -128,6 +133,10 @@ impl ShardRoom {
         }
         let (Some(newest), Some(oldest)) = (newest, oldest) else { return };
         let shift_micros = self.feeder.clock.shift_micros(now, oldest, newest);
+        if let (Some(zero), Some(lane)) = (self.feeder.clock.poll_zero(), self.feeder.lanes.first()) {
+            // All of them are of one participant.
+            self.for_call.push_back(ForCall::Zero { source: lane.source, zero });
+        }
         for index in 0..self.feeder.lanes.len() {
             let Some(carried) = &self.feeder.lanes[index].carried else { continue };
             let Some(format) = self.format_of(carried.track) else { continue };

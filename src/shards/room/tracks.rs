@@ -53,6 +53,10 @@ impl ShardRoom {
         let Some(track) = ingest.track_mut(id) else { return };
         let begins = track.meter.config().is_none();
         track.meter.handle_frame(frame);
+        let (is_main, timescale) = (track.is_main, track.meter.info().timescale);
+        if is_main {
+            self.note_arrival(now, frame.dts, timescale);
+        }
         ShardCounters::add(&self.counters.frames, 1);
         ShardCounters::add(&self.counters.bytes, frame.payload.len() as u64);
         if begins {

@@ -1,6 +1,6 @@
 //! One source: its numbers, its times, and what it carries now.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use telstar_media::hub::{Item, SubscriberId};
 use telstar_media::{Codec, MediaKind, Packet, TrackInfo};
@@ -109,12 +109,62 @@ pub(in super::super) struct FeedClock {
     shift_micros: Option<i64>,
     /// The newest time that was sent, and when.
     last: Option<(i64, Instant)>,
+    arrivals: Arrivals,
+    /// The zero as last told.
+    told: Option<Instant>,
+}
+
+/// Where the zero of a timeline lies on our clock, as the frames that came fastest say: what comes of a conversion says
+/// nothing, because it comes late, and all at once when it begins.
+#[derive(Default)]
+struct Arrivals {
+    /// By the frames of the window before and of this one.
+    zeros: [Option<Instant>; 2],
+    /// When this window ends.
+    until: Option<Instant>,
+}
+
+/// The zero is that of the fastest frame of one to two of these. Longer follows an encoder's clock that runs differently
+/// later; shorter takes a network's slow moment for it.
+const ARRIVALS_WINDOW: Duration = Duration::from_secs(10);
+/// Smaller changes of the zero are not told: ears and eyes take no offence at them.
+const ZERO_STEP_MIN: Duration = Duration::from_millis(2);
+
+impl Arrivals {
+    fn handle(&mut self, now: Instant, micros: i64) {
+        let Ok(since) = u64::try_from(micros) else { return };
+        let Some(zero) = now.checked_sub(Duration::from_micros(since)) else { return };
+        if self.until.is_none_or(|until| until <= now) {
+            self.zeros = [self.zeros[1], None];
+            self.until = Some(now + ARRIVALS_WINDOW);
+        }
+        self.zeros[1] = Some(self.zeros[1].map_or(zero, |earliest| earliest.min(zero)));
+    }
+
+    fn zero(&self) -> Option<Instant> {
+        self.zeros.into_iter().flatten().min()
+    }
 }
 
 impl FeedClock {
     /// What follows is of another timeline.
     pub(super) fn begin_timeline(&mut self) {
-        self.shift_micros = None;
+        (self.shift_micros, self.arrivals, self.told) = (None, Arrivals::default(), None);
+    }
+
+    /// A frame of this time came from the encoder.
+    pub(super) fn handle_arrival(&mut self, now: Instant, micros: i64) {
+        self.arrivals.handle(now, micros);
+    }
+
+    /// Where the zero of what is sent lies, if that is news.
+    pub(super) fn poll_zero(&mut self) -> Option<Instant> {
+        let (zero, shift) = (self.arrivals.zero()?, self.shift_micros?);
+        let distance = Duration::from_micros(shift.unsigned_abs());
+        let zero = if shift >= 0 { zero.checked_sub(distance) } else { zero.checked_add(distance) }?;
+        let moved = self.told.map(|told| zero.max(told).saturating_duration_since(zero.min(told)));
+        let is_news = moved.is_none_or(|moved| moved >= ZERO_STEP_MIN);
+        is_news.then(|| *self.told.insert(zero))
     }
 
     /// What is added to times of `oldest..=newest`, which came now.
@@ -139,8 +189,6 @@ impl FeedClock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: i64 = 1_000_000;
@@ -163,5 +211,31 @@ mod tests {
         clock.begin_timeline();
         let shift = clock.shift_micros(start + Duration::from_millis(100), 0, 3 * SECOND);
         assert_eq!(shift, 10 * SECOND + STEP_MICROS);
+    }
+
+    #[test]
+    fn the_zero_is_where_the_fastest_frames_put_it_and_follows_a_clock_that_runs_slower() {
+        let (mut clock, start) = (FeedClock::default(), Instant::now() + Duration::from_secs(3_600));
+        clock.shift_micros(start, 0, 0);
+        assert_eq!(clock.poll_zero(), None, "nothing came");
+        // The first frame was 300 ms on its way, the others up to 20 ms.
+        clock.handle_arrival(start + Duration::from_millis(300), 0);
+        assert_eq!(clock.poll_zero(), Some(start + Duration::from_millis(300)));
+        for frame in 1..25_u64 {
+            let taken = Duration::from_millis(40 * frame);
+            clock.handle_arrival(start + taken + Duration::from_millis(5 + frame % 16), taken.as_micros() as i64);
+        }
+        let zero = clock.poll_zero().expect("it was told another one");
+        assert_eq!(zero.saturating_duration_since(start), Duration::from_millis(5));
+        assert_eq!(clock.poll_zero(), None, "it is known");
+        // The encoder's clock loses a millisecond in each second.
+        for second in 1..120_u64 {
+            clock.handle_arrival(start + Duration::from_millis(1_001 * second), (second * SECOND as u64) as i64);
+        }
+        let zero = clock.poll_zero().expect("it moved");
+        assert!(zero.saturating_duration_since(start) >= Duration::from_millis(95));
+        // Another encoder goes on behind.
+        clock.begin_timeline();
+        assert_eq!(clock.poll_zero(), None);
     }
 }
