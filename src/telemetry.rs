@@ -20,6 +20,10 @@ const SECRET_PREFIXES: &[&str] = &["sk_", "tst_", "eyJ"];
 /// Query parameters and fields whose values are secrets.
 const SECRET_PARAMETERS: &[&str] =
     &["t=", "key=", "token=", "code=", "telstar_session=", "__Host-telstar_session=", "Bearer ", "bearer "];
+/// A folder whose files are called by secrets: the sessions of WHIP and WHEP, whose address is all that a viewer needs to show.
+const SECRET_FOLDER: &str = "/sessions/";
+/// The shortest of those names that is taken for one. `/api/v1/sessions/current` is none.
+const SECRET_NAME_BYTES_MIN: usize = 20;
 /// What may stand before a parameter's name, so that `t=` does not match inside `offset=`.
 const BEFORE_PARAMETER: &[u8] = b"?& ;,\"'({[:";
 
@@ -83,6 +87,10 @@ fn secret_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
             return (length > 0).then_some((parameter.len(), length));
         }
     }
+    if rest.starts_with(SECRET_FOLDER.as_bytes()) {
+        let length = length_from(SECRET_FOLDER.len());
+        return (length >= SECRET_NAME_BYTES_MIN).then_some((SECRET_FOLDER.len(), length));
+    }
     for prefix in SECRET_PREFIXES {
         if rest.starts_with(prefix.as_bytes()) && before.is_none_or(|byte| !byte.is_ascii_alphanumeric()) {
             let length = length_from(prefix.len());
@@ -132,6 +140,8 @@ mod tests {
         for (text, expect) in [
             ("GET /live/demo/index.m3u8?t=abc.def-1&_HLS_msn=5", "GET /live/demo/index.m3u8?t=[redacted]&_HLS_msn=5"),
             ("/live/demo?_HLS_msn=5&t=a%20b", "/live/demo?_HLS_msn=5&t=[redacted]"),
+            ("DELETE /whip/demo/sessions/0123456789abcdefghjkmnpqrs", "DELETE /whip/demo/sessions/[redacted]"),
+            ("DELETE /api/v1/sessions/current", "DELETE /api/v1/sessions/current"),
             ("offset=5 latest=7", "offset=5 latest=7"),
             ("rtmp://h/live/demo?key=sk_AbC_9 came", "rtmp://h/live/demo?key=[redacted] came"),
             ("stream sk_AbCd-_1, next", "stream sk_[redacted], next"),
