@@ -53,16 +53,21 @@ impl Worker {
     }
 
     pub fn start_with(arguments: &[&str]) -> Worker {
+        let built = option_env!("CARGO_BIN_EXE_telstar-worker");
+        Worker::start_program(built.expect("cargo tells tests what it built"), arguments)
+    }
+
+    pub fn start_program(program: &str, arguments: &[&str]) -> Worker {
         let (ours, theirs) = UnixStream::pair().expect("the system has sockets");
         ours.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-        let child = Command::new(env!("CARGO_BIN_EXE_telstar-worker"))
+        let child = Command::new(program)
             .args(arguments)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("cargo built it");
+            .expect("it is there");
         let (reader, writer) = (Reader::default(), Writer::default());
         let mut worker = Worker { child, ready: Ready::default(), socket: ours, reader, writer, record: None };
         match worker.next() {
@@ -78,9 +83,24 @@ impl Worker {
         self.say_bytes(&bytes);
     }
 
-    pub fn say_bytes(&mut self, bytes: &[u8]) {
-        // A worker that has died is what some tests want.
-        let _ = self.socket.write_all(bytes);
+    /// Writes, and reads meanwhile: a worker that cannot say what it made takes no more. One that has died is what some
+    /// tests want.
+    pub fn say_bytes(&mut self, mut bytes: &[u8]) {
+        self.socket.set_nonblocking(true).expect("a socket can be");
+        let mut buffer = [0; 65_536];
+        while !bytes.is_empty() {
+            match self.socket.write(bytes) {
+                Ok(len) => bytes = &bytes[len..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(_) => break,
+            }
+            while let Ok(len @ 1..) = self.socket.read(&mut buffer) {
+                self.reader.handle_bytes(&buffer[..len]);
+            }
+        }
+        self.socket.set_nonblocking(false).expect("a socket can be");
     }
 
     /// The next message; `None` when the worker closed the socket.
@@ -120,23 +140,12 @@ impl Worker {
         self.say(&ToWorker::Frame(MediaFrame { track, record, dts, pts, duration, key, decode_only, payload }));
     }
 
-    /// Feeds `frames` and takes all that comes of them. The socket holds less than they are: another thread reads.
+    /// Feeds `frames` and takes all that comes of them.
     pub fn convert(&mut self, frames: &[Frame], target: Target, settings: Settings) -> Outcome {
         let first = frames.first().expect("a stream has frames");
         self.configure(&first.config, source::timescale(&first.config), target, settings);
-        frames.iter().for_each(|frame| self.feed_reading(frame));
+        frames.iter().for_each(|frame| self.feed(frame));
         self.flush()
-    }
-
-    fn feed_reading(&mut self, frame: &Frame) {
-        // What the worker says meanwhile stays in its buffer: a socket holds some hundred messages, so it is taken out.
-        self.feed(frame);
-        self.socket.set_nonblocking(true).expect("a socket can be");
-        let mut buffer = [0; 65_536];
-        while let Ok(len @ 1..) = self.socket.read(&mut buffer) {
-            self.reader.handle_bytes(&buffer[..len]);
-        }
-        self.socket.set_nonblocking(false).expect("a socket can be");
     }
 
     /// What comes up to the end of all that was fed.
