@@ -19,7 +19,7 @@ const PAGE_SECS_MAX: u32 = 120;
 const PAGE_BEGINS: &str = "set -euo pipefail\n\
     trap 'for job in $(jobs -p); do kill -- -$job 2>/dev/null || true; done' EXIT\n";
 /// Why a block may be left to a person.
-const BY_HAND: &[&str] = &["root", "docker", "build", "server", "key", "clip", "camera", "player"];
+const BY_HAND: &[&str] = &["root", "docker", "build", "server", "key", "clip", "camera", "player", "encoder"];
 /// What a person has who follows the pages, and what `make test` installs.
 const TOOLS: &[&str] = &["bash", "curl", "jq", "sqlite3", "ffmpeg", "ffprobe"];
 

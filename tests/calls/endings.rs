@@ -95,6 +95,7 @@ async fn who_found_the_room_before_it_was_deleted_begins_no_call_after_it() {
         grants: grants(Grants::from_iter([Grant::Publish, Grant::Subscribe])),
         auto_subscribe: join.auto_subscribe,
         joined_at: WallTime(0),
+        ingest: None,
     };
     let (deliveries, _inbox) = mpsc::channel(1);
     let mailbox = Mailbox::new(deliveries, CancellationToken::new());

@@ -51,7 +51,7 @@ struct Session {
 }
 
 impl Session {
-    async fn new(options: &WhxOptions, direction: Direction) -> Result<(Peer, mpsc::Receiver<PeerEvent>), Error> {
+    async fn prepare(options: &WhxOptions, direction: Direction) -> Result<(Peer, mpsc::Receiver<PeerEvent>), Error> {
         let addresses = if options.addresses.is_empty() { default_addresses(None) } else { options.addresses.clone() };
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let peer = Peer::new(direction, &[], &Paths { addresses, relay: None }, events).await?;
@@ -153,7 +153,7 @@ impl Publication {
         options: &WhxOptions,
         tracks: Vec<LocalTrackOptions>,
     ) -> Result<(Publication, Vec<LocalTrack>), Error> {
-        let (peer, inbox) = Session::new(options, Direction::Publish).await?;
+        let (peer, inbox) = Session::prepare(options, Direction::Publish).await?;
         let stream = random_name();
         let mut drafts: Vec<(Draft, Arc<dyn RtpTransceiver>)> = Vec::new();
         for track in tracks {
@@ -233,7 +233,7 @@ pub struct View {
 impl View {
     /// Watches at an endpoint such as `https://host/whep/room`: a section for each kind, with these codecs in their order.
     pub async fn open(endpoint: &str, options: &WhxOptions, codecs: &[Codec]) -> Result<View, Error> {
-        let (peer, inbox) = Session::new(options, Direction::Subscribe).await?;
+        let (peer, inbox) = Session::prepare(options, Direction::Subscribe).await?;
         for kind in [Kind::Video, Kind::Audio] {
             let wanted: Vec<Codec> = codecs.iter().copied().filter(|codec| codec.kind() == kind).collect();
             if wanted.is_empty() {
