@@ -95,6 +95,8 @@ pub struct Media {
     pub budget: Budget,
     /// The DVR window on disk.
     pub dvr: Option<Arc<Dvr>>,
+    /// Who converts.
+    pub workers: Workers,
 }
 
 impl Media {
@@ -125,8 +127,8 @@ impl Media {
         };
         let rooms = Rooms::start(store, Arc::clone(&shards), room, tasks);
         let workers = Workers::new(&config.transcode, tasks.clone());
-        conversions::start(&rooms, Arc::clone(&shards), workers, tasks);
-        Ok(Media { rooms, shards, budget, dvr })
+        conversions::start(&rooms, Arc::clone(&shards), workers.clone(), tasks);
+        Ok(Media { rooms, shards, budget, dvr, workers })
     }
 
     /// Accepts WebRTC peers over TCP.

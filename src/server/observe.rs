@@ -16,6 +16,7 @@ pub(super) fn observe(state: &AppState, media: &Media) {
     let metrics = &state.metrics;
     observe_dvr(metrics, media.dvr.as_deref());
     observe_calls(metrics, media.shards.net_counters());
+    media.workers.observe(metrics);
     let rooms = state.rooms.clone();
     metrics.observe("rooms_live_count", "Rooms in which something is live", Kind::Gauge, move || {
         rooms.live_count() as i64
