@@ -6,6 +6,8 @@
 
 #[path = "whx/access.rs"]
 mod access;
+#[path = "whx/converted.rs"]
+mod converted;
 #[path = "whx/endings.rs"]
 mod endings;
 #[path = "whx/endpoint.rs"]

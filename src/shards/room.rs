@@ -270,6 +270,7 @@ impl ShardRoom {
             ingest.ring.detach();
         }
         self.close_viewers();
+        self.conversions.close();
         self.output.live.send_replace(None);
         self.output.status.send_replace(ShardStatus::default());
         self.output.status_changed.notify_one();

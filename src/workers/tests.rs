@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use telstar_media::codec::AacConfig;
+use telstar_media::codec::annexb::{AnnexBReader, Sample};
 use telstar_media::{Codec, CodecConfig, Frame, KeyframeMode, Origin, TrackInfo};
 use telstar_transcode::Target;
 use telstar_units::{RoomName, Timescale, TrackId};
@@ -37,28 +38,78 @@ fn built() -> PathBuf {
     worker
 }
 
+/// Ten seconds of pictures with one keyframe.
+fn pictures() -> Vec<Sample> {
+    let source = "-f lavfi -i testsrc2=s=320x180:r=30:d=10 -c:v libx264 -preset ultrafast -bf 0 -g 999 -pix_fmt yuv420p \
+                  -bsf:v h264_metadata=aud=insert -f h264 -";
+    let output =
+        Command::new("ffmpeg").args(["-nostdin", "-loglevel", "error"]).args(source.split_whitespace()).output();
+    let stream = output.expect("scripts/packages test installs ffmpeg").stdout;
+    let delimiter = [0, 0, 0, 1, 9];
+    let starts = (0..stream.len()).filter(|at| stream[*at..].starts_with(&delimiter));
+    let starts: Vec<usize> = starts.chain([stream.len()]).collect();
+    let mut reader = AnnexBReader::default();
+    let samples: Vec<Sample> =
+        starts.windows(2).filter_map(|pair| reader.read(&stream[pair[0]..pair[1]]).expect("x264's")).collect();
+    assert_eq!((samples.len(), samples.iter().filter(|sample| sample.key).count()), (300, 1));
+    samples
+}
+
 struct Stage {
     frames: Frames,
     converted: Converted,
     guard: Option<ConversionGuard>,
     workers: Workers,
-    config: Arc<CodecConfig>,
+    track: TrackInfo,
+    to: Target,
+    /// What is sent, again and again, and how far apart in ticks.
+    source: Vec<Sample>,
+    step: i64,
     sent: i64,
     received: Vec<Frame>,
     tracks: Vec<TrackInfo>,
 }
 
 impl Stage {
+    /// Silence in AAC becomes Opus.
     fn new(config: &Transcode) -> Stage {
+        let aac = AacConfig::low_complexity(48_000, 2).expect("a known rate");
+        let config_of_all = Arc::new(CodecConfig::Aac(aac));
+        let silence = Sample { config: config_of_all, key: true, payload: Bytes::from_static(SILENCE) };
+        let track = TrackInfo {
+            id: TRACK,
+            codec: Codec::Aac,
+            timescale: Timescale::new(48_000).expect("not zero"),
+            keyframes: KeyframeMode::None,
+            origin: Origin::Publisher,
+        };
+        Stage::of(config, track, Target::Opus, vec![silence], 1_024)
+    }
+
+    /// H.264 with one keyframe at its beginning becomes H.264.
+    fn of_pictures(config: &Transcode) -> Stage {
+        let track = TrackInfo {
+            id: TRACK,
+            codec: Codec::H264,
+            timescale: Timescale::VIDEO,
+            keyframes: KeyframeMode::Periodic,
+            origin: Origin::Publisher,
+        };
+        Stage::of(config, track, Target::H264, pictures(), 3_000)
+    }
+
+    fn of(config: &Transcode, track: TrackInfo, to: Target, source: Vec<Sample>, step: i64) -> Stage {
         built();
         let workers = Workers::new(config, Tasks::new(Arc::default()));
-        let aac = AacConfig::low_complexity(48_000, 2).expect("a known rate");
         let mut stage = Stage {
             frames: Frames::new(1 << 20),
             converted: Converted::new(),
             guard: None,
             workers,
-            config: Arc::new(CodecConfig::Aac(aac)),
+            track,
+            to,
+            source,
+            step,
             sent: 0,
             received: Vec::new(),
             tracks: Vec::new(),
@@ -68,18 +119,12 @@ impl Stage {
     }
 
     fn begin(&mut self) {
-        let track = TrackInfo {
-            id: TRACK,
-            codec: Codec::Aac,
-            timescale: Timescale::new(48_000).expect("not zero"),
-            keyframes: KeyframeMode::None,
-            origin: Origin::Publisher,
-        };
+        let track = self.track.clone();
         self.frames.push(ViewerItem::Tracks { tracks: vec![track.clone()], restarts: true });
         self.guard = Some(self.workers.convert(ConversionJob {
             room: RoomName::parse("demo").expect("a name"),
             track,
-            to: Target::Opus,
+            to: self.to,
             as_track: AS_TRACK,
             frames: Arc::clone(&self.frames.0),
             converted: Arc::clone(&self.converted.0),
@@ -90,14 +135,13 @@ impl Stage {
         self.guard.as_ref().map(|guard| guard.status().borrow().clone()).unwrap_or_default()
     }
 
-    /// One frame of sound, in its time.
+    /// One frame, in its time.
     async fn step(&mut self) {
-        let dts = self.sent * 1_024;
+        let Sample { config, key, payload } = self.source[self.sent as usize % self.source.len()].clone();
+        let dts = self.sent * self.step;
         self.sent += 1;
-        let (config, payload) = (Arc::clone(&self.config), Bytes::from_static(SILENCE));
-        self.frames
-            .push(ViewerItem::Frame(TRACK, Frame { config, dts, pts: dts, duration: 1_024, key: true, payload }));
-        tokio::time::sleep(Duration::from_millis(21)).await;
+        self.frames.push(ViewerItem::Frame(TRACK, Frame { config, dts, pts: dts, duration: 0, key, payload }));
+        tokio::time::sleep(Duration::from_secs_f64(self.track.timescale.seconds(self.step))).await;
         for item in self.converted.take() {
             match item {
                 IngestItem::Track(info) => self.tracks.push(info),
@@ -110,21 +154,14 @@ impl Stage {
         }
     }
 
-    /// Sound goes on until `done`; how long that took.
-    #[track_caller]
-    fn run_until(
-        &mut self,
-        what: &'static str,
-        mut done: impl FnMut(&Stage) -> bool,
-    ) -> impl Future<Output = Duration> {
-        async move {
-            let start = Instant::now();
-            while !done(self) {
-                assert!(start.elapsed() < PATIENCE, "{what}: {:?}", self.status());
-                self.step().await;
-            }
-            start.elapsed()
+    /// It goes on until `done`; how long that took.
+    async fn run_until(&mut self, what: &str, done: impl Fn(&Stage) -> bool) -> Duration {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(start.elapsed() < PATIENCE, "{what}: {:?}", self.status());
+            self.step().await;
         }
+        start.elapsed()
     }
 
     async fn run_until_it_comes(&mut self) -> Duration {
@@ -174,6 +211,32 @@ async fn a_worker_that_is_killed_is_followed_by_another_within_two_seconds() {
     assert!(stage.received.windows(2).all(|pair| pair[1].dts > pair[0].dts), "time does not go back");
     let status = stage.status();
     assert_eq!((status.state, status.restarts, status.error), (ConversionState::Running, 1, None));
+}
+
+#[tokio::test]
+async fn pictures_come_back_within_two_seconds_though_the_source_sends_no_keyframe() {
+    let mut stage = Stage::of_pictures(&Transcode::default());
+    stage.run_until("a second of pictures", |stage| stage.received.len() > 60).await;
+    let (worker, before) = (stage.worker(), stage.received.len());
+    kill_process(worker, Signal::KILL).expect("it is ours");
+    stage.run_until("its death", |stage| stage.death_count() == 1).await;
+    let away = stage.run_until_it_comes().await;
+    assert!(away < Duration::from_secs(2), "{away:?}");
+    assert!(stage.sent < stage.source.len() as i64, "one group of pictures");
+    assert!(stage.received.windows(2).all(|pair| pair[1].dts > pair[0].dts), "time does not go back");
+    let first = stage.received[before..].iter().find(|frame| frame.key).expect("it begins with a keyframe");
+    assert!(first.dts - stage.received[before - 1].dts < 2 * 90_000);
+}
+
+#[tokio::test]
+async fn a_keyframe_that_is_asked_for_comes() {
+    let mut stage = Stage::of_pictures(&Transcode::default());
+    stage.run_until("pictures", |stage| stage.received.len() > 20).await;
+    stage.guard.as_ref().expect("it runs").request_keyframe();
+    // By itself the next would come 60 pictures behind the first.
+    stage.run_until("a keyframe", |stage| stage.received[1..].iter().any(|frame| frame.key)).await;
+    let second = stage.received[1..].iter().find(|frame| frame.key).expect("it came");
+    assert!(second.dts - stage.received[0].dts < 180_000);
 }
 
 #[tokio::test]

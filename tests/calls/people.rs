@@ -54,8 +54,12 @@ impl Stage {
 
     /// A stage for people with media, when it is their turn.
     pub async fn with_media() -> Stage {
+        Stage::with_media_and(|_| {}).await
+    }
+
+    pub async fn with_media_and(change: impl FnOnce(&mut Config)) -> Stage {
         let turn = TURNS.acquire().await.expect("nobody closes it");
-        Stage { _turn: Some(turn), ..Stage::start().await }
+        Stage { _turn: Some(turn), ..Stage::start_with(change).await }
     }
 
     pub fn ws(&self) -> String {

@@ -40,6 +40,11 @@ impl Stage {
         Stage(people::Stage::with_media().await)
     }
 
+    /// The same with other settings.
+    pub async fn with_media_and(change: impl FnOnce(&mut Config)) -> Stage {
+        Stage(people::Stage::with_media_and(change).await)
+    }
+
     /// One request as it stands.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<String>) -> Answer {
         let method = method.parse().expect("a method");

@@ -17,7 +17,7 @@ use crate::limits::{self, JSON_DEPTH_MAX};
 /// The state of any topic.
 #[derive(JsonSchema)]
 #[schemars(untagged, rename = "TopicState")]
-#[expect(dead_code, reason = "only its schema is used")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "only its schema is used")]
 pub(super) enum AnyState {
     Rooms(RoomsState),
     Room(RoomTopicState),

@@ -59,6 +59,14 @@ impl Conversions {
         Some(made.info().id)
     }
 
+    /// The room is gone.
+    pub(super) fn close(&self) {
+        for running in self.all.iter().filter_map(|conversion| conversion.running.as_ref()) {
+            running.frames.close();
+            running.converted.detach();
+        }
+    }
+
     fn note_made(&mut self, info: TrackInfo) {
         let of = |conversion: &&mut Conversion| conversion.want.as_track == info.id;
         if let Some(running) = self.all.iter_mut().find(of).and_then(|conversion| conversion.running.as_mut()) {

@@ -299,6 +299,25 @@ fn a_conversion_gets_frames_and_what_it_makes_is_fed() {
 }
 
 #[test]
+fn a_room_that_is_gone_lets_its_conversions_go() {
+    let mut bench = room();
+    let ring = bench.attach(1, IngestVia::Ring);
+    bench.room.feed(FEED, |_| true);
+    bench.send(&ring, vec![h264()]);
+    bench.stream(&ring, 0..2, nothing);
+    let want = bench.want(Target::Vp8);
+    let (frames, converted) = bench.convert(&want);
+    bench.room.release();
+    let mut items = Vec::new();
+    while futures_util::FutureExt::now_or_never(frames.next(&mut items)) == Some(true) {
+        items.clear();
+    }
+    assert_eq!(futures_util::FutureExt::now_or_never(frames.next(&mut items)), Some(false), "nothing follows");
+    let gone = futures_util::FutureExt::now_or_never(converted.send(Vec::new()));
+    assert!(gone.is_some_and(|sent| sent.is_err()));
+}
+
+#[test]
 fn a_source_that_is_bound_again_keeps_its_numbers_and_others_end() {
     let mut bench = room();
     let ring = bench.attach(1, IngestVia::Ring);

@@ -85,6 +85,8 @@ impl<'a> Life<'a> {
     }
 
     async fn converse(&mut self) -> Result<(), End> {
+        // What came together with its being ready.
+        self.hear().await?;
         loop {
             self.feed()?;
             if self.sink.send().await.is_err() {

@@ -1,0 +1,232 @@
+//! Conversions, with real pictures, real sound and the real worker: what is published over WHIP is listed for HLS for who
+//! asks, and what an encoder pushes over RTMP is watched over WHEP.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use telstar::Config;
+use telstar_client::clip::{Audio, Video, play_audio, play_video};
+use telstar_client::{Codec, Kind, LocalTrackOptions, Publication, Source, View};
+use tokio::time::timeout;
+
+use crate::stage::Stage;
+use crate::support::PATIENCE;
+
+/// The worker that was built beside this test. `cargo test --workspace` builds it; a narrower one may not have.
+fn worker() -> PathBuf {
+    let own = std::env::current_exe().expect("a test has a path");
+    let worker = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("telstar-worker");
+    if !worker.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--offline", "-p", "telstar-worker"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "cargo builds the worker");
+    }
+    worker
+}
+
+async fn stage() -> Stage {
+    let path = worker();
+    Stage::with_media_and(|config: &mut Config| config.transcode.worker = path).await
+}
+
+/// What ffmpeg makes of its test picture or of a tone, in six seconds.
+fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("ffmpeg").args(["-nostdin", "-v", "error"]).args(arguments).arg("pipe:1").output();
+    let output = output.expect("ffmpeg runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn picture(codec: Codec) -> Video {
+    let input = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-t", "6", "-pix_fmt", "yuv420p"];
+    let encoder: &[&str] = match codec {
+        Codec::H264 => {
+            &["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "30", "-bf", "0", "-f", "h264"]
+        }
+        _ => &[
+            "-c:v",
+            "libvpx",
+            "-deadline",
+            "realtime",
+            "-cpu-used",
+            "8",
+            "-g",
+            "30",
+            "-auto-alt-ref",
+            "0",
+            "-f",
+            "ivf",
+        ],
+    };
+    Video::parse(ffmpeg(&[&input, encoder].concat()).into()).expect("a good file")
+}
+
+fn tone() -> Audio {
+    let bytes = ffmpeg(&[
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:sample_rate=48000",
+        "-t",
+        "6",
+        "-ac",
+        "2",
+        "-c:a",
+        "libopus",
+        "-f",
+        "ogg",
+    ]);
+    Audio::parse(&bytes).expect("a good file")
+}
+
+/// Publishes until it is dropped.
+async fn publish(stage: &Stage, codec: Codec) -> Publication {
+    let (picture, tone) = (picture(codec), tone());
+    let track = |codec, source| LocalTrackOptions { codec, source, name: String::new(), layers: Vec::new() };
+    let tracks = vec![track(codec, Source::Camera), track(Codec::Opus, Source::Microphone)];
+    let options = stage.options(Some(stage.key().await));
+    let opened = Publication::open(&stage.endpoint("whip"), &options, tracks).await;
+    let (mut publication, tracks) = opened.expect("the server takes it");
+    timeout(PATIENCE, publication.connected()).await.expect("in time").expect("there is a way");
+    let mut tracks = tracks.into_iter();
+    let (mut camera, mut microphone) = (tracks.next().expect("a picture"), tracks.next().expect("a sound"));
+    tokio::spawn(async move { play_video(&mut camera, &[picture]).await });
+    tokio::spawn(async move { play_audio(&mut microphone, &tone).await });
+    publication
+}
+
+async fn get(stage: &Stage, path: &str) -> String {
+    let answer = stage.send("GET", path, &[], "").await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+    answer.text
+}
+
+/// What the room's owner is shown of its conversions.
+async fn conversions(stage: &Stage) -> Vec<(String, String, String)> {
+    let room = stage.room("GET", "", None).await;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = room["live"]["conversions"].as_array().expect("a list").iter();
+    all.map(|one| (text(&one["from"]), text(&one["to"]), text(&one["state"]))).collect()
+}
+
+async fn state_becomes(stage: &Stage, state: &str) {
+    let become_ = async {
+        while stage.room("GET", "", None).await["live"]["state"] != state {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, become_).await.expect("it becomes so");
+}
+
+async fn is_listed(codec: Codec, expected: &[(&str, &str)]) {
+    let stage = stage().await;
+    let _publication = publish(&stage, codec).await;
+    state_becomes(&stage, "live").await;
+    assert!(conversions(&stage).await.is_empty(), "nobody asked for anything");
+
+    let multivariant = get(&stage, "/live/demo/index.m3u8").await;
+    assert!(multivariant.contains("avc1.") && multivariant.contains("mp4a.40.2"), "{multivariant}");
+    let mut running = conversions(&stage).await;
+    running.sort();
+    let expected: Vec<(String, String, String)> =
+        expected.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned(), "running".to_owned())).collect();
+    assert_eq!(running, expected);
+
+    let mut playlists = Vec::new();
+    let enough = async {
+        while playlists.len() != 2 || playlists.iter().any(|text: &String| text.matches("#EXTINF").count() < 4) {
+            playlists = vec![
+                get(&stage, "/live/demo/video/index.m3u8").await,
+                get(&stage, "/live/demo/audio/index.m3u8").await,
+            ];
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    timeout(PATIENCE, enough).await.expect("it grows");
+    for playlist in playlists {
+        assert!(!playlist.contains("#EXT-X-DISCONTINUITY\n") && !playlist.contains("#EXT-X-GAP"), "{playlist}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_that_is_published_over_whip_is_listed_with_its_sound_as_aac() {
+    is_listed(Codec::H264, &[("Opus", "AAC")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp8_that_is_published_over_whip_is_listed_as_h264() {
+    is_listed(Codec::Vp8, &[("Opus", "AAC"), ("VP8", "H.264")]).await;
+}
+
+/// An encoder that pushes a picture with B-frames and sound as AAC, until it is dropped.
+struct Encoder(Child);
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn push(stage: &Stage) -> Encoder {
+    let (key, address) = (stage.key().await, stage.rig.running.addresses().rtmp.expect("RTMP is on"));
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "quiet", "-re", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30"]);
+    command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac", "-ac", "2"]);
+    command.args(["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-pix_fmt", "yuv420p"]);
+    command.args(["-t", "120", "-f", "flv", &format!("rtmp://{address}/live/{key}")]);
+    let encoder = Encoder(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg runs"));
+    state_becomes(stage, "live").await;
+    encoder
+}
+
+/// Watches with these codecs, and takes some seconds of both. Returns as what they came.
+async fn watch(stage: &Stage, codecs: &[Codec]) -> (View, String, String) {
+    let opened = View::open(&stage.endpoint("whep"), &stage.options(None), codecs).await;
+    let mut view = opened.expect("the server takes it");
+    timeout(PATIENCE, view.connected()).await.expect("in time").expect("there is a way");
+    let (mut picture, mut sound) = (String::new(), String::new());
+    while picture.is_empty() || sound.is_empty() {
+        let mut track = timeout(PATIENCE, view.track()).await.expect("both come").expect("the connection stands");
+        for _ in 0..100 {
+            timeout(PATIENCE, track.recv()).await.expect("in time").expect("it goes on");
+        }
+        let codec = track.codec().await.expect("it is known").to_ascii_lowercase();
+        *(if track.kind() == Kind::Video { &mut picture } else { &mut sound }) = codec;
+    }
+    (view, picture, sound)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoders_b_frames_and_aac_are_watched_over_webrtc_and_converted_once_for_all() {
+    let stage = stage().await;
+    let _encoder = push(&stage).await;
+    let (first, picture, sound) = watch(&stage, &[Codec::H264, Codec::Opus]).await;
+    assert_eq!((picture.as_str(), sound.as_str()), ("video/h264", "audio/opus"));
+    let running = |conversions: &[(&str, &str)]| {
+        let one = |(from, to): &(&str, &str)| ((*from).to_owned(), (*to).to_owned(), "running".to_owned());
+        conversions.iter().map(one).collect::<Vec<_>>()
+    };
+    let all = async || {
+        let mut all = conversions(&stage).await;
+        all.sort();
+        all
+    };
+    assert_eq!(all().await, running(&[("AAC", "Opus"), ("H.264", "H.264")]));
+    let (second, ..) = watch(&stage, &[Codec::H264, Codec::Opus]).await;
+    assert_eq!(all().await.len(), 2, "two viewers share them");
+    // Whoever decodes no H.264 gets the alternate.
+    let (third, picture, _) = watch(&stage, &[Codec::Vp8, Codec::Opus]).await;
+    assert_eq!(picture, "video/vp8");
+    assert_eq!(all().await, running(&[("AAC", "Opus"), ("H.264", "H.264"), ("H.264", "VP8")]));
+    for view in [first, second, third] {
+        view.close().await.expect("it ends");
+    }
+    let none = async {
+        while !conversions(&stage).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, none).await.expect("they end when nobody watches");
+}
