@@ -45,7 +45,6 @@ pub(super) struct CallTask {
 }
 
 /// Whoever is in the call or watches it.
-
 struct Member {
     mailbox: Mailbox,
     token: Option<TokenName>,
