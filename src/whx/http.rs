@@ -83,14 +83,16 @@ async fn cross_origin(request: Request, next: Next) -> Response {
     response
 }
 
-/// For everybody, whatever room it is about: a preflight shows no credential (Fetch standard, "CORS-preflight fetch").
+/// For everybody, whatever room it is about: a preflight shows no credential (Fetch standard, "CORS-preflight fetch"). Each
+/// resource lists its own methods: a client that finds no PATCH at the endpoint (@eyevinn/whip-web-client 1.1.7) gathers its
+/// candidates before it offers, and its trickling, which shows the tag as `etag`, would be refused.
 fn options(methods: &'static str, accepts: HeaderName, media_type: &'static str) -> impl IntoResponse {
     let value = HeaderValue::from_static;
     let headers = [
         (header::ALLOW, value(methods)),
         (accepts, value(media_type)),
         (header::ACCESS_CONTROL_ALLOW_METHODS, value(methods)),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, value("authorization, content-type, if-match")),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, value("authorization, content-type, etag, if-match")),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
     ];
     (StatusCode::OK, headers)
