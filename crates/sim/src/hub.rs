@@ -287,8 +287,13 @@ impl Hub {
                     }
                 }
             }
-            CallEffect::Media(command) => self.commands.push_back(media::command(ROOM, command)),
-            CallEffect::Fact(_) => {}
+            CallEffect::Media(command) => {
+                if let media::Order::Sfu(command) = media::order(ROOM, command) {
+                    self.commands.push_back(command);
+                }
+            }
+            // Nobody here is an ingest or a viewer.
+            CallEffect::Over { .. } | CallEffect::Fact(_) => {}
         }
     }
 

@@ -46,4 +46,12 @@ pub use world::{World, certificate, config, server};
 mod shards {
     #[derive(Clone, Copy)]
     pub(crate) struct RoomKey(pub(crate) u64);
+
+    /// Made and let go: no room here has frames.
+    #[allow(dead_code, reason = "only the media threads of the server read it")]
+    pub(crate) struct Feed {
+        pub(crate) video: Option<telstar_units::TrackId>,
+        pub(crate) audio: Option<telstar_units::TrackId>,
+        pub(crate) alternate: Option<telstar_units::TrackId>,
+    }
 }
