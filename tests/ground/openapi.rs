@@ -12,6 +12,7 @@ const PAGES: &[&str] = &[
     "/",
     "/sign-in",
     "/watch/{room}",
+    "/studio/{room}",
     "/embed/watch/{room}",
     "/call/{room}",
     "/embed/call/{room}",
