@@ -83,7 +83,7 @@ impl Listing {
     /// The same as a delta update (RFC 8216bis §6.2.5.1), or whole if there is nothing to leave out.
     pub fn delta(&self) -> &Arc<Rendered> {
         let make = |skip| Arc::new(playlist::render(self, skip));
-        self.delta.get_or_init(|| self.skippable().map(make)).as_ref().unwrap_or_else(|| self.full())
+        self.delta.get_or_init(|| self.skippable(self.open()).map(make)).as_ref().unwrap_or_else(|| self.full())
     }
 
     /// The I-frame playlist.
@@ -94,16 +94,17 @@ impl Listing {
     /// The I-frame playlist as a delta update.
     pub fn pictures_delta(&self) -> &Arc<Rendered> {
         let make = |skip| Arc::new(pictures::render(self, skip));
-        self.pictures_delta.get_or_init(|| self.skippable().map(make)).as_ref().unwrap_or_else(|| self.pictures())
+        self.pictures_delta.get_or_init(|| self.skippable(None).map(make)).as_ref().unwrap_or_else(|| self.pictures())
     }
 
-    /// How many segments a delta update leaves out: those that end before the skip boundary (RFC 8216bis §4.4.5.2).
-    fn skippable(&self) -> Option<usize> {
+    /// How many segments a delta update leaves out: those that end before the skip boundary (RFC 8216bis §4.4.5.2), which is
+    /// counted from the end of what is listed. `open`: the segment under way, where it is.
+    fn skippable(&self, open: Option<&Segment>) -> Option<usize> {
         if !self.facts.skips || self.facts.ended {
             return None;
         }
         let boundary_secs = self.skip_until_secs() as f64;
-        let parts = self.open().into_iter().flat_map(|open| &open.parts);
+        let parts = open.into_iter().flat_map(|open| &open.parts);
         let mut after_secs: f64 = parts.map(|part| part.duration_secs()).sum();
         for (index, segment) in self.finished().iter().enumerate().rev() {
             if after_secs >= boundary_secs {
