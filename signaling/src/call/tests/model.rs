@@ -141,6 +141,8 @@ struct World {
     /// Which ingests and viewers are in which call, as they were told.
     ingests: BTreeMap<u64, usize>,
     viewers: BTreeMap<u64, usize>,
+    /// Where each viewer asks: it is made for one room.
+    asked: BTreeMap<u64, usize>,
     media: [Media; 2],
     /// Requests without a reply, by ticket.
     open: BTreeMap<u64, u64>,
@@ -161,6 +163,7 @@ impl World {
             clients: BTreeMap::new(),
             ingests: BTreeMap::new(),
             viewers: BTreeMap::new(),
+            asked: BTreeMap::new(),
             media: Default::default(),
             open: BTreeMap::new(),
             tickets: 0,
@@ -280,12 +283,13 @@ impl World {
                 }
             }
             Step::View { room, client } => {
-                let room = self.viewers.get(&client).copied().unwrap_or(room);
+                let room = *self.asked.entry(client).or_insert(room);
                 let ticket = self.ticket(client);
                 self.calls[room].handle_view(self.now, &mut self.ids, ConnectionId(client), ticket, "o".into());
             }
             Step::ViewerGone(client) => {
                 self.viewers.remove(&client);
+                self.asked.remove(&client);
                 self.calls.iter_mut().for_each(|call| call.handle_viewer_gone(ConnectionId(client)));
             }
             Step::EndViewers(room) => self.calls[room].end_viewers(LeaveReason::Left),
