@@ -319,6 +319,7 @@ pub struct Watch {
 
 impl Watch {
     /// Of what somebody else notes.
+    #[allow(dead_code, reason = "the tests of WHIP and WHEP read viewers with it, those of calls make theirs here")]
     pub fn new(seen: watch::Receiver<Vec<Arrival>>) -> Watch {
         Watch { seen }
     }
