@@ -1,5 +1,6 @@
 //! Conversions, with real pictures, real sound and the real worker: what is published over WHIP is listed for HLS for who
 //! asks, and what an encoder pushes over RTMP is watched over WHEP.
+#![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
