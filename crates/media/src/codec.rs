@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 mod aac;
 mod ac3;
-pub mod adts;
 pub mod annexb;
 mod av1;
 mod bits;

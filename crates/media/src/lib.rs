@@ -11,4 +11,4 @@ pub mod rtp;
 pub mod timeline;
 
 pub use codec::{Codec, CodecConfig, MediaKind};
-pub use frame::{Frame, KeyframeMode, Origin, Packet, Reordering, TrackInfo};
+pub use frame::{Frame, KeyframeMode, Origin, Packet, TrackInfo};

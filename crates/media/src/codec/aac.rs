@@ -93,22 +93,6 @@ impl AacConfig {
         AacConfig::parse(Bytes::copy_from_slice(&asc.to_be_bytes())).ok()
     }
 
-    /// The fields of an ADTS header: object type of the core, samplingFrequencyIndex, channelConfiguration. `None` where it
-    /// cannot say what the record does.
-    pub(super) fn short_form(&self) -> Option<[u8; 3]> {
-        let mut reader = BitReader::new(&self.asc);
-        let object_type = match object_type(&mut reader)? {
-            // What SBR and PS extend is LC, in all that is sent to a server.
-            OBJECT_TYPE_SBR | OBJECT_TYPE_PS => OBJECT_TYPE_LC,
-            other => other,
-        };
-        let index = reader.bits(4)? as u8;
-        let in_table = usize::from(index) < SAMPLE_RATES.len();
-        let channel_configuration = reader.bits(4)? as u8;
-        let fits = in_table && (1..=4).contains(&object_type) && (1..=7).contains(&channel_configuration);
-        (fits && self.frame_samples == 1_024).then_some([object_type, index, channel_configuration])
-    }
-
     /// `mp4a.40.N`, RFC 6381 §3.3.
     pub fn rfc6381(&self) -> String {
         format!("mp4a.40.{}", self.object_type)

@@ -5,7 +5,7 @@ use std::mem;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::PAYLOAD_LEN_MAX;
-use super::pictures::{Assembly, Ending, PictureDepacketiser, PictureFormat};
+use super::pictures::{Assembly, Ending, Fragments, PictureDepacketiser, PictureFormat};
 use crate::codec::{CodecConfig, H264Config, NalKind, ParameterSetsById, Repetition, h264_parameter_set_id, nal_kinds};
 use crate::frame::{Frame, Packet};
 
@@ -92,8 +92,7 @@ pub type H264Depacketiser = PictureDepacketiser<H264Pictures>;
 pub struct H264Pictures {
     sps: ParameterSetsById,
     pps: ParameterSetsById,
-    /// Where the length of the fragmented unit under way stands.
-    fragment_at: Option<usize>,
+    fragments: Fragments,
     idr: bool,
     repetition: Repetition,
 }
@@ -115,8 +114,7 @@ impl H264Pictures {
             NalKind::Delimiter => {}
             kind => {
                 self.idr |= kind == NalKind::Idr;
-                picture.append(&(unit.len() as u32).to_be_bytes());
-                picture.append(unit);
+                picture.append_unit(unit);
             }
         }
     }
@@ -126,22 +124,10 @@ impl H264Pictures {
             picture.damaged = true;
             return;
         };
-        if fu & FU_START != 0 {
-            let header = indicator & 0xe0 | fu & 0x1f;
-            self.idr |= NalKind::of(header) == NalKind::Idr;
-            self.fragment_at = Some(picture.bytes.len());
-            picture.append(&[0; 4]);
-            picture.append(&[header]);
-        }
-        let Some(at) = self.fragment_at else {
-            picture.damaged = true;
-            return;
-        };
-        picture.append(data);
-        if fu & FU_END != 0 && !picture.damaged {
-            self.fragment_at = None;
-            let unit = picture.bytes.split_off(at);
-            self.take_unit(&unit[4..], picture);
+        let header = indicator & 0xe0 | fu & 0x1f;
+        self.idr |= fu & FU_START != 0 && NalKind::of(header) == NalKind::Idr;
+        if let Some(unit) = self.fragments.take(fu, &[header], data, picture) {
+            self.take_unit(&unit, picture);
         }
     }
 }
@@ -167,22 +153,12 @@ impl PictureFormat for H264Pictures {
 
     fn take(&mut self, payload: &[u8], picture: &mut Assembly) {
         let Some((&header, body)) = payload.split_first() else { return };
-        if self.fragment_at.is_some() && header & 0x1f != FU_A {
+        if self.fragments.is_open() && header & 0x1f != FU_A {
             picture.damaged = true;
         }
         match header & 0x1f {
             1..=23 => self.take_unit(payload, picture),
-            STAP_A => {
-                let mut rest = body;
-                while let Some((len, after)) = rest.split_first_chunk::<2>() {
-                    let Some((unit, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*len))) else {
-                        picture.damaged = true;
-                        return;
-                    };
-                    self.take_unit(unit, picture);
-                    rest = after;
-                }
-            }
+            STAP_A => picture.for_each_aggregated(body, |unit, picture| self.take_unit(unit, picture)),
             FU_A => self.take_fragment(header, body, picture),
             // §5.2: interleaved packet types belong to packetization-mode 2, which nobody negotiates.
             _ => picture.damaged = true,
@@ -191,7 +167,7 @@ impl PictureFormat for H264Pictures {
 
     fn finish(&mut self, picture: &mut Assembly) -> Ending {
         let key = mem::take(&mut self.idr);
-        picture.damaged |= self.fragment_at.take().is_some();
+        picture.damaged |= self.fragments.give_up();
         picture.damaged |= self.repetition.were_lost(key, picture.behind_hole);
         if !key {
             return Ending::default();

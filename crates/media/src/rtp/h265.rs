@@ -5,7 +5,7 @@ use std::mem;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::PAYLOAD_LEN_MAX;
-use super::pictures::{Assembly, Ending, PictureDepacketiser, PictureFormat};
+use super::pictures::{Assembly, Ending, Fragments, PictureDepacketiser, PictureFormat};
 use crate::codec::{
     CodecConfig, H265Config, H265NalKind, H265ParameterSets, ParameterSetsById, Repetition, h265_parameter_set_id,
     nal_units,
@@ -99,8 +99,7 @@ pub struct H265Pictures {
     vps: ParameterSetsById,
     sps: ParameterSetsById,
     pps: ParameterSetsById,
-    /// Where the length of the fragmented unit under way stands.
-    fragment_at: Option<usize>,
+    fragments: Fragments,
     key: bool,
     repetition: Repetition,
 }
@@ -127,8 +126,7 @@ impl H265Pictures {
             _ if unit.len() < 2 => picture.damaged = true,
             kind => {
                 self.key |= kind == H265NalKind::RandomAccess;
-                picture.append(&(unit.len() as u32).to_be_bytes());
-                picture.append(unit);
+                picture.append_unit(unit);
             }
         }
     }
@@ -138,20 +136,9 @@ impl H265Pictures {
             picture.damaged = true;
             return;
         };
-        if fu & FU_START != 0 {
-            self.fragment_at = Some(picture.bytes.len());
-            picture.append(&[0; 4]);
-            picture.append(&[header[0] & 0x81 | (fu & 0x3f) << 1, header[1]]);
-        }
-        let Some(at) = self.fragment_at else {
-            picture.damaged = true;
-            return;
-        };
-        picture.append(data);
-        if fu & FU_END != 0 && !picture.damaged {
-            self.fragment_at = None;
-            let unit = picture.bytes.split_off(at);
-            self.take_unit(&unit[4..], picture);
+        let begin = [header[0] & 0x81 | (fu & 0x3f) << 1, header[1]];
+        if let Some(unit) = self.fragments.take(fu, &begin, data, picture) {
+            self.take_unit(&unit, picture);
         }
     }
 }
@@ -176,20 +163,10 @@ impl PictureFormat for H265Pictures {
             return;
         };
         let kind = first >> 1 & 0x3f;
-        picture.damaged |= self.fragment_at.is_some() && kind != FRAGMENT;
+        picture.damaged |= self.fragments.is_open() && kind != FRAGMENT;
         match kind {
             0..AGGREGATION => self.take_unit(payload, picture),
-            AGGREGATION => {
-                let mut rest = body;
-                while let Some((len, after)) = rest.split_first_chunk::<2>() {
-                    let Some((unit, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*len))) else {
-                        picture.damaged = true;
-                        return;
-                    };
-                    self.take_unit(unit, picture);
-                    rest = after;
-                }
-            }
+            AGGREGATION => picture.for_each_aggregated(body, |unit, picture| self.take_unit(unit, picture)),
             FRAGMENT => self.take_fragment([first, second], body, picture),
             // §4.4.4: PACI wraps another payload, and nobody sends it.
             _ => picture.damaged = true,
@@ -198,7 +175,7 @@ impl PictureFormat for H265Pictures {
 
     fn finish(&mut self, picture: &mut Assembly) -> Ending {
         let key = mem::take(&mut self.key);
-        picture.damaged |= self.fragment_at.take().is_some();
+        picture.damaged |= self.fragments.give_up();
         picture.damaged |= self.repetition.were_lost(key, picture.behind_hole);
         if !key {
             return Ending::default();

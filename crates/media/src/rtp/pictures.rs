@@ -36,6 +36,48 @@ pub struct Assembly {
     time: i64,
 }
 
+/// A unit that comes in fragments (RFC 6184 §5.8, RFC 7798 §4.4.3). It stands at the end of the access unit until it is whole.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    /// Where its length stands.
+    at: Option<usize>,
+}
+
+/// A fragment's header: it is the first.
+const FRAGMENT_START: u8 = 0x80;
+/// A fragment's header: it is the last.
+const FRAGMENT_END: u8 = 0x40;
+
+impl Fragments {
+    /// A unit is under way.
+    pub(super) fn is_open(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// What is under way will not be whole.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.at.take().is_some()
+    }
+
+    /// Takes the next one; `begin` is the unit's header. Returns the unit when it is whole.
+    pub(super) fn take(&mut self, fu: u8, begin: &[u8], data: &[u8], picture: &mut Assembly) -> Option<BytesMut> {
+        if fu & FRAGMENT_START != 0 {
+            self.at = Some(picture.bytes.len());
+            picture.append(begin);
+        }
+        let Some(at) = self.at else {
+            picture.damaged = true;
+            return None;
+        };
+        picture.append(data);
+        if fu & FRAGMENT_END == 0 || picture.damaged {
+            return None;
+        }
+        self.at = None;
+        Some(picture.bytes.split_off(at))
+    }
+}
+
 /// What a picture turned out to be.
 #[derive(Debug, Default)]
 pub struct Ending {
@@ -53,6 +95,24 @@ impl Assembly {
     pub(super) fn append(&mut self, bytes: &[u8]) {
         if self.takes(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// A unit behind its length, as a sample has it.
+    pub(super) fn append_unit(&mut self, unit: &[u8]) {
+        self.append(&(unit.len() as u32).to_be_bytes());
+        self.append(unit);
+    }
+
+    /// The units of an aggregation, each behind its length in 16 bits (RFC 6184 §5.7.1, RFC 7798 §4.4.2).
+    pub(super) fn for_each_aggregated(&mut self, mut rest: &[u8], mut take: impl FnMut(&[u8], &mut Assembly)) {
+        while let Some((len, after)) = rest.split_first_chunk::<2>() {
+            let Some((unit, after)) = after.split_at_checked(usize::from(u16::from_be_bytes(*len))) else {
+                self.damaged = true;
+                return;
+            };
+            take(unit, self);
+            rest = after;
         }
     }
 
