@@ -114,7 +114,7 @@ async fn bodies_that_are_too_long_too_slow_or_nonsense_are_cheap() {
     // Who sends a letter now and then is let go. Before that, its address may have used up its offers for the moment.
     let answered = async {
         loop {
-            let status = drip(stage.rig.host(), room).await;
+            let status = drip(&stage.rig.host(), room).await;
             if &status != b"HTTP/1.1 429" {
                 break status;
             }
