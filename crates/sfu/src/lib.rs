@@ -63,6 +63,15 @@ pub mod fuzz {
         let _ = crate::demux::told(bytes);
     }
 
+    /// The first DTLS message of a peer, whole and in two datagrams.
+    pub fn hello(bytes: &[u8]) {
+        use crate::engine::dtls::hello::Hello;
+        let _ = Hello::default().read(bytes);
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        let mut hello = Hello::default();
+        let _ = (hello.read(first), hello.read(rest));
+    }
+
     /// SRTCP as it comes; and RTCP that was sealed, which opens once and in no other form.
     pub fn srtcp(bytes: &[u8]) {
         use crate::egress::srtp::{Keys, Opener, Profile, Sealer};

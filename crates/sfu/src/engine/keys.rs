@@ -3,7 +3,7 @@
 //! Media towards subscribers is ours (`egress.rs`), so the engine must not have the keys as well: two writers under one key would
 //! use the same nonce twice, which AES-GCM does not survive (RFC 7714 §8). Without keys the engine sends and reads no RTP and RTCP.
 //!
-//! The engine's DTLS is replaceable as a whole; what stands in its place here is its own with an ear at the outputs.
+//! The engine's DTLS is replaceable as a whole; what stands in its place here has an ear at the outputs.
 
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +15,7 @@ use str0m::crypto::dtls::{
 };
 use str0m::crypto::{CryptoError, from_feature_flags};
 
+use super::dtls::ByHello;
 use crate::egress::srtp::{Keys, Profile};
 
 /// What we send under, and what the peer does.
@@ -37,6 +38,12 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &Ear, ..from_feature_flags() })).clone()
 }
 
+/// The same without the ear, for connections whose SRTP is the engine's.
+pub(super) fn provider_with_srtp() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &ByHello, ..from_feature_flags() })).clone()
+}
+
 /// The cell of the engine that this thread built last with [`provider`].
 pub(super) fn newest() -> Cell {
     NEWEST.take().unwrap_or_default()
@@ -47,7 +54,7 @@ struct Ear;
 
 impl DtlsProvider for Ear {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        from_feature_flags().dtls_provider.generate_certificate()
+        ByHello.generate_certificate()
     }
 
     fn new_dtls(
@@ -57,7 +64,7 @@ impl DtlsProvider for Ear {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let inner = from_feature_flags().dtls_provider.new_dtls(certificate, now, version, mtu)?;
+        let inner = ByHello.new_dtls(certificate, now, version, mtu)?;
         let cell = Cell::default();
         NEWEST.set(Some(cell.clone()));
         Ok(Box::new(Listening { inner, cell, made: now }))

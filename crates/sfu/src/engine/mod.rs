@@ -6,6 +6,7 @@
 //! No other module of this crate names an `Rtc`.
 
 mod codecs;
+pub(crate) mod dtls;
 mod happened;
 mod keys;
 
@@ -92,7 +93,9 @@ impl Engine {
             .set_sctp_max_message_size(CHANNEL_MESSAGE_BYTES_MAX);
         codecs::configure(builder.codec_config());
         builder = match role {
-            Role::Publisher => builder.set_stats_interval(Some(STATISTICS_INTERVAL)),
+            Role::Publisher => {
+                builder.set_crypto_provider(keys::provider_with_srtp()).set_stats_interval(Some(STATISTICS_INTERVAL))
+            }
             Role::Subscriber | Role::Viewer => builder
                 .set_crypto_provider(keys::provider())
                 .set_rtcp_report_interval_audio(NO_REPORTS)
