@@ -72,6 +72,23 @@ pub mod fuzz {
         let _ = (hello.read(first), hello.read(rest));
     }
 
+    /// Datagrams at a handshake of DTLS 1.2, each behind its length.
+    pub fn handshake(mut bytes: &[u8]) {
+        use std::time::{Duration, Instant};
+        use str0m::crypto::dtls::{DtlsInstance, DtlsOutput};
+        let (mut now, mut buffer) = (Instant::now(), vec![0; 4096]);
+        let mut dtls = crate::engine::dtls::only12(now).expect("there is randomness");
+        while let Some((&length, rest)) = bytes.split_first() {
+            let (datagram, after) = rest.split_at(rest.len().min(usize::from(length) * 4));
+            bytes = after;
+            let _ = dtls.handle_packet(datagram);
+            now += Duration::from_millis(100);
+            let _ = dtls.handle_timeout(now);
+            while !matches!(dtls.poll_output(&mut buffer), DtlsOutput::Timeout(_)) {}
+        }
+        assert!(dtls.protocol_version().is_none(), "nobody holds the key of a certificate here");
+    }
+
     /// SRTCP as it comes; and RTCP that was sealed, which opens once and in no other form.
     pub fn srtcp(bytes: &[u8]) {
         use crate::egress::srtp::{Keys, Opener, Profile, Sealer};

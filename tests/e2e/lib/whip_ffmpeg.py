@@ -7,8 +7,10 @@ import av
 
 
 def main() -> None:
-    source, url, token = sys.argv[1:]
-    options = {"authorization": token, "handshake_timeout": "10000"}
+    source, url, token, certificate, key = sys.argv[1:]
+    # On GnuTLS it would make itself a key on P-224, a curve that WebRTC does not know (RFC 8827, section 6.5).
+    own = {"cert_file": certificate, "key_file": key}
+    options = {"authorization": token, "handshake_timeout": "10000", **own}
     with av.open(source) as reader, av.open(url, "w", format="whip", options=options) as writer:
         picture = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
         sound = writer.add_stream("libopus", rate=48000, layout="stereo")

@@ -1,11 +1,17 @@
 // WHIP and WHEP clients that are no browsers: aiortc, GStreamer's webrtcbin and the WHIP muxer of FFmpeg 8, each a child
 // that says what it did as JSON lines (lib/whx.py).
 
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { codedClip } from './encoders.mjs';
 import { E2E } from './paths.mjs';
 import { python } from './pyav.mjs';
 import { start, until } from './process.mjs';
+
+const run = promisify(execFile);
 
 /** The Python whose gi knows GStreamer is the system's. */
 const GI_PYTHON = process.env.TELSTAR_GI_PYTHON ?? '/usr/bin/python3';
@@ -26,7 +32,12 @@ export async function startClient(program, what, { url, token, codec = 'VP8', se
 
 /** Publishes the coded clip by FFmpeg's own WHIP muxer. */
 export async function startFfmpegWhip({ url, token, seconds = 60, toneHz = 440 }) {
-  return talking('ffmpeg-whip', await python(), ['-u', path.join(E2E, 'lib/whip_ffmpeg.py'), await codedClip({ seconds, bframes: 0, toneHz }), url, token ?? 'none'], seconds);
+  const folder = await mkdtemp(path.join(tmpdir(), 'telstar-whip-'));
+  const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => path.join(folder, name));
+  await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=encoder', '-days', '30', '-keyout', key, '-out', certificate]);
+  const muxer = await talking('ffmpeg-whip', await python(), ['-u', path.join(E2E, 'lib/whip_ffmpeg.py'), await codedClip({ seconds, bframes: 0, toneHz }), url, token ?? 'none', certificate, key], seconds);
+  muxer.exited.then(() => rm(folder, { recursive: true, force: true }));
+  return muxer;
 }
 
 function talking(name, command, words, seconds) {

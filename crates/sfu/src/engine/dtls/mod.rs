@@ -17,6 +17,11 @@ use str0m::crypto::{CryptoError, from_feature_flags};
 use hello::{Hello, Offers};
 use only12::Only12;
 
+/// For the fuzzer: what a peer without DTLS 1.3 meets.
+pub(crate) fn only12(now: Instant) -> Option<impl DtlsInstance> {
+    Only12::new(&ByHello.generate_certificate()?, now, None)
+}
+
 /// Makes connections that choose by the peer's first message.
 #[derive(Debug)]
 pub(super) struct ByHello;
