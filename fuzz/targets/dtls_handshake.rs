@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| telstar_sfu::fuzz::handshake(data));
+fuzz_target!(|data: &[u8]| telstar_sfu::fuzz::handshake(std::time::Instant::now(), data));

@@ -73,10 +73,10 @@ pub mod fuzz {
     }
 
     /// Datagrams at a handshake of DTLS 1.2, each behind its length.
-    pub fn handshake(mut bytes: &[u8]) {
-        use std::time::{Duration, Instant};
+    pub fn handshake(mut now: std::time::Instant, mut bytes: &[u8]) {
+        use std::time::Duration;
         use str0m::crypto::dtls::{DtlsInstance, DtlsOutput};
-        let (mut now, mut buffer) = (Instant::now(), vec![0; 4096]);
+        let mut buffer = vec![0; 4096];
         let mut dtls = crate::engine::dtls::only12(now).expect("there is randomness");
         while let Some((&length, rest)) = bytes.split_first() {
             let (datagram, after) = rest.split_at(rest.len().min(usize::from(length) * 4));
