@@ -60,7 +60,7 @@ await results.during(async () => {
     results.check(`${codec} in ${player}: ${MINUTE} s without a stall`, smooth(figures), { ...figures, ...evenness(measured), camera_to_screen_ms: spread(latencies(measured, clock.takenAt), 0) });
     const apart = spread(avOffsets(measured, asTaken(clock)));
     const offset = apart && zero && round(apart.median - zero.median, 1);
-    results.check(`${codec} in ${player}: sound and picture within ${APART_MAX_MS} ms`, offset !== null && Math.abs(offset) <= APART_MAX_MS && levels?.[440] - levels?.[550] > HEARD_DB, { offset_ms: offset, measured: apart, levels_db: levels });
+    results.check(`${codec} in ${player}: sound and picture within ${APART_MAX_MS} ms`, offset !== null && Math.abs(offset) <= APART_MAX_MS && levels?.[440] - levels?.[550] > HEARD_DB, { offset_ms: offset, measured: apart, levels_db: levels, sound_lost_by_the_page_ms: clock.soundLostMs });
   }
 });
 process.exit();
