@@ -149,7 +149,7 @@ export class Rig {
   levels(frequencies, seconds = 1) { return this.do(([list, past]) => window.__rig.meter.levels(list, past), [frequencies, seconds]); }
 
   /** The source's clock, of a page that publishes. */
-  clock() { return this.do(() => ({ takenAt: window.__rig.camera.takenAt, zero: window.__rig.camera.zero })); }
+  clock() { return this.do(() => ({ takenAt: window.__rig.camera.takenAt, zero: window.__rig.camera.zero, soundLostMs: window.__rig.camera.soundLost() })); }
 
   end() { return this.do(() => window.__rig.end()); }
 

@@ -1,17 +1,26 @@
 """WHIP and WHEP by aiortc: publishes the coded source, or watches it and says what came."""
 
 import asyncio
+import copy
 import fractions
+import queue
 import struct
 import time
 
 import aiortc
 import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCSessionDescription
+from aiortc.codecs import CODECS
+from aiortc.rtp import RtcpSdesPacket, RtcpSourceInfo
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 
 import coded
 import whx
+
+
+#: aiortc offers baseline alone, constrained and not. Its decoder is FFmpeg's, which reads these as well, and an encoder over
+#: RTMP sends high unless told otherwise: whoever did not offer it would never be sent that picture as it is.
+MORE_PROFILES = ("4d001f", "64001f")
 
 
 class Camera(MediaStreamTrack):
@@ -46,6 +55,24 @@ class Microphone(AudioStreamTrack):
         return frame
 
 
+def descriptions(data: bytes, count: int) -> RtcpSdesPacket:
+    """Who sends: what is said of each source ends with zeros up to the next 32 bits (RFC 3550 §6.5). aiortc 1.16 takes the first two of them for the end, and leaves out the whole packet, reports and all, when it describes two sources."""
+    chunks, at = [], 0
+    for _ in range(count):
+        ssrc, items = struct.unpack_from("!L", data, at)[0], []
+        at += 4
+        while at < len(data) and data[at] != 0:
+            end = at + 2 + data[at + 1]
+            items.append((data[at], data[at + 2 : end]))
+            at = end
+        at = (at // 4 + 1) * 4
+        chunks.append(RtcpSourceInfo(ssrc=ssrc, items=items))
+    return RtcpSdesPacket(chunks=chunks)
+
+
+RtcpSdesPacket.parse = staticmethod(descriptions)
+
+
 class SenderClock:
     """The sender's own clock of one track, by its reports (RFC 3550 §6.4.1): what the server says is in step, whatever a player makes of it."""
 
@@ -67,6 +94,34 @@ class SenderClock:
         ntp_ms, rtp = self.report
         since = (pts + mapper._origin - rtp + (1 << 31)) % (1 << 32) - (1 << 31)
         return ntp_ms + since * 1000 / self.rate
+
+
+class Counted(queue.Queue):
+    """Stands where frames wait for the decoder, and counts them instead."""
+
+    def __init__(self):
+        super().__init__()
+        self.frames = 0
+
+    def put(self, task, *args) -> None:
+        # None ends the decoder's thread.
+        if task is None:
+            super().put(task, *args)
+        else:
+            self.frames += 1
+
+
+def offer_more_profiles() -> None:
+    known = CODECS["video"]
+    at = next(index for index, one in enumerate(known) if one.mimeType == "video/H264")
+    for profile in MORE_PROFILES:
+        # Each with its retransmissions, as aiortc makes its own.
+        codec, resends = copy.deepcopy(known[at]), copy.deepcopy(known[at + 1])
+        codec.payloadType = max(one.payloadType for one in known) + 1
+        resends.payloadType = codec.payloadType + 1
+        codec.parameters["profile-level-id"] = profile
+        resends.parameters["apt"] = codec.payloadType
+        known.extend([codec, resends])
 
 
 def prefer(transceiver, capabilities, codec: str) -> None:
@@ -128,11 +183,13 @@ def publish(options) -> None:
 
 
 def view(options) -> None:
+    offer_more_profiles()
+
     async def run():
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         seen = whx.Seen()
         readers = []
-        shown, spoken, clocks = [], [], {}
+        shown, spoken, clocks, counted = [], [], {}, {}
 
         async def pictures(track):
             while True:
@@ -159,7 +216,12 @@ def view(options) -> None:
                 except MediaStreamError:
                     whx.say("track-ended", kind=track.kind)
 
-            clocks[track.kind] = SenderClock(next(one.receiver for one in peer.getTransceivers() if one.receiver.track is track))
+            receiver = next(one.receiver for one in peer.getTransceivers() if one.receiver.track is track)
+            clocks[track.kind] = SenderClock(receiver)
+            if options.no_decode:
+                # The decoder's thread begins later and waits for what never comes.
+                receiver._RTCRtpReceiver__decoder_queue = counted[track.kind] = Counted()
+                return
             readers.append(asyncio.ensure_future(read()))
 
         peer.addTransceiver("audio", direction="recvonly")
@@ -168,7 +230,7 @@ def view(options) -> None:
         session = await connect(peer, options)
         try:
             await asyncio.sleep(options.seconds)
-            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer), timeline=timeline(clocks, shown, spoken), **seen.summary([options.tone, options.tone * 1.25]))
+            whx.say("done", client=f"aiortc {aiortc.__version__}", codecs=codecs(peer), state=peer.connectionState, streams=await figures(peer), timeline=timeline(clocks, shown, spoken), undecoded={kind: one.frames for kind, one in counted.items()}, **seen.summary([options.tone, options.tone * 1.25]))
         finally:
             await asyncio.to_thread(session.end)
             await peer.close()

@@ -3,6 +3,7 @@
 // by the browser's and the machine's buffers, so every reading is taken against the zero of its kind in the same browser.
 
 import { sleep } from './process.mjs';
+import { median } from './results.mjs';
 import { Rig } from './rigs.mjs';
 import { asTaken, avOffsets, evenly, spread } from './sync.mjs';
 
@@ -32,6 +33,16 @@ export async function zeroOfFile(browser, rigs, src, fps = 30) {
   const levels = await rig.levels([440, 550], 2);
   await rig.close();
   return { offset: spread(avOffsets(measured, evenly(fps))), measured, levels };
+}
+
+/**
+ * The same over several openings: pictures are shown at the screen's beats, and where those of one opening fall between two
+ * beats is chance, which moves its offset by up to 17 ms. `all` are the openings.
+ */
+export async function zeroOfOpenings(browser, rigs, src, openings = 5) {
+  const all = [];
+  for (let i = 0; i < openings; i += 1) all.push(await zeroOfFile(browser, rigs, src));
+  return { median: median(all.map(({ offset }) => offset?.median)), offsets: all.map(({ offset }) => offset), all };
 }
 
 /** Runs in the page. */

@@ -13,7 +13,7 @@ import { Telstar } from '../lib/server.mjs';
 import { evenness, latencies, spread } from '../lib/sync.mjs';
 
 /** The servers take turns, so that what the machine does meanwhile meets both. */
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 /** Players find their place for so long. */
 const SETTLE_MS = 8000;
 const SECONDS = Number(process.env.E2E_WATCH_SECONDS ?? 12);

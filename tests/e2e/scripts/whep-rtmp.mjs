@@ -19,8 +19,10 @@ const HELD_P95_MAX_MS = 20;
 const HEARD_DB = 20;
 /** A player's first reports come within five seconds. */
 const REPORTED_SECONDS = 12;
-/** How long pictures are counted that pass through. */
-const TAP_SECONDS = Number(process.env.E2E_TAP_SECONDS ?? 20);
+/** How long pictures are counted that pass through, in each of so many rounds, and what is left out before. */
+const TAP_SECONDS = Number(process.env.E2E_TAP_SECONDS ?? 12);
+const ROUNDS = Number(process.env.E2E_TAP_ROUNDS ?? 5);
+const TAP_SETTLE_SECONDS = 2;
 
 const results = new Results(isOurs ? 'whep-rtmp' : 'whep-rtmp-mediamtx', `An RTMP push with B-frames and AAC over WHEP in Chromium: a picture within ${PICTURE_WITHIN_MS} ms, sound, both within ${APART_MAX_MS} ms; what passes through is held below ${HELD_P95_MAX_MS} ms (p95).`);
 await results.during(async () => {
@@ -81,20 +83,26 @@ await results.during(async () => {
 
   /** The picture as it is: from the last byte in to the last packet out, by the kernel's clock. */
   async function passed() {
-    const room = await server.room('rtmp-tapped');
-    const recording = await tap(server.tapped);
-    const encoder = await publishCoded(room.rtmp, { name: 'encoder-tapped', bframes: 0 });
+    const rounds = [];
+    for (let i = 0; i < ROUNDS; i += 1) rounds.push(await tapped(i));
+    const held95 = round(median(rounds.map(({ held_ms: ms }) => ms?.p95)), 2);
+    results.check('passed through: every round was read', rounds.every(({ held_ms: ms }) => ms?.readings > TAP_SECONDS * 20), { rounds });
+    results.check(`passed through: the server holds a picture below ${HELD_P95_MAX_MS} ms (p95)`, held95 !== null && held95 < HELD_P95_MAX_MS, { median_p95_ms: held95, all_p95_ms: rounds.map(({ held_ms: ms }) => ms?.p95), all_medians_ms: rounds.map(({ held_ms: ms }) => ms?.median) });
+  }
+
+  /** One push and one viewer of it, both new: tcpdump must see a connection begin. */
+  async function tapped(number) {
+    const room = await server.room(`rtmp-tapped-${number}`);
+    const recording = await tap({ ...server.tapped, name: `tap-${number}` });
+    const encoder = await publishCoded(room.rtmp, { name: `encoder-tapped-${number}`, bframes: 0 });
     await untilWatchable(room);
-    // A viewer that decodes nothing, so that it is not the one who is measured. MediaMTX finds no codec in GStreamer's offer.
-    const viewer = isOurs && await startClient('gstreamer', 'view', { url: room.whep, codec: 'H264', seconds: TAP_SECONDS + 3, decode: false, name: 'viewer-tapped' });
-    const rig = !isOurs && await Rig.open(browser, rigs, 'whep', { url: room.whep, meter: 'no' });
-    await (viewer ? viewer.said('answered') : rig.untilConnected());
-    const since = Date.now() + 2000;
-    const packets = viewer ? (await viewer.outcome()).packets : await sleep((TAP_SECONDS + 3) * 1000);
+    // A viewer that decodes nothing, so that the machine has time for the server.
+    const viewer = await startClient('aiortc', 'view', { url: room.whep, codec: 'H264', seconds: TAP_SECONDS + TAP_SETTLE_SECONDS + 1, decode: false, name: `viewer-tapped-${number}` });
+    const since = (await viewer.said('answered')).at + TAP_SETTLE_SECONDS * 1000;
+    const { streams, undecoded } = await viewer.outcome();
     await encoder.stop();
     const { held: times, ...counts } = held(await recording.stop(), since);
-    const figures = spread(times, 2);
-    results.check(`passed through: the server holds a picture below ${HELD_P95_MAX_MS} ms (p95)`, figures !== null && figures.readings > TAP_SECONDS * 20 && figures.p95 < HELD_P95_MAX_MS, { held_ms: figures, ...counts, viewer_packets: packets });
+    return { held_ms: spread(times, 2), ...counts, viewer_frames: undecoded, viewer: streams };
   }
 
   async function untilWatchable(room) {

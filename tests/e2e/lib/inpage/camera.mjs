@@ -8,6 +8,10 @@ const RATE = 48_000;
 const SETTLE_MS = 500;
 /** Sound is laid down this far ahead, a second at a time. */
 const AHEAD_SECONDS = 2;
+/** The newest readings of the sound's clock, 10 ms apart: about a second. */
+const READINGS = 100;
+/** A clock that fell back by less may have been read at a bad moment; blocks are 10 ms and more. */
+const LOST_MIN_MS = 8;
 /** How often the page looks whether something is due. Higher and pictures come unevenly; lower costs time of two cores. */
 const TICK_MS = 5;
 
@@ -23,7 +27,7 @@ export function openCamera({ width = SOURCE.width, height = SOURCE.height, fps =
   const from = performance.now() + SETTLE_MS;
   const microphone = sound ? openMicrophone(from, toneHz) : null;
   const stream = new MediaStream([picture, ...(microphone ? [microphone.track] : [])]);
-  const camera = { stream, takenAt: [], zero: wall(from), stop };
+  const camera = { stream, takenAt: [], zero: wall(from), soundLost: () => microphone?.lost() ?? 0, stop };
 
   const frame = new Uint8Array((width * height * 3) / 2).fill(128);
   const draw = (number) => {
@@ -65,12 +69,20 @@ function openMicrophone(from, toneHz) {
   context.resume();
   const destination = context.createMediaStreamDestination();
   // The context counts in blocks, made a little ahead: its time is at most that much behind, and at best right.
-  let lead = Infinity;
+  const leads = [];
+  let lead = null;
+  let lost = 0;
   let second = 0;
   const lay = () => {
     // Before it runs its time stands still and says nothing.
-    if (context.currentTime > 0) lead = Math.min(lead, performance.now() - context.currentTime * 1000);
-    if (performance.now() < from - 20 || lead === Infinity) return;
+    if (context.currentTime > 0) leads.push(performance.now() - context.currentTime * 1000);
+    if (leads.length > READINGS) leads.shift();
+    if (performance.now() < from - 20 || leads.length === 0) return;
+    const least = Math.min(...leads);
+    // On a machine that has no time for it the context leaves blocks out and goes on where it stood: later than the page's
+    // clock from then on, and what is laid down by the old reading would be late by as much.
+    if (lead !== null && least - lead > LOST_MIN_MS) { lost += least - lead; lead = least; }
+    lead = Math.min(lead ?? Infinity, least);
     if (second === 0) second = Math.max(0, Math.ceil((performance.now() - from) / 1000));
     for (; second * 1000 < performance.now() - from + AHEAD_SECONDS * 1000; second += 1) {
       const buffer = context.createBuffer(1, RATE, RATE);
@@ -85,6 +97,8 @@ function openMicrophone(from, toneHz) {
   const timer = setInterval(lay, 10);
   return {
     track: destination.stream.getAudioTracks()[0],
+    /** Milliseconds of sound that were never made. */
+    lost: () => Math.round(lost),
     stop() {
       clearInterval(timer);
       context.close();
