@@ -53,3 +53,8 @@ export function evenness({ pictures }) {
   }
   return { pictures: pictures.length, longest_gap_ms: round(longest), backwards: back };
 }
+
+/** The longest time in which the source itself took no picture: what is missing there was never made. */
+export function restOf({ takenAt }) {
+  return round(takenAt.reduce((longest, at, i) => Math.max(longest, i === 0 ? 0 : at - takenAt[i - 1]), 0));
+}

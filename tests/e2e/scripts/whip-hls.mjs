@@ -9,7 +9,7 @@ import { until } from '../lib/process.mjs';
 import { timelineOfPlaylist } from '../lib/pyav.mjs';
 import { Results, round } from '../lib/results.mjs';
 import { Rig, serveRigs } from '../lib/rigs.mjs';
-import { asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
+import { asTaken, avOffsets, evenness, latencies, restOf, spread } from '../lib/sync.mjs';
 import { smooth, watch } from '../lib/watching.mjs';
 import { JUDGED_SECONDS, zeroOfOpenings } from '../lib/zero.mjs';
 
@@ -57,7 +57,7 @@ await results.during(async () => {
     const [measured, levels, clock] = [await rig.measured(JUDGED_SECONDS), await rig.levels([440, 550], 2), await camera.clock()];
     results.screenshots.push(await rig.page.screenshot(`whip-hls-${codec}-${player}`));
     await rig.close();
-    results.check(`${codec} in ${player}: ${MINUTE} s without a stall`, smooth(figures), { ...figures, ...evenness(measured), camera_to_screen_ms: spread(latencies(measured, clock.takenAt), 0) });
+    results.check(`${codec} in ${player}: ${MINUTE} s without a stall`, smooth(figures), { ...figures, ...evenness(measured), camera_longest_gap_ms: restOf(clock), camera_to_screen_ms: spread(latencies(measured, clock.takenAt), 0) });
     const apart = spread(avOffsets(measured, asTaken(clock)));
     const offset = apart && zero.median !== null && round(apart.median - zero.median, 1);
     results.check(`${codec} in ${player}: sound and picture within ${APART_MAX_MS} ms`, offset !== null && Math.abs(offset) <= APART_MAX_MS && levels?.[440] - levels?.[550] > HEARD_DB, { offset_ms: offset, measured: apart, levels_db: levels, sound_lost_by_the_page_ms: clock.soundLostMs });
