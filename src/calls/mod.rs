@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
-    Call, CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
+    Call, CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber, Stage,
 };
 use telstar_signaling::wire::call::LeaveReason;
 use telstar_signaling::wire::{CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload};
 use telstar_units::{ParticipantId, TrackId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authority, Grant, Grants, TokenName};
@@ -256,6 +256,8 @@ pub struct CallHandle {
 struct Counts {
     participants: AtomicUsize,
     viewers: AtomicUsize,
+    /// What there is to see and to hear of it.
+    stage: watch::Sender<Stage>,
 }
 
 impl CallHandle {
@@ -419,6 +421,12 @@ impl Calls {
         for handle in handles {
             let _ = handle.mailbox.send(Message::Close { reason: LeaveReason::Shutdown }).await;
         }
+    }
+
+    /// What there is to see and to hear of a room's call, now and as it changes; nobody takes part when it is over. `None`:
+    /// there is no call.
+    pub fn stage(&self, room: &RoomEntry) -> Option<watch::Receiver<Stage>> {
+        self.handle(room).map(|handle| handle.counts.stage.subscribe())
     }
 
     /// Calls that go on.

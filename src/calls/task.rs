@@ -240,6 +240,12 @@ impl CallTask {
         }
         self.counts.participants.store(self.core.count(), Ordering::Relaxed);
         self.counts.viewers.store(self.core.viewer_count(), Ordering::Relaxed);
+        let stage = self.core.stage();
+        self.counts.stage.send_if_modified(|told| {
+            let changed = *told != stage;
+            *told = stage;
+            changed
+        });
         let wait = self.calls.inner.viewers.wait;
         self.viewers_until = match (self.core.viewers_wait(), self.viewers_until) {
             (true, until) => until.or_else(|| Some(Instant::now() + wait)),

@@ -10,6 +10,7 @@ use telstar_media::Codec;
 use telstar_sfu::{FeedFormat, FeedPacket, Kind, Tapped};
 use telstar_units::{ParticipantId, TrackId};
 
+use super::mixing::{MixRing, MixTrack};
 use super::net::Memory;
 use super::thread::Shard;
 use super::{Feed, IngestRing, RoomKey, ViewerRing};
@@ -92,6 +93,14 @@ impl Shard {
             // There is no such room, or it broke before it knew the rings.
             frames.close();
             converted.detach();
+        }
+    }
+
+    pub(super) fn begin_mixing(&mut self, key: RoomKey, ring: Arc<MixRing>, zero: Instant, tracks: &[MixTrack]) {
+        let begun = Arc::clone(&ring);
+        self.in_cell(key, |room| room.begin_mixing(begun, zero, tracks));
+        if !self.rooms.contains(key) {
+            ring.close();
         }
     }
 

@@ -13,6 +13,7 @@ mod media_api;
 mod member;
 mod members;
 mod requests;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod viewers;
@@ -30,6 +31,7 @@ use crate::wire::{ErrorCode, Participant, Track};
 
 pub use api::*;
 pub use media_api::*;
+pub use stage::{Stage, StageTrack};
 use member::{JoinCounts, Member};
 use viewers::Viewers;
 
@@ -60,6 +62,8 @@ pub struct Call {
     viewers: Viewers,
     /// What the media thread was told last of what the ingest feeds.
     fed: FedTracks,
+    /// Who spoke last, the newest first; at most [`stage::SPOKEN_MAX`].
+    spoken: Vec<ParticipantId>,
     /// Every connection that hears, made anew when somebody comes or goes.
     everyone: Arc<[ConnectionId]>,
     log: VecDeque<CallEvent>,
@@ -99,6 +103,7 @@ impl Call {
             joins: JoinCounts::default(),
             viewers: Viewers::default(),
             fed: FedTracks::default(),
+            spoken: Vec::new(),
             everyone: Arc::default(),
             log: VecDeque::new(),
             quality_news: BTreeSet::new(),
