@@ -113,6 +113,7 @@ impl Inner {
             Ok(handle) => handle,
             Err(error) => return tracing::debug!(%error, "a call is not mixed"),
         };
+        self.calls.mix_begun(entry).await;
         let guard = self.begin(entry, &handle, stage.clone());
         let mut status = guard.status();
         loop {

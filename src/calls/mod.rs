@@ -172,6 +172,8 @@ enum Message {
         video: bool,
         audio: bool,
     },
+    /// The room's call is mixed.
+    MixBegun,
     /// The room's stream is over: nobody waits for its ingest to come back.
     StreamOver,
     View {
@@ -420,6 +422,13 @@ impl Calls {
         let handles: Vec<CallHandle> = self.calls().values().cloned().collect();
         for handle in handles {
             let _ = handle.mailbox.send(Message::Close { reason: LeaveReason::Shutdown }).await;
+        }
+    }
+
+    /// The room's call is mixed from now on: the media thread has the room, and may be told which sources the mix is fed to.
+    pub async fn mix_begun(&self, room: &RoomEntry) {
+        if let Some(handle) = self.handle(room) {
+            let _ = handle.mailbox.send(Message::MixBegun).await;
         }
     }
 

@@ -136,6 +136,7 @@ impl CallTask {
                 self.viewers_until = Some(Instant::now() + STREAM_OVER_WAIT);
             }
             Message::StreamOver => {}
+            Message::MixBegun => self.core.handle_mix_begun(),
             Message::View { connection, ticket, sdp, mailbox } => {
                 if let Some(mailbox) = mailbox {
                     self.members.insert(connection, Member::new(mailbox, None));
@@ -191,6 +192,7 @@ impl CallTask {
             | Message::Close { .. }
             | Message::Fed { .. }
             | Message::StreamOver
+            | Message::MixBegun
             | Message::View { .. }
             | Message::ViewerCandidate { .. }
             | Message::ViewerGone { .. } => {}

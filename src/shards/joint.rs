@@ -168,7 +168,8 @@ mod tests {
         let ring = Arc::new(IngestRing::new(Bell::new(ROOM, Arc::default(), shard.waker())));
         let (sink, mut events) = mpsc::channel(CALL_EVENTS_MAX);
         let (track, participant) = (SOURCE, ParticipantId(1));
-        let source = NewSource { track, kind: Kind::Video, source: Source::Person, alternate_of: None };
+        let source =
+            NewSource { track, kind: Kind::Video, source: Source::Person, alternate_of: None, for_viewers: false };
         let add = Call::AddSource { room: RoomId(ROOM.0), participant, source };
         let feed = Feed { video: Some(SOURCE), ..Feed::default() };
         let attached = Arc::clone(&ring);

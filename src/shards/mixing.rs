@@ -74,7 +74,8 @@ impl MixRing {
         let len = item.frame.payload.len();
         if waiting.items.len() >= MIX_ITEMS_MAX || waiting.bytes + len > MIX_BYTES_MAX {
             lost = waiting.items.len() as u64;
-            let pictures: Vec<TrackId> = waiting.items.drain(..).filter(MixItem::is_picture).map(|item| item.track).collect();
+            let pictures: Vec<TrackId> =
+                waiting.items.drain(..).filter(MixItem::is_picture).map(|item| item.track).collect();
             waiting.wait_for_key.extend(pictures);
             waiting.bytes = 0;
         }

@@ -174,6 +174,8 @@ impl ShardRoom {
             // Begun for those who ask for it: a listing of what was before is not what they want.
             IngestVia::Mix => {
                 self.hide_listing(now);
+                // Should an encoder take its place, its viewers see that instead.
+                self.demand_hls(now);
                 self.packaging = Packaging::Held(Gate::new(now, vec![MediaKind::Video, MediaKind::Audio]));
             }
         }

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use super::pool::Pool;
 use super::standing::Standing;
 use super::{ConversionJob, ConversionStatus};
-pub(super) use life::{ANSWERS_WITHIN, at};
 use life::Life;
+pub(super) use life::{ANSWERS_WITHIN, at};
 pub(super) use sink::Sink;
 use source::Source;
 

@@ -73,8 +73,7 @@ impl Mixing {
     pub(super) async fn run(self) {
         let Some(_entered) = self.standing.enter().await else { return };
         let job = &self.job;
-        let mut sinks =
-            [Sink::new(&job.mixed, job.video, Target::H264), Sink::new(&job.mixed, job.audio, Target::Aac)];
+        let mut sinks = [Sink::new(&job.mixed, job.video, Target::H264), Sink::new(&job.mixed, job.audio, Target::Aac)];
         let (mut restart, mut stage) = (Restart::new(), job.stage.clone());
         loop {
             self.standing.tell_starting();
@@ -132,8 +131,7 @@ impl Tracks {
     }
 
     fn all(&self) -> Vec<MixTrack> {
-        let as_kind =
-            |kind| move |of: &StageTrack| MixTrack { track: of.track, participant: of.participant, kind };
+        let as_kind = |kind| move |of: &StageTrack| MixTrack { track: of.track, participant: of.participant, kind };
         let pictures = self.pictures.iter().map(as_kind(MediaKind::Video));
         pictures.chain(self.sounds.iter().map(as_kind(MediaKind::Audio))).collect()
     }

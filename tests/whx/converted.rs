@@ -65,22 +65,8 @@ pub fn picture(codec: Codec) -> Video {
 
 pub fn tone(hz: u32) -> Audio {
     let tone = format!("sine=frequency={hz}:sample_rate=48000");
-    let bytes = ffmpeg(&[
-        "-f",
-        "lavfi",
-        "-i",
-        &tone,
-        "-af",
-        "volume=4",
-        "-t",
-        "6",
-        "-ac",
-        "2",
-        "-c:a",
-        "libopus",
-        "-f",
-        "ogg",
-    ]);
+    let bytes =
+        ffmpeg(&["-f", "lavfi", "-i", &tone, "-af", "volume=4", "-t", "6", "-ac", "2", "-c:a", "libopus", "-f", "ogg"]);
     Audio::parse(&bytes).expect("a good file")
 }
 
@@ -186,7 +172,7 @@ async fn push(stage: &Stage) -> Encoder {
 }
 
 /// Watches with these codecs, and takes some seconds of both. Returns as what they came.
-async fn watch(stage: &Stage, codecs: &[Codec]) -> (View, String, String) {
+pub async fn watch(stage: &Stage, codecs: &[Codec]) -> (View, String, String) {
     let opened = View::open(&stage.endpoint("whep"), &stage.options(None), codecs).await;
     let mut view = opened.expect("the server takes it");
     timeout(PATIENCE, view.connected()).await.expect("in time").expect("there is a way");

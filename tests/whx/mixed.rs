@@ -12,7 +12,7 @@ use telstar_client::clip::{Audio, play_video};
 use telstar_client::{Codec, Event, LocalTrack, LocalTrackOptions, Sample, Source};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::converted::{conversions, get, picture, publish, state_becomes, tone, worker};
+use crate::converted::{conversions, get, picture, publish, state_becomes, tone, watch, worker};
 use crate::people::Person;
 use crate::stage::Stage;
 use crate::support::PATIENCE;
@@ -133,9 +133,7 @@ async fn leads(person: &mut Person, name: &str) {
     let id = id.unwrap_or_else(|| person.call.id().to_owned());
     person
         .until(|event| match event {
-            Event::Speakers { speakers } => {
-                speakers.first().filter(|first| first.participant == id).map(|_| ())
-            }
+            Event::Speakers { speakers } => speakers.first().filter(|first| first.participant == id).map(|_| ()),
             _ => None,
         })
         .await;
@@ -215,4 +213,25 @@ async fn an_ingest_takes_the_place_of_a_mix_behind_a_discontinuity() {
     assert!(conversions(&stage).await.iter().all(|(from, ..)| from != "call"));
     publication.close().await.expect("it ends");
     alice.call.leave().await.expect("goodbye");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_watched_over_webrtc_by_who_takes_no_part_in_it() {
+    let stage = stage().await;
+    let (alice, _) = person(&stage, "alice", 440).await;
+    let (view, picture, sound) = watch(&stage, &[Codec::H264, Codec::Opus]).await;
+    assert_eq!((picture.as_str(), sound.as_str()), ("video/h264", "audio/opus"));
+    let participants = stage.participants().await;
+    assert_eq!(participants.len(), 1, "neither the mix nor its viewer takes part: {participants:?}");
+    let all = conversions(&stage).await;
+    assert_eq!(all.iter().filter(|(from, ..)| from == "call").count(), 1, "{all:?}");
+    // Who comes in gets what the mix is made of, and not the mix.
+    let mut bob = stage.person("bob").await;
+    let publishers: Vec<String> = bob.call.participants().into_iter().map(|one| one.identity).collect();
+    assert_eq!(publishers.iter().filter(|identity| *identity != "bob").collect::<Vec<_>>(), ["alice"]);
+    bob.track_of("alice", telstar_client::Kind::Video).await;
+    view.close().await.expect("it ends");
+    alice.call.leave().await.expect("goodbye");
+    bob.call.leave().await.expect("goodbye");
+    state_becomes(&stage, "offline").await;
 }

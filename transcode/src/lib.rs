@@ -13,8 +13,8 @@ mod restart;
 mod wire;
 
 pub use message::{
-    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox, Settings,
-    ToWorker,
+    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox,
+    Settings, ToWorker,
 };
 pub use record::{CodecRecord, RECORD_BYTES_MAX, RecordError};
 pub use restart::Restart;

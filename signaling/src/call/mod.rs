@@ -12,6 +12,7 @@ mod media;
 mod media_api;
 mod member;
 mod members;
+mod mix;
 mod requests;
 mod stage;
 #[cfg(test)]
@@ -31,8 +32,8 @@ use crate::wire::{ErrorCode, Participant, Track};
 
 pub use api::*;
 pub use media_api::*;
-pub use stage::{Stage, StageTrack};
 use member::{JoinCounts, Member};
+pub use stage::{Stage, StageTrack};
 use viewers::Viewers;
 
 /// One call.
@@ -62,6 +63,8 @@ pub struct Call {
     viewers: Viewers,
     /// What the media thread was told last of what the ingest feeds.
     fed: FedTracks,
+    /// The sources of the call's mix, once somebody watches without an ingest.
+    mix: Option<FedTracks>,
     /// Who spoke last, the newest first; at most [`stage::SPOKEN_MAX`].
     spoken: Vec<ParticipantId>,
     /// Every connection that hears, made anew when somebody comes or goes.
@@ -103,6 +106,7 @@ impl Call {
             joins: JoinCounts::default(),
             viewers: Viewers::default(),
             fed: FedTracks::default(),
+            mix: None,
             spoken: Vec::new(),
             everyone: Arc::default(),
             log: VecDeque::new(),

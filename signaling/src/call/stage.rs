@@ -56,9 +56,7 @@ impl Call {
             if *source == TrackSource::Screen { 0 } else { 1 + u8::from(Some(picture.participant) != speaker) }
         });
         let mut sounds: Vec<StageTrack> = of(TrackKind::Audio).map(|(sound, _)| sound).collect();
-        sounds.sort_by_key(|sound| {
-            self.spoken.iter().position(|id| *id == sound.participant).unwrap_or(SPOKEN_MAX)
-        });
+        sounds.sort_by_key(|sound| self.spoken.iter().position(|id| *id == sound.participant).unwrap_or(SPOKEN_MAX));
         Stage {
             participants: people().count(),
             viewers: self.viewer_count(),

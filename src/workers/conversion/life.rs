@@ -144,7 +144,8 @@ impl<'a> Life<'a> {
                 record = Some(input);
             } else {
                 let (track, as_track, timescale) = (job.track.id, job.as_track, job.track.timescale);
-                let config = Config { track, as_track, input, timescale, target: job.to, settings: standing.pool.settings };
+                let config =
+                    Config { track, as_track, input, timescale, target: job.to, settings: standing.pool.settings };
                 self.tell(&ToWorker::Config(config));
             }
         }

@@ -25,21 +25,9 @@ impl Sink {
             MediaKind::Audio => KeyframeMode::None,
             MediaKind::Video => KeyframeMode::OnRequest,
         };
-        let info = TrackInfo {
-            id: track,
-            codec: to.codec(),
-            timescale: to.timescale(),
-            keyframes,
-            origin: Origin::Worker,
-        };
-        Sink {
-            ring: Arc::clone(ring),
-            track,
-            to,
-            config: None,
-            last: None,
-            batch: vec![IngestItem::Track(info)],
-        }
+        let info =
+            TrackInfo { id: track, codec: to.codec(), timescale: to.timescale(), keyframes, origin: Origin::Worker };
+        Sink { ring: Arc::clone(ring), track, to, config: None, last: None, batch: vec![IngestItem::Track(info)] }
     }
 
     /// Another timeline begins.

@@ -3,8 +3,8 @@
 use super::fields::{Fields, write_codec, write_flags, write_record, write_target, write_text};
 use super::{Message, WireError};
 use crate::message::{
-    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox, Settings,
-    ToWorker,
+    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox,
+    Settings, ToWorker,
 };
 
 const CONFIG: u8 = 1;

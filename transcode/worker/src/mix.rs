@@ -193,7 +193,8 @@ impl Mixer {
                 view.show_until(micros);
             }
         }
-        let has_picture = |track: &&TrackId| matches!(self.inputs.get(*track), Some(Input::Picture(view)) if view.is_shown());
+        let has_picture =
+            |track: &&TrackId| matches!(self.inputs.get(*track), Some(Input::Picture(view)) if view.is_shown());
         let shown: Vec<TrackId> = self.layout.pictures.iter().filter(has_picture).copied().collect();
         let shown = &shown[..shown.len().min(usize::from(self.mix.pictures_max))];
         self.canvas.arrange(shown, self.layout.featured);

@@ -173,8 +173,15 @@ impl Table {
     fn samples(&self) -> Vec<f32> {
         let adts = |frame: &&MediaFrame| {
             let len = frame.payload.len() + 7;
-            let header =
-                [0xff, 0xf1, 1 << 6 | 3 << 2, 2 << 6 | (len >> 11) as u8, (len >> 3) as u8, (len << 5) as u8 | 0x1f, 0xfc];
+            let header = [
+                0xff,
+                0xf1,
+                1 << 6 | 3 << 2,
+                2 << 6 | (len >> 11) as u8,
+                (len >> 3) as u8,
+                (len << 5) as u8 | 0x1f,
+                0xfc,
+            ];
             [&header[..], &frame.payload].concat()
         };
         let bytes: Vec<u8> = self.of(AUDIO).iter().flat_map(adts).collect();
@@ -288,9 +295,7 @@ fn a_picture_and_its_sound_stay_in_step() {
     // White and a tone from the same moment on, 1.5 s after the zero.
     let flash = "-f lavfi -i color=c=black:s=320x180:r=50:d=1.5,format=yuv420p -f lavfi -i \
                  color=c=white:s=320x180:r=50:d=3,format=yuv420p -filter_complex [0][1]concat=n=2";
-    let picture = flv(&ffmpeg(&format!(
-        "{flash} -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -f flv"
-    )));
+    let picture = flv(&ffmpeg(&format!("{flash} -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -f flv")));
     let mut sound = tone(440, 4);
     sound.retain(|frame| frame.dts >= 72_000);
     table.join(1, picture);

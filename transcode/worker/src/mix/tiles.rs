@@ -77,7 +77,10 @@ mod tests {
                         assert!(x + w <= width && y + h <= height && w >= 2 && h >= 2, "{tile:?} of {count}");
                         assert!([x, y, w, h].iter().all(|side| side % 2 == 0), "{tile:?} of {count}");
                         let apart = |other: &Tile| {
-                            x + w <= other.x || other.x + other.width <= x || y + h <= other.y || other.y + other.height <= y
+                            x + w <= other.x
+                                || other.x + other.width <= x
+                                || y + h <= other.y
+                                || other.y + other.height <= y
                         };
                         assert!(all[..index].iter().all(apart), "{all:?}");
                     }

@@ -125,8 +125,7 @@ impl View {
             Some(scaler) if is_fitting(scaler) => scaler,
             other => {
                 let flags = scaling::Flags::BILINEAR;
-                let made =
-                    scaling::Context::get(format, width, height, Pixel::YUV420P, tile.width, tile.height, flags);
+                let made = scaling::Context::get(format, width, height, Pixel::YUV420P, tile.width, tile.height, flags);
                 other.insert(made.map_err(failed)?)
             }
         };

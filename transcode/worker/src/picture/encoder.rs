@@ -70,14 +70,7 @@ impl Encoder {
         video.set_gop(100_000);
         let options: Dictionary<'_> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let encoder = video.open_as_with(codec, options).map_err(failed)?;
-        Ok(Encoder {
-            encoder,
-            target,
-            shape,
-            byte_stream: AnnexBReader::default(),
-            told: None,
-            last: None,
-        })
+        Ok(Encoder { encoder, target, shape, byte_stream: AnnexBReader::default(), told: None, last: None })
     }
 
     /// What it was opened for.
@@ -86,12 +79,7 @@ impl Encoder {
     }
 
     /// Takes a picture, whose kind says whether it is to stand alone; appends what comes of it, as a frame of `track`.
-    pub fn take(
-        &mut self,
-        picture: &frame::Video,
-        track: TrackId,
-        out: &mut Vec<MediaFrame>,
-    ) -> Result<(), Failure> {
+    pub fn take(&mut self, picture: &frame::Video, track: TrackId, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
         self.encoder.send_frame(picture).map_err(|error| Failure::broken("encoder", error))?;
         loop {
             let mut packet = Packet::empty();
