@@ -12,6 +12,7 @@ mod keeping;
 mod landing;
 mod mix;
 mod outlets;
+mod pace;
 mod packaging;
 mod status;
 mod tracks;

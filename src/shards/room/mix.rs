@@ -11,10 +11,11 @@ use bytes::Bytes;
 use telstar_media::rtp::landing::{Arrived, Landed as Item, Landing};
 use telstar_media::{Codec, MediaKind};
 use telstar_sfu::Tapped;
-use telstar_units::{ParticipantId, Timescale};
+use telstar_units::{ParticipantId, Timescale, rescale};
 
 use super::super::joint::ForCall;
 use super::super::mixing::{MIX_TRACKS_MAX, MixItem, MixRing, MixTrack};
+use super::pace::Pace;
 use super::{IngestVia, ShardCounters, ShardRoom};
 
 /// See the module.
@@ -23,8 +24,14 @@ pub(super) struct Mixing {
     /// Where the timeline of all of them begins.
     zero: Instant,
     tracks: Vec<Track>,
-    /// One for each participant, whose tracks are in step with each other; their times all count from one zero.
-    landings: BTreeMap<ParticipantId, Landing>,
+    /// Those who take part in it.
+    people: BTreeMap<ParticipantId, Person>,
+}
+
+/// A participant, whose tracks are in step with each other. Times of all of them count from one zero.
+struct Person {
+    landing: Landing,
+    pace: Pace,
 }
 
 struct Track {
@@ -36,7 +43,7 @@ struct Track {
 
 impl Mixing {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.landings.values().filter_map(Landing::poll_timeout).min()
+        self.people.values().filter_map(|person| person.landing.poll_timeout()).min()
     }
 
     pub(super) fn close(&self) {
@@ -53,7 +60,7 @@ impl ShardRoom {
             return ring.close();
         }
         self.end_mixing();
-        self.mixing = Some(Mixing { ring, zero, tracks: Vec::new(), landings: BTreeMap::new() });
+        self.mixing = Some(Mixing { ring, zero, tracks: Vec::new(), people: BTreeMap::new() });
         self.set_mix_tracks(tracks);
     }
 
@@ -65,8 +72,8 @@ impl ShardRoom {
         for Track { of, .. } in gone {
             self.for_call.push_back(ForCall::Tap { track: of.track, enabled: false });
             mixing.ring.forget(of.track);
-            if let Some(landing) = mixing.landings.get_mut(&of.participant) {
-                landing.remove_track(of.track);
+            if let Some(person) = mixing.people.get_mut(&of.participant) {
+                person.landing.remove_track(of.track);
             }
         }
         for of in wanted.iter().copied() {
@@ -74,7 +81,8 @@ impl ShardRoom {
                 continue;
             }
             let zero = mixing.zero;
-            mixing.landings.entry(of.participant).or_insert_with(|| Landing::new(zero));
+            let person = || Person { landing: Landing::new(zero), pace: Pace::default() };
+            mixing.people.entry(of.participant).or_insert_with(person);
             mixing.tracks.push(Track { of, read_as: None, timescale: Timescale::VIDEO });
             self.for_call.push_back(ForCall::Tap { track: of.track, enabled: true });
             if of.kind == MediaKind::Video {
@@ -82,7 +90,7 @@ impl ShardRoom {
             }
         }
         let tracks = &mixing.tracks;
-        mixing.landings.retain(|participant, _| tracks.iter().any(|track| track.of.participant == *participant));
+        mixing.people.retain(|participant, _| tracks.iter().any(|track| track.of.participant == *participant));
     }
 
     /// A copy of a packet. Returns it if it is not for the mix.
@@ -92,7 +100,7 @@ impl ShardRoom {
             return Some(tapped);
         };
         let participant = track.of.participant;
-        let landing = mixing.landings.get_mut(&participant)?;
+        let landing = &mut mixing.people.get_mut(&participant)?.landing;
         let Tapped { track: id, codec, ssrc, sequence, time, marker, payload, report, arrived } = tapped;
         if track.read_as != Some(codec) {
             track.read_as = Some(codec);
@@ -111,9 +119,9 @@ impl ShardRoom {
         if mixing.ring.is_abandoned() {
             return self.end_mixing();
         }
-        let is_due = |landing: &Landing| landing.poll_timeout().is_some_and(|at| at <= now);
+        let is_due = |person: &Person| person.landing.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<ParticipantId> =
-            mixing.landings.iter().filter(|(_, landing)| is_due(landing)).map(|(id, _)| *id).collect();
+            mixing.people.iter().filter(|(_, person)| is_due(person)).map(|(id, _)| *id).collect();
         due.into_iter().for_each(|participant| self.pass_on_mixed(now, participant));
     }
 
@@ -128,7 +136,11 @@ impl ShardRoom {
 
     fn pass_on_mixed(&mut self, now: Instant, participant: ParticipantId) {
         let Some(mixing) = &mut self.mixing else { return };
-        let Some(landing) = mixing.landings.get_mut(&participant) else { return };
+        let Some(Person { landing, pace }) = mixing.people.get_mut(&participant) else { return };
+        let came = i64::try_from(now.saturating_duration_since(mixing.zero).as_micros()).unwrap_or(i64::MAX);
+        // Pictures take longer to be made; sound is what must not come too late.
+        let is_heard =
+            mixing.tracks.iter().any(|of| of.of.participant == participant && of.of.kind == MediaKind::Audio);
         let mut lost = 0;
         while let Some(item) = landing.poll(now) {
             match item {
@@ -136,9 +148,15 @@ impl ShardRoom {
                     let known = mixing.tracks.iter_mut().find(|track| track.of.track == info.id);
                     known.into_iter().for_each(|track| track.timescale = info.timescale);
                 }
-                Item::Frame(track, frame) => {
+                Item::Frame(track, mut frame) => {
                     let known = mixing.tracks.iter().find(|known| known.of.track == track);
-                    let Some(timescale) = known.map(|known| known.timescale) else { continue };
+                    let Some(Track { of, timescale, .. }) = known else { continue };
+                    let timescale = *timescale;
+                    if of.kind == MediaKind::Audio || !is_heard {
+                        pace.handle(came, rescale(frame.dts, timescale, Timescale::MICROS));
+                    }
+                    let shift = rescale(pace.shift_micros(), Timescale::MICROS, timescale);
+                    (frame.dts, frame.pts) = (frame.dts + shift, frame.pts + shift);
                     lost += mixing.ring.push(MixItem { track, timescale, frame });
                 }
                 Item::KeyframeWanted(track) => self.for_call.push_back(ForCall::Keyframe(track)),
