@@ -37,8 +37,15 @@ struct Inner {
     shards: Arc<Shards>,
     workers: Workers,
     tasks: Tasks,
-    /// Until when the latest request counts, of each room that is mixed. Bounded by the rooms with a call.
-    running: Mutex<HashMap<RoomKey, watch::Sender<Instant>>>,
+    /// The rooms that are mixed. Bounded by the rooms with a call.
+    running: Mutex<HashMap<RoomKey, Known>>,
+}
+
+/// What others know of a mix.
+struct Known {
+    /// Until when the latest request counts.
+    until: watch::Sender<Instant>,
+    worker_pid: Option<u32>,
 }
 
 impl Mixes {
@@ -54,7 +61,7 @@ impl Mixes {
         let until = Instant::now() + HLS_DEMAND;
         let mut running = self.inner.running();
         if let Some(known) = running.get(&entry.key()) {
-            known.send_replace(until);
+            known.until.send_replace(until);
             return true;
         }
         // An encoder's, or one that may come back.
@@ -66,7 +73,7 @@ impl Mixes {
             return false;
         }
         let (sender, demand) = watch::channel(until);
-        running.insert(entry.key(), sender);
+        running.insert(entry.key(), Known { until: sender, worker_pid: None });
         let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(entry));
         let stopping = self.inner.tasks.stopping();
         self.inner.tasks.spawn("mixed room", async move {
@@ -80,6 +87,11 @@ impl Mixes {
             drop(running);
         });
         true
+    }
+
+    /// The process that mixes the room's call now.
+    pub fn worker_pid(&self, entry: &RoomEntry) -> Option<u32> {
+        self.inner.running().get(&entry.key())?.worker_pid
     }
 }
 
@@ -139,6 +151,9 @@ impl Inner {
                     if changed.is_err() || status.state == ConversionState::Ended {
                         return;
                     }
+                    if let Some(known) = self.running().get_mut(&entry.key()) {
+                        known.worker_pid = status.worker_pid;
+                    }
                     let mix = wire::Conversion {
                         from: "call".to_owned(),
                         to: "H.264, AAC".to_owned(),
@@ -165,7 +180,7 @@ impl Inner {
         })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<RoomKey, watch::Sender<Instant>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<RoomKey, Known>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

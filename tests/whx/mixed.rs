@@ -10,6 +10,7 @@ use std::time::Duration;
 use telstar::Config;
 use telstar_client::clip::{Audio, play_video};
 use telstar_client::{Codec, Event, LocalTrack, LocalTrackOptions, Sample, Source};
+use telstar_units::RoomName;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::converted::{conversions, get, picture, publish, state_becomes, tone, watch, worker};
@@ -233,5 +234,39 @@ async fn a_call_is_watched_over_webrtc_by_who_takes_no_part_in_it() {
     view.close().await.expect("it ends");
     alice.call.leave().await.expect("goodbye");
     bob.call.leave().await.expect("goodbye");
+    state_becomes(&stage, "offline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mix_whose_worker_is_killed_goes_on_without_a_discontinuity() {
+    let stage = stage().await;
+    let (alice, _) = person(&stage, "alice", 440).await;
+    get(&stage, "/live/demo/index.m3u8").await;
+    playlists(&stage, 1).await;
+    let state = stage.rig.running.state();
+    let room = state
+        .rooms
+        .get(&RoomName::parse("demo").expect("a name"))
+        .await
+        .expect("the store answers")
+        .expect("it is there");
+    let first = state.mixes.worker_pid(&room).expect("one mixes");
+    let killed = Command::new("kill").args(["-KILL", &first.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let another = async {
+        while state.mixes.worker_pid(&room).is_none_or(|pid| pid == first) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, another).await.expect("it is followed");
+    let before = playlists(&stage, 1).await[0].matches("#EXTINF").count();
+    let [video, audio] = playlists(&stage, before + 3).await;
+    for playlist in [&video, &audio] {
+        assert_eq!(playlist.matches("#EXT-X-MAP").count(), 1, "{playlist}");
+        assert!(!playlist.contains("#EXT-X-DISCONTINUITY\n"), "{playlist}");
+    }
+    let all = conversions(&stage).await;
+    assert_eq!(all.iter().map(|(.., state)| state.as_str()).collect::<Vec<_>>(), ["running"]);
+    alice.call.leave().await.expect("goodbye");
     state_becomes(&stage, "offline").await;
 }
