@@ -118,17 +118,26 @@ fn begin(
 impl Conversion {
     fn to_wire(&self) -> wire::Conversion {
         let status = self.running.as_ref().map(|(_, status)| status.borrow().clone()).unwrap_or_default();
-        let state = match status.state {
-            ConversionState::Starting => wire::ConversionState::Starting,
-            ConversionState::Running => wire::ConversionState::Running,
-            ConversionState::Waiting | ConversionState::Ended => wire::ConversionState::Waiting,
-        };
         wire::Conversion {
             from: self.want.track.codec.name().to_owned(),
             to: self.want.to.codec().name().to_owned(),
-            state,
-            cpu_percent: (f64::from(status.cpu_percent) * 10.0).round() / 10.0,
+            state: state_of(status.state),
+            cpu_percent: rounded(status.cpu_percent),
             error: status.error,
         }
     }
+}
+
+/// A conversion's state, as pages are told.
+pub(crate) fn state_of(state: ConversionState) -> wire::ConversionState {
+    match state {
+        ConversionState::Starting => wire::ConversionState::Starting,
+        ConversionState::Running => wire::ConversionState::Running,
+        ConversionState::Waiting | ConversionState::Ended => wire::ConversionState::Waiting,
+    }
+}
+
+/// To a tenth of a percent.
+pub(crate) fn rounded(percent: f32) -> f64 {
+    (f64::from(percent) * 10.0).round() / 10.0
 }

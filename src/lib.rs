@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod listen;
 pub mod machine;
 pub mod metrics;
+pub mod mixes;
 pub mod output;
 pub mod rooms;
 pub mod routes;

@@ -186,6 +186,13 @@ impl Rooms {
         }
     }
 
+    /// How the mix of a room's call is, for who may administer it; `None` when there is none any more.
+    pub fn mix_changed(&self, entry: &RoomEntry, mix: Option<Conversion>) {
+        if entry.set_mix(mix) {
+            self.inner.status_changed.notify_one();
+        }
+    }
+
     /// Somebody who may watch the room asks for a playlist. An ingest that comes by the SFU is listed for as long as somebody
     /// does.
     pub fn demand_hls(&self, entry: &RoomEntry) {

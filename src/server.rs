@@ -31,6 +31,7 @@ use crate::door::Doorkeeper;
 use crate::http::HttpServer;
 use crate::listen::{self, ListenError, MediaSockets};
 use crate::metrics::Metrics;
+use crate::mixes::Mixes;
 use crate::routes;
 use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::{AppState, Shared};
@@ -130,6 +131,8 @@ impl Server {
             wait: Duration::from_secs(config.hls.reconnect_window_secs.into()),
         };
         let calls = Calls::start(shards, &media.rooms, viewers, authority, webhooks.clone(), tasks.clone());
+        let shards = Arc::clone(&media.shards);
+        let mixes = Mixes::new(&media.rooms, &calls, shards, media.workers.clone(), tasks.clone());
         let whx = Whx::new(&config);
         let state = AppState::new(Shared {
             config: Arc::new(config),
@@ -139,6 +142,7 @@ impl Server {
             rooms: media.rooms.clone(),
             dvr: media.dvr.clone(),
             calls,
+            mixes,
             webhooks,
             changes: Changes::new(tasks.clone()),
             metrics,

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::door::Doorkeeper;
 use crate::dvr::Dvr;
 use crate::metrics::Metrics;
+use crate::mixes::Mixes;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
 use crate::webhooks::Webhooks;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub dvr: Option<Arc<Dvr>>,
     /// The running calls.
     pub calls: Calls,
+    /// The calls that are mixed for those who watch.
+    pub mixes: Mixes,
     /// What tells apps what happens.
     pub webhooks: Webhooks,
     /// Through which durable records are changed.

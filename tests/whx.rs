@@ -18,6 +18,8 @@ mod fed;
 mod lines;
 #[path = "whx/media.rs"]
 mod media;
+#[path = "whx/mixed.rs"]
+mod mixed;
 #[allow(dead_code, reason = "shared with the tests of calls, which use all of it")]
 #[path = "calls/people.rs"]
 mod people;

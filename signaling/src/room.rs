@@ -95,6 +95,8 @@ pub enum Admission {
 pub struct Room {
     config: RoomConfig,
     publisher: Option<ParticipantId>,
+    /// The publisher is the mix of the room's call, which gives way to any encoder.
+    is_mix: bool,
     /// Something of the stream could be watched: it is ended by an effect.
     has_begun: bool,
     /// What the publisher sends now can be watched.
@@ -113,7 +115,8 @@ impl Room {
         let (phase, effects) = (RoomPhase::Offline, VecDeque::new());
         let (publisher, stalled_until) = (None, None);
         let (has_begun, playable, was_extended) = (false, false, false);
-        Room { config, publisher, has_begun, playable, stalled_until, was_extended, phase, effects }
+        let is_mix = false;
+        Room { config, publisher, is_mix, has_begun, playable, stalled_until, was_extended, phase, effects }
     }
 
     /// What the main picture is doing.
@@ -130,12 +133,12 @@ impl Room {
     pub fn handle_publish(&mut self, now: Instant, participant: ParticipantId) -> Admission {
         let continues = self.has_begun;
         if let Some(first) = self.publisher {
-            if self.config.second_publisher == SecondPublisher::Refuse {
+            if self.config.second_publisher == SecondPublisher::Refuse && !self.is_mix {
                 return Admission::Refused;
             }
             self.effects.push_back(RoomEffect::Kick { participant: first, reason: KickReason::TakenOver });
         }
-        self.publisher = Some(participant);
+        (self.publisher, self.is_mix) = (Some(participant), false);
         self.playable = false;
         if continues && !self.was_extended {
             self.was_extended = true;
@@ -143,6 +146,17 @@ impl Room {
         }
         self.update_phase();
         Admission::Admitted { continues }
+    }
+
+    /// The room's call is to be mixed, because somebody wants to watch it. Not while an encoder publishes or may come back:
+    /// what it brings is the main picture.
+    pub fn handle_mix(&mut self, participant: ParticipantId) -> Admission {
+        if self.publisher.is_some() || self.has_begun {
+            return Admission::Refused;
+        }
+        (self.publisher, self.is_mix) = (Some(participant), true);
+        self.update_phase();
+        Admission::Admitted { continues: false }
     }
 
     /// The publisher's stream can be watched now.
@@ -160,6 +174,10 @@ impl Room {
             return;
         }
         self.publisher = None;
+        if std::mem::take(&mut self.is_mix) {
+            // Nobody wants it any more, or there is nothing left to mix: it does not come back by itself.
+            return self.finish(RoomEffect::FinishStream);
+        }
         if self.playable {
             self.playable = false;
             self.stalled_until = Some(now + self.config.reconnect_window);
@@ -175,6 +193,7 @@ impl Room {
         if let Some(participant) = self.publisher.take() {
             self.effects.push_back(RoomEffect::Kick { participant, reason });
         }
+        self.is_mix = false;
         self.finish(RoomEffect::FinishStream);
     }
 
@@ -325,9 +344,33 @@ mod tests {
         assert_eq!(newcomer_wins.publisher(), Some(B), "the replaced one's end is no news");
     }
 
+    #[test]
+    fn a_mix_gives_way_to_any_encoder_and_comes_only_when_none_is_waited_for() {
+        let now = Instant::now();
+        let mut room = room(SecondPublisher::Refuse);
+        assert_eq!(room.handle_mix(A), Admission::Admitted { continues: false });
+        assert_eq!(room.handle_mix(B), Admission::Refused);
+        room.handle_playable(A);
+        assert_eq!(room.handle_publish(now, B), Admission::Admitted { continues: true }, "its viewers stay");
+        let kick = RoomEffect::Kick { participant: A, reason: KickReason::TakenOver };
+        assert!(effects(&mut room).contains(&kick));
+        room.handle_gone(now, A);
+        room.handle_playable(B);
+        room.handle_gone(now, B);
+        assert_eq!(room.handle_mix(A), Admission::Refused, "the encoder may come back");
+        room.handle_timeout(now + WINDOW);
+        effects(&mut room);
+        assert_eq!(room.handle_mix(A), Admission::Admitted { continues: false });
+        room.handle_playable(A);
+        room.handle_gone(now, A);
+        assert_eq!((room.phase(), room.poll_timeout()), (RoomPhase::Offline, None), "nobody waits for it");
+        assert!(effects(&mut room).contains(&RoomEffect::FinishStream));
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Publish(u64),
+        Mix(u64),
         Playable(u64),
         Gone(u64),
         Close,
@@ -337,6 +380,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0u64..4).prop_map(Step::Publish),
+            (0u64..4).prop_map(Step::Mix),
             (0u64..4).prop_map(Step::Playable),
             (0u64..4).prop_map(Step::Gone),
             Just(Step::Close),
@@ -361,7 +405,14 @@ mod tests {
                             unfinished = true;
                         }
                     }
-                    Step::Publish(_) => {}
+                    Step::Mix(id) if !here.contains(&ParticipantId(id)) => {
+                        if room.handle_mix(ParticipantId(id)) != Admission::Refused {
+                            prop_assert!(!unfinished);
+                            here.push(ParticipantId(id));
+                            unfinished = true;
+                        }
+                    }
+                    Step::Publish(_) | Step::Mix(_) => {}
                     Step::Playable(id) => room.handle_playable(ParticipantId(id)),
                     Step::Gone(id) => {
                         here.retain(|who| *who != ParticipantId(id));

@@ -51,8 +51,10 @@ pub(super) fn order(key: RoomKey, command: MediaCommand) -> Order {
         MediaCommand::Answer { peer, version, sdp } => sfu::Command::Answer { peer: peer_id(peer), version, sdp },
         MediaCommand::Candidate { peer, candidate } => sfu::Command::Candidate { peer: peer_id(peer), candidate },
         MediaCommand::RestartIce { peer } => sfu::Command::RestartIce { peer: peer_id(peer) },
-        MediaCommand::AddSource { participant, source: NewSource { track, kind, source, alternate_of } } => {
-            let source = sfu::NewSource { track, kind: kind_of(kind), source: source_of(source), alternate_of };
+        MediaCommand::AddSource { participant, source } => {
+            let NewSource { track, kind, source, alternate_of, for_viewers } = source;
+            let (kind, source) = (kind_of(kind), source_of(source));
+            let source = sfu::NewSource { track, kind, source, alternate_of, for_viewers };
             sfu::Command::AddSource { room: room(key), participant, source }
         }
         MediaCommand::Feed(FedTracks { video, audio, alternate }) => {

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{
-    Call, CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber,
+    Call, CallConfig, CallEvent, CallGrants, CallReply, CallRoom, ConnectionId, Ids, Joining, PeerNumber, Stage,
 };
 use telstar_signaling::wire::call::LeaveReason;
 use telstar_signaling::wire::{CallRequest, ErrorCode, Label, Participant, ParticipantChange, ParticipantRef, Payload};
 use telstar_units::{ParticipantId, TrackId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authority, Grant, Grants, TokenName};
@@ -172,6 +172,8 @@ enum Message {
         video: bool,
         audio: bool,
     },
+    /// The room's call is mixed.
+    MixBegun,
     /// The room's stream is over: nobody waits for its ingest to come back.
     StreamOver,
     View {
@@ -256,6 +258,8 @@ pub struct CallHandle {
 struct Counts {
     participants: AtomicUsize,
     viewers: AtomicUsize,
+    /// What there is to see and to hear of it.
+    stage: watch::Sender<Stage>,
 }
 
 impl CallHandle {
@@ -419,6 +423,19 @@ impl Calls {
         for handle in handles {
             let _ = handle.mailbox.send(Message::Close { reason: LeaveReason::Shutdown }).await;
         }
+    }
+
+    /// The room's call is mixed from now on: the media thread has the room, and may be told which sources the mix is fed to.
+    pub async fn mix_begun(&self, room: &RoomEntry) {
+        if let Some(handle) = self.handle(room) {
+            let _ = handle.mailbox.send(Message::MixBegun).await;
+        }
+    }
+
+    /// What there is to see and to hear of a room's call, now and as it changes; nobody takes part when it is over. `None`:
+    /// there is no call.
+    pub fn stage(&self, room: &RoomEntry) -> Option<watch::Receiver<Stage>> {
+        self.handle(room).map(|handle| handle.counts.stage.subscribe())
     }
 
     /// Calls that go on.

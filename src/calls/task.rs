@@ -136,6 +136,7 @@ impl CallTask {
                 self.viewers_until = Some(Instant::now() + STREAM_OVER_WAIT);
             }
             Message::StreamOver => {}
+            Message::MixBegun => self.core.handle_mix_begun(),
             Message::View { connection, ticket, sdp, mailbox } => {
                 if let Some(mailbox) = mailbox {
                     self.members.insert(connection, Member::new(mailbox, None));
@@ -191,6 +192,7 @@ impl CallTask {
             | Message::Close { .. }
             | Message::Fed { .. }
             | Message::StreamOver
+            | Message::MixBegun
             | Message::View { .. }
             | Message::ViewerCandidate { .. }
             | Message::ViewerGone { .. } => {}
@@ -240,6 +242,12 @@ impl CallTask {
         }
         self.counts.participants.store(self.core.count(), Ordering::Relaxed);
         self.counts.viewers.store(self.core.viewer_count(), Ordering::Relaxed);
+        let stage = self.core.stage();
+        self.counts.stage.send_if_modified(|told| {
+            let changed = *told != stage;
+            *told = stage;
+            changed
+        });
         let wait = self.calls.inner.viewers.wait;
         self.viewers_until = match (self.core.viewers_wait(), self.viewers_until) {
             (true, until) => until.or_else(|| Some(Instant::now() + wait)),

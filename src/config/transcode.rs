@@ -54,5 +54,15 @@ section! {
         /// How much work goes into H.264: `ultrafast`, `superfast` or `veryfast`. More work gives a better picture for the
         /// same rate.
         video_preset: VideoPreset = VideoPreset::Ultrafast,
+        /// Width of the picture that is mixed of a call, in pixels. It never changes while a mix lasts, whatever people send.
+        mix_width: u16 = 1_280 => 64..=3_840,
+        /// Its height, in pixels.
+        mix_height: u16 = 720 => 64..=2_160,
+        /// Its pictures per second. Each costs a picture's encoding, whether or not anybody moves.
+        mix_fps: u16 = 25 => 1..=60,
+        /// Cameras and screens of a call that are decoded for its mix; those beyond are only heard.
+        mix_pictures_max: u16 = 6 => 1..=16,
+        /// Voices of a call that are mixed: of more, those that spoke last.
+        mix_sounds_max: u16 = 32 => 1..=64,
     }
 }

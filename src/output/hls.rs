@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, answer, answer_pictures, has_ended};
-use telstar_hls::{Content, Rendered, Snapshot, rendition_name};
+use telstar_hls::{Content, Rendered, Snapshot, State, rendition_name};
 use telstar_media::MediaKind;
 use tokio::sync::{Semaphore, watch};
 
@@ -135,20 +135,22 @@ impl Player {
         self.room().note_player(Instant::now(), self.viewer);
     }
 
-    /// Somebody wants to play the room over HLS.
-    fn demand(&self) {
+    /// Somebody wants to play the room over HLS. Returns whether its call is mixed for that.
+    fn demand(&self) -> bool {
         self.state.rooms.demand_hls(self.room());
+        self.state.mixes.demand(self.room())
     }
 
-    /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it.
-    async fn listing(&self) -> Option<(Arc<Rendered>, Arc<Snapshot>)> {
+    /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it; and
+    /// what is left of an earlier call says nothing of one that is mixed from now on.
+    async fn listing(&self, is_mixed: bool) -> Option<(Arc<Rendered>, Arc<Snapshot>)> {
         let listed = |snapshot: &Option<Arc<Snapshot>>| {
-            let snapshot = snapshot.clone()?;
+            let snapshot = snapshot.clone().filter(|snapshot| !is_mixed || snapshot.state != State::Ended)?;
             Some((Arc::clone(snapshot.multivariant.as_ref()?), snapshot))
         };
         let mut live = self.room().live();
         let found = listed(&live.borrow_and_update());
-        if found.is_some() || !self.room().is_live() {
+        if found.is_some() || !(is_mixed || self.room().is_live()) {
             return found;
         }
         let total_max = self.state.config.hls.waiting_requests_max as usize;
@@ -263,8 +265,8 @@ fn newest(live: &mut watch::Receiver<Option<Arc<Snapshot>>>) -> Option<Arc<Snaps
 }
 
 async fn multivariant(player: Player) -> Result<Response, Problem> {
-    player.demand();
-    let Some((rendered, snapshot)) = player.listing().await else {
+    let is_mixed = player.demand();
+    let Some((rendered, snapshot)) = player.listing(is_mixed).await else {
         return Err(player.refuse(Problem::not_found("stream"), CacheClass::PlaylistError));
     };
     player.note_viewer();

@@ -1,6 +1,7 @@
 //! Watching over WHEP (draft-ietf-wish-whep): whether an offer can be taken, and the viewer that it becomes.
 //!
-//! In: a caller who may watch, an offer. Out: the answer, and a viewer of the room's main picture. The HTTP around it is
+//! In: a caller who may watch, an offer. Out: the answer, and a viewer of the room's main picture, which is mixed for it if it is a
+//! call's. The HTTP around it is
 //! [`crate::whx`]'s.
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ impl View {
         if room.mode() == Mode::P2p {
             return Err(ErrorCode::WrongMode.into());
         }
+        state.mixes.demand(room);
         let (viewer, answer) = Viewer::begin(&state.calls, room, sdp).await?;
         Ok((View { viewer, _counted: room.viewer(key) }, answer))
     }

@@ -15,7 +15,7 @@ use super::ingest::{IngestHandle, IngestRequest, Kick, PublishRefusal};
 use super::state::{Publishing, room_state};
 use super::telling::Told;
 use super::{RoomChanged, RoomEntry, Rooms, STATE_INTERVAL};
-use crate::shards::RoomKey;
+use crate::shards::{IngestVia, RoomKey};
 
 /// What others want of the rooms.
 pub(super) enum Message {
@@ -151,7 +151,11 @@ impl Actor {
             started_at: None,
             told: Told::default(),
         });
-        let Admission::Admitted { continues } = room.core.handle_publish(Instant::now(), participant) else {
+        let admission = match request.via {
+            IngestVia::Mix => room.core.handle_mix(participant),
+            IngestVia::Ring | IngestVia::Call => room.core.handle_publish(Instant::now(), participant),
+        };
+        let Admission::Admitted { continues } = admission else {
             return Err(PublishRefusal::InUse);
         };
         // The one who is replaced is kicked before its kick handle is replaced below.

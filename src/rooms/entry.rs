@@ -26,6 +26,8 @@ pub struct RoomEntry {
     output: RoomOutput,
     viewers: Mutex<Viewers>,
     conversions: Mutex<Vec<Conversion>>,
+    /// How the mix of its call is, while there is one.
+    mix: Mutex<Option<Conversion>>,
     /// When the room's shard was told last that playlists are asked for.
     demanded_at: Mutex<Option<Instant>>,
     deleted: AtomicBool,
@@ -48,6 +50,7 @@ impl RoomEntry {
             output,
             viewers: Mutex::new(Viewers::default()),
             conversions: Mutex::default(),
+            mix: Mutex::default(),
             demanded_at: Mutex::default(),
             deleted: AtomicBool::new(false),
         }
@@ -122,9 +125,18 @@ impl RoomEntry {
         self.viewers().note(now, key);
     }
 
-    /// How its conversions are.
+    /// How its mix and its conversions are.
     pub(super) fn conversions(&self) -> Vec<Conversion> {
-        self.conversions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mix = self.mix.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        mix.into_iter().chain(self.conversions.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// True if it differs.
+    pub(super) fn set_mix(&self, mix: Option<Conversion>) -> bool {
+        let mut current = self.mix.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *current != mix;
+        *current = mix;
+        changed
     }
 
     /// True if they differ.

@@ -72,6 +72,11 @@ impl IngestHandle {
         self.ring.send(batch).await
     }
 
+    /// The way of its media into the room, for whoever makes it.
+    pub(crate) fn ring(&self) -> Arc<IngestRing> {
+        Arc::clone(&self.ring)
+    }
+
     /// Its media comes as these tracks of the room's call; for [`IngestVia::Call`]. May be told again when they change.
     pub fn land(&self, tracks: Vec<(TrackId, Kind)>) {
         self.shards.land(self.room, self.participant, tracks);

@@ -32,8 +32,8 @@ impl Told {
     ) {
         let present = match publishing {
             _ if phase == RoomPhase::Offline => None,
-            // It is in the call by itself.
-            Some(Publishing { via: IngestVia::Call, .. }) => None,
+            // It is in the call by itself, or made of it.
+            Some(Publishing { via: IngestVia::Call | IngestVia::Mix, .. }) => None,
             Some(publishing) if status.participant == Some(publishing.participant) && !status.tracks.is_empty() => {
                 Some(self.fed(publishing, status))
             }

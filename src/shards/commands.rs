@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use mio::{Registry, Token, Waker};
 use telstar_hls::{KeptListing, SegmentId};
@@ -13,6 +14,7 @@ use telstar_sfu::{Event, Kind, Path};
 use telstar_units::{ParticipantId, TrackId};
 use tokio::sync::mpsc;
 
+use super::mixing::{MixRing, MixTrack};
 use super::net::TcpWay;
 use super::{Feed, IngestRing, IngestVia, RoomKey, RoomOutput, ViewerRing};
 
@@ -78,6 +80,18 @@ pub(super) enum Command {
         frames: Arc<ViewerRing>,
         converted: Arc<IngestRing>,
     },
+    /// A mix of the room's call begins, or begins anew.
+    Mix {
+        room: RoomKey,
+        ring: Arc<MixRing>,
+        zero: Instant,
+        tracks: Vec<MixTrack>,
+    },
+    /// Other tracks are to be mixed.
+    MixTracks {
+        room: RoomKey,
+        tracks: Vec<MixTrack>,
+    },
     /// A room's owner takes the events of its call.
     OpenCall {
         room: RoomKey,
@@ -102,7 +116,8 @@ pub(super) enum Command {
 impl Command {
     /// Somebody comes, or wants something, who can be told to try later. The others must not be lost, and are bounded: at
     /// most three end what an attach began and few land or feed it, one lists each room at the start, one answers each segment that was handed to
-    /// the disk, and each end of a call's connection, track or TCP connection follows its beginning.
+    /// the disk, and each end of a call's connection, track or TCP connection follows its beginning,
+    /// and each mix tells its tracks no more often than its time.
     fn can_be_refused(&self) -> bool {
         use telstar_sfu::Command as Call;
         match self {
@@ -110,6 +125,7 @@ impl Command {
             | Command::Watch { .. }
             | Command::DemandHls { .. }
             | Command::Convert { .. }
+            | Command::Mix { .. }
             | Command::OpenCall { .. }
             | Command::TcpOpened { .. } => true,
             Command::Call { command, .. } => !matches!(

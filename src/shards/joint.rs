@@ -10,6 +10,7 @@ use telstar_media::Codec;
 use telstar_sfu::{FeedFormat, FeedPacket, Kind, Tapped};
 use telstar_units::{ParticipantId, TrackId};
 
+use super::mixing::{MixRing, MixTrack};
 use super::net::Memory;
 use super::thread::Shard;
 use super::{Feed, IngestRing, RoomKey, ViewerRing};
@@ -95,6 +96,14 @@ impl Shard {
         }
     }
 
+    pub(super) fn begin_mixing(&mut self, key: RoomKey, ring: Arc<MixRing>, zero: Instant, tracks: &[MixTrack]) {
+        let begun = Arc::clone(&ring);
+        self.in_cell(key, |room| room.begin_mixing(begun, zero, tracks));
+        if !self.rooms.contains(key) {
+            ring.close();
+        }
+    }
+
     /// Whatever a room that is gone had asked of the SFU ends.
     pub(super) fn forget_in_calls(&mut self, room: RoomKey) {
         if let Some(line) = &mut self.line {
@@ -159,7 +168,8 @@ mod tests {
         let ring = Arc::new(IngestRing::new(Bell::new(ROOM, Arc::default(), shard.waker())));
         let (sink, mut events) = mpsc::channel(CALL_EVENTS_MAX);
         let (track, participant) = (SOURCE, ParticipantId(1));
-        let source = NewSource { track, kind: Kind::Video, source: Source::Person, alternate_of: None };
+        let source =
+            NewSource { track, kind: Kind::Video, source: Source::Person, alternate_of: None, for_viewers: false };
         let add = Call::AddSource { room: RoomId(ROOM.0), participant, source };
         let feed = Feed { video: Some(SOURCE), ..Feed::default() };
         let attached = Arc::clone(&ring);

@@ -9,6 +9,7 @@ mod calls;
 mod commands;
 mod joint;
 mod meter;
+mod mixing;
 mod net;
 mod ring;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use telstar_hls::{KeptListing, Snapshot};
 use telstar_media::TrackInfo;
@@ -36,6 +37,8 @@ use crate::tasks::Tasks;
 pub use calls::CALL_EVENTS_MAX;
 use commands::Command;
 pub use meter::TrackStats;
+use mixing::MixRing;
+pub use mixing::{MIX_TRACKS_MAX, MixFrames, MixItem, MixTrack};
 use net::NetShared;
 pub use net::{IceTcp, NetCounters, TcpLimits};
 pub use ring::{INGEST_BATCHES_MAX, IngestItem, IngestRing, IngestWarning, RingClosed};
@@ -93,6 +96,8 @@ pub enum IngestVia {
     Ring,
     /// As packets, through the SFU: [`Shards::land`] says which.
     Call,
+    /// As frames, through its ring: what a worker makes of the room's call, of the tracks that [`Shards::mix`] says.
+    Mix,
 }
 
 /// The SFU's sources that carry a room's main picture and main sound: tracks without a connection.
@@ -294,6 +299,21 @@ impl Shards {
         shard.command(convert).then_some((frames, converted))
     }
 
+    /// Gives the frames of these tracks of the room's call to its mix, pictures from a keyframe on; at most
+    /// [`MIX_TRACKS_MAX`]. All times count from `zero`. The mix is the room's ingest, and was attached before. `None`: the
+    /// shard's command queue is full.
+    pub fn mix(&self, room: RoomKey, zero: Instant, tracks: Vec<MixTrack>) -> Option<MixFrames> {
+        let shard = self.of(room);
+        let ring = Arc::new(MixRing::new(shard.bell(room)));
+        let mix = Command::Mix { room, ring: Arc::clone(&ring), zero, tracks };
+        shard.command(mix).then(|| MixFrames::new(ring))
+    }
+
+    /// The mix of a room is to be made of these tracks from now on.
+    pub fn set_mix_tracks(&self, room: RoomKey, tracks: Vec<MixTrack>) {
+        self.of(room).command(Command::MixTracks { room, tracks });
+    }
+
     /// Lists what an earlier run of the server had kept of a room.
     pub fn restore(&self, room: RoomKey, output: &RoomOutput, listing: KeptListing) {
         let restore = Command::Restore { room, output: output.clone(), listing: Box::new(listing) };
@@ -324,7 +344,7 @@ impl Shards {
     /// Finishes every room and ends the threads. Waits for them at most `deadline`.
     pub fn shutdown(&self, deadline: Duration) {
         self.shards.iter().for_each(ShardHandle::stop);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         for shard in &self.shards {
             shard.join(deadline.saturating_sub(start.elapsed()));
         }

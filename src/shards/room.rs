@@ -10,7 +10,9 @@ mod gate;
 mod ingest;
 mod keeping;
 mod landing;
+mod mix;
 mod outlets;
+mod pace;
 mod packaging;
 mod status;
 mod tracks;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use telstar_hls::{Budget, HlsConfig, Numbers, Packager};
+use telstar_media::MediaKind;
 use telstar_media::hub::{Effect as HubEffect, Hub, Item};
 use telstar_units::{Epoch, LayerId, ParticipantId, WallTime};
 
@@ -34,8 +37,10 @@ use super::{
 use crate::dvr::Dvr;
 use conversions::Conversions;
 use feed::Feeder;
+use gate::Gate;
 use ingest::{Ingest, Track};
 use landing::Landed;
+use mix::Mixing;
 use outlets::{Outlet, Packaging};
 use status::{Dropped, STATUS_INTERVAL};
 use viewers::Viewer;
@@ -89,6 +94,8 @@ pub(super) struct ShardRoom {
     hides_listing: bool,
     feeder: Feeder,
     conversions: Conversions,
+    /// Participants of the call whose frames go to a mix, which is the ingest.
+    mixing: Option<Mixing>,
     /// For the SFU, which takes it after each turn.
     for_call: VecDeque<ForCall>,
     viewers: Vec<Viewer>,
@@ -125,6 +132,7 @@ impl ShardRoom {
             hides_listing: false,
             feeder: Feeder::default(),
             conversions: Conversions::default(),
+            mixing: None,
             for_call: VecDeque::new(),
             viewers: Vec::new(),
             seen: Dropped::default(),
@@ -164,6 +172,13 @@ impl ShardRoom {
             // The listing goes on, or begins, with the next request for a playlist.
             IngestVia::Call if self.is_listed(now) => {}
             IngestVia::Call => self.hide_listing(now),
+            // Begun for those who ask for it: a listing of what was before is not what they want.
+            IngestVia::Mix => {
+                self.hide_listing(now);
+                // Should an encoder take its place, its viewers see that instead.
+                self.demand_hls(now);
+                self.packaging = Packaging::Held(Gate::new(now, vec![MediaKind::Video, MediaKind::Audio]));
+            }
         }
         self.next_status = Some(now + STATUS_INTERVAL);
         self.publish_status();
@@ -185,6 +200,7 @@ impl ShardRoom {
         self.apply_packager(now);
         self.forget_viewers();
         self.update_landing(now);
+        self.update_mixing(now);
         self.pass_on(now);
         self.update_conversions(now);
         self.route_feed();
@@ -234,7 +250,8 @@ impl ShardRoom {
         let listed = self.listed_until.filter(|_| landed.is_some() && !matches!(self.packaging, Packaging::Off));
         let landed = landed.and_then(Landed::poll_timeout);
         let own = [self.packaging_timeout(), self.next_status, self.restored_until];
-        own.into_iter().chain([listed, landed, self.conversions.poll_timeout()]).flatten().min()
+        let mixing = self.mixing.as_ref().and_then(Mixing::poll_timeout);
+        own.into_iter().chain([listed, landed, mixing, self.conversions.poll_timeout()]).flatten().min()
     }
 
     /// The next thing for the SFU of this thread.
@@ -271,6 +288,7 @@ impl ShardRoom {
         }
         self.close_viewers();
         self.conversions.close();
+        self.mixing.iter().for_each(Mixing::close);
         self.output.live.send_replace(None);
         self.output.status.send_replace(ShardStatus::default());
         self.output.status_changed.notify_one();
@@ -281,6 +299,7 @@ impl ShardRoom {
         self.take_batches(now, INGEST_BATCHES_MAX);
         let Some(ingest) = self.ingest.take() else { return };
         ingest.ring.detach();
+        self.end_mixing();
         self.take_tracks_from_viewers();
         for track in &ingest.tracks {
             self.let_go(track.meter.info().id);

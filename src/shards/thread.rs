@@ -243,6 +243,8 @@ impl Shard {
             Command::Land { room, participant, tracks } => self.land(now, room, participant, &tracks),
             Command::DemandHls { room } => self.in_cell(room, |room| room.demand_hls(now)),
             Command::Convert { room, as_track, frames, converted } => self.convert(room, as_track, frames, converted),
+            Command::Mix { room, ring, zero, tracks } => self.begin_mixing(room, ring, zero, &tracks),
+            Command::MixTracks { room, tracks } => self.in_cell(room, |room| room.set_mix_tracks(&tracks)),
             Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),
             Command::Kept { room, id, is_kept } => self.in_cell(room, |room| room.handle_kept(now, id, is_kept)),
             Command::Restart { room } => self.in_cell(room, |room| room.restart(now)),

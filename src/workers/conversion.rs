@@ -5,23 +5,22 @@ mod sink;
 mod source;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use telstar_transcode::Restart;
 use tokio::sync::{Notify, watch};
-use tracing::{debug, warn};
 
 use super::pool::Pool;
-use super::{ConversionJob, ConversionState, ConversionStatus};
-use life::{End, Life};
-use sink::Sink;
+use super::standing::Standing;
+use super::{ConversionJob, ConversionStatus};
+use life::Life;
+pub(super) use life::{ANSWERS_WITHIN, at};
+pub(super) use sink::Sink;
 use source::Source;
 
 /// What the workers of one conversion have in common.
 pub(super) struct Conversion {
-    pool: Arc<Pool>,
+    standing: Standing,
     job: ConversionJob,
-    status: watch::Sender<ConversionStatus>,
     keyframe: Arc<Notify>,
 }
 
@@ -32,65 +31,27 @@ impl Conversion {
         status: watch::Sender<ConversionStatus>,
         keyframe: Arc<Notify>,
     ) -> Conversion {
-        Conversion { pool, job, status, keyframe }
+        let what = format!("{} of {} to {}", job.track.id, job.room, job.to.codec().name());
+        Conversion { standing: Standing::new(pool, status, what), job, keyframe }
     }
 
     /// Converts until a ring is closed. May be dropped at any time: its worker is killed.
     pub(super) async fn run(&self) {
-        if self.pool.slots.available_permits() == 0 {
-            self.tell_error("as many conversions run as transcode.conversions_max allows: this one waits");
-        }
-        let Ok(_slot) = self.pool.slots.acquire().await else { return };
-        let counters = &self.pool.counters;
-        counters.begun.add(1);
-        let _counted = counters.conversions.enter();
-        let (mut source, mut sink) = (Source::new(&self.job), Sink::new(&self.job));
+        let Some(_entered) = self.standing.enter().await else { return };
+        let pool = &self.standing.pool;
+        let job = &self.job;
+        let (mut source, mut sink) = (Source::new(job), Sink::new(&job.converted, job.as_track, job.to));
         let mut restart = Restart::new();
         loop {
-            self.status.send_modify(|status| status.state = ConversionState::Starting);
-            let end = match self.pool.take().await {
+            self.standing.tell_starting();
+            let end = match pool.take().await {
                 Ok(process) => Life::new(self, &mut source, &mut sink, &mut restart, process).run().await,
-                Err(error) if error.is_lasting() => End::Refused(error.to_string()),
-                Err(error) => End::Died(error.to_string()),
+                Err(error) => error.into(),
             };
-            let now = Instant::now();
-            let (until, error) = match end {
-                End::Over => return,
-                End::Died(error) => {
-                    counters.deaths.add(1);
-                    (restart.handle_death(now), error)
-                }
-                End::Refused(error) => {
-                    counters.refusals.add(1);
-                    (restart.handle_refusal(now), error)
-                }
-            };
-            let wait_ms = until.saturating_duration_since(now).as_millis();
-            warn!(room = %self.job.room, track = %self.job.track.id, to = ?self.job.to, wait_ms, "a conversion: {error}");
-            self.status.send_modify(|status| {
-                status.state = ConversionState::Waiting;
-                status.restarts += 1;
-                (status.cpu_percent, status.worker_pid) = (0.0, None);
-            });
-            self.tell_error(&error);
-            if !source.keep_until(until, self.pool.counters.as_ref()).await {
+            let Some(until) = self.standing.note_end(end, &mut restart) else { return };
+            if !source.keep_until(until, pool.counters.as_ref()).await {
                 return;
             }
         }
-    }
-
-    fn tell_error(&self, error: &str) {
-        self.status.send_modify(|status| status.error = Some(error.to_owned()));
-    }
-
-    fn tell_running(&self) {
-        self.status.send_if_modified(|status| {
-            let changes = status.state != ConversionState::Running || status.error.is_some();
-            if changes {
-                debug!(room = %self.job.room, track = %self.job.track.id, to = ?self.job.to, "converted frames come");
-                (status.state, status.error) = (ConversionState::Running, None);
-            }
-            changes
-        });
     }
 }

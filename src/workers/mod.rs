@@ -6,8 +6,10 @@
 
 mod backlog;
 mod conversion;
+mod mix;
 mod pool;
 mod process;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,8 @@ use crate::metrics::{Kind, Metrics};
 use crate::shards::{IngestRing, ViewerRing};
 use crate::tasks::Tasks;
 use conversion::Conversion;
+pub use mix::MixJob;
+use mix::Mixing;
 use pool::Pool;
 pub use pool::WorkerCounters;
 pub use process::executable;
@@ -121,6 +125,23 @@ impl Workers {
             let of = Arc::clone(self.counters());
             metrics.observe(name, help, Kind::Counter, move || value(read(&of).get()));
         }
+    }
+
+    /// Begins a mix. It ends when the guard is dropped, its ring is closed or nobody takes part any more.
+    pub fn mix(&self, job: MixJob) -> ConversionGuard {
+        let (sender, status) = watch::channel(ConversionStatus::default());
+        let (keyframe, ends) = (Arc::new(Notify::new()), self.pool.tasks.child_token());
+        let (ended, cancelled) = (sender.clone(), ends.clone());
+        let mixing = Mixing::new(Arc::clone(&self.pool), job, sender, Arc::clone(&keyframe));
+        self.pool.tasks.spawn("mix", async move {
+            // Dropped at any place, a mix leaves nothing behind: its worker is killed.
+            tokio::select! {
+                () = cancelled.cancelled() => {}
+                () = mixing.run() => {}
+            }
+            ended.send_modify(|status| status.state = ConversionState::Ended);
+        });
+        ConversionGuard { status, keyframe, _ends: ends.drop_guard() }
     }
 
     /// Begins a conversion. It ends when the guard is dropped or one of the rings is closed.

@@ -59,6 +59,8 @@ worker_counters! {
 /// Starts workers, and knows with which means.
 pub(super) struct Pool {
     pub(super) settings: Settings,
+    /// Of mixes.
+    pub(super) mix: MixSettings,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) tasks: Tasks,
     /// How many more may convert.
@@ -67,6 +69,16 @@ pub(super) struct Pool {
     memory_max_mib: u32,
     must_be_confined: bool,
     warm: Mutex<Warm>,
+}
+
+/// What mixes of calls look like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MixSettings {
+    pub(super) width: u16,
+    pub(super) height: u16,
+    pub(super) fps: u8,
+    pub(super) pictures_max: u8,
+    pub(super) sounds_max: u8,
 }
 
 #[derive(Default)]
@@ -98,6 +110,15 @@ impl Pool {
                     VideoPreset::Veryfast => Preset::Veryfast,
                 },
                 keyframe_interval_ms: KEYFRAME_INTERVAL_MS,
+            },
+            mix: MixSettings {
+                // 4:2:0 has no half samples of colour.
+                width: config.mix_width & !1,
+                height: config.mix_height & !1,
+                // Their ranges end far below.
+                fps: config.mix_fps as u8,
+                pictures_max: config.mix_pictures_max as u8,
+                sounds_max: config.mix_sounds_max as u8,
             },
             counters: Arc::default(),
             tasks,

@@ -15,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, Command};
 use tracing::debug;
 
+use super::standing::End;
 use crate::tasks::Tasks;
 
 /// What the executable is called.
@@ -52,12 +53,12 @@ pub(super) enum StartError {
     Unconfined(Vec<&'static str>),
 }
 
-impl StartError {
-    /// Another attempt will fail alike until somebody mends it.
-    pub(super) fn is_lasting(&self) -> bool {
-        match self {
-            StartError::Missing(_) | StartError::Unconfined(_) | StartError::Wire(_) => true,
-            StartError::System(_) | StartError::NotReady => false,
+impl From<StartError> for End {
+    fn from(error: StartError) -> End {
+        match error {
+            // Another attempt will fail alike until somebody mends it.
+            StartError::Missing(_) | StartError::Unconfined(_) | StartError::Wire(_) => End::Refused(error.to_string()),
+            StartError::System(_) | StartError::NotReady => End::Died(error.to_string()),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::support::PATIENCE;
 
 /// The worker that was built beside this test. `cargo test --workspace` builds it; a narrower one may not have.
-fn worker() -> PathBuf {
+pub fn worker() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
     let worker = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("telstar-worker");
     if !worker.exists() {
@@ -26,20 +26,20 @@ fn worker() -> PathBuf {
     worker
 }
 
-async fn stage() -> Stage {
+pub async fn stage() -> Stage {
     let path = worker();
     Stage::with_media_and(|config: &mut Config| config.transcode.worker = path).await
 }
 
 /// What ffmpeg makes of its test picture or of a tone, in six seconds.
-fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
+pub fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new("ffmpeg").args(["-nostdin", "-v", "error"]).args(arguments).arg("pipe:1").output();
     let output = output.expect("ffmpeg runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-fn picture(codec: Codec) -> Video {
+pub fn picture(codec: Codec) -> Video {
     let input = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-t", "6", "-pix_fmt", "yuv420p"];
     let encoder: &[&str] = match codec {
         Codec::H264 => {
@@ -63,27 +63,16 @@ fn picture(codec: Codec) -> Video {
     Video::parse(ffmpeg(&[&input, encoder].concat()).into()).expect("a good file")
 }
 
-fn tone() -> Audio {
-    let bytes = ffmpeg(&[
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=frequency=440:sample_rate=48000",
-        "-t",
-        "6",
-        "-ac",
-        "2",
-        "-c:a",
-        "libopus",
-        "-f",
-        "ogg",
-    ]);
+pub fn tone(hz: u32) -> Audio {
+    let tone = format!("sine=frequency={hz}:sample_rate=48000");
+    let bytes =
+        ffmpeg(&["-f", "lavfi", "-i", &tone, "-af", "volume=4", "-t", "6", "-ac", "2", "-c:a", "libopus", "-f", "ogg"]);
     Audio::parse(&bytes).expect("a good file")
 }
 
 /// Publishes until it is dropped.
-async fn publish(stage: &Stage, codec: Codec) -> Publication {
-    let (picture, tone) = (picture(codec), tone());
+pub async fn publish(stage: &Stage, codec: Codec) -> Publication {
+    let (picture, tone) = (picture(codec), tone(440));
     let track = |codec, source| LocalTrackOptions { codec, source, name: String::new(), layers: Vec::new() };
     let tracks = vec![track(codec, Source::Camera), track(Codec::Opus, Source::Microphone)];
     let options = stage.options(Some(stage.key().await));
@@ -97,21 +86,21 @@ async fn publish(stage: &Stage, codec: Codec) -> Publication {
     publication
 }
 
-async fn get(stage: &Stage, path: &str) -> String {
+pub async fn get(stage: &Stage, path: &str) -> String {
     let answer = stage.send("GET", path, &[], "").await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     answer.text
 }
 
 /// What the room's owner is shown of its conversions.
-async fn conversions(stage: &Stage) -> Vec<(String, String, String)> {
+pub async fn conversions(stage: &Stage) -> Vec<(String, String, String)> {
     let room = stage.room("GET", "", None).await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = room["live"]["conversions"].as_array().expect("a list").iter();
     all.map(|one| (text(&one["from"]), text(&one["to"]), text(&one["state"]))).collect()
 }
 
-async fn state_becomes(stage: &Stage, state: &str) {
+pub async fn state_becomes(stage: &Stage, state: &str) {
     let become_ = async {
         while stage.room("GET", "", None).await["live"]["state"] != state {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -183,7 +172,7 @@ async fn push(stage: &Stage) -> Encoder {
 }
 
 /// Watches with these codecs, and takes some seconds of both. Returns as what they came.
-async fn watch(stage: &Stage, codecs: &[Codec]) -> (View, String, String) {
+pub async fn watch(stage: &Stage, codecs: &[Codec]) -> (View, String, String) {
     let opened = View::open(&stage.endpoint("whep"), &stage.options(None), codecs).await;
     let mut view = opened.expect("the server takes it");
     timeout(PATIENCE, view.connected()).await.expect("in time").expect("there is a way");

@@ -4,7 +4,8 @@
 //! socket and no codec library; both ends are built on it.
 //!
 //! A conversation: the worker starts, confines itself and says [`Ready`]. The server sends a [`Config`], then frames from
-//! a keyframe on; converted frames come back. Another [`Config`] begins anew in the same process.
+//! a keyframe on; converted frames come back. Another [`Config`] begins anew in the same process. Or it sends a [`Mix`], adds
+//! and removes inputs as they come and go, and says what time it is: one picture and one sound come back.
 
 mod message;
 mod record;
@@ -12,7 +13,8 @@ mod restart;
 mod wire;
 
 pub use message::{
-    Config, Failed, FailureKind, FromWorker, MediaFrame, Preset, Progress, Ready, Sandbox, Settings, ToWorker,
+    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox,
+    Settings, ToWorker,
 };
 pub use record::{CodecRecord, RECORD_BYTES_MAX, RecordError};
 pub use restart::Restart;

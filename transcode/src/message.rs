@@ -18,6 +18,17 @@ pub enum ToWorker {
     ForceKeyframe,
     /// Everything that was fed shall come out; answered by [`FromWorker::Flushed`].
     Flush,
+    /// One picture and one sound are to be made of many from here on. What an earlier [`Config`] or `Mix` began is forgotten.
+    Mix(Mix),
+    /// Another track to mix; before its first frame. One that is there already begins anew.
+    AddInput(MixInput),
+    /// A track is over.
+    RemoveInput(TrackId),
+    /// Which pictures are shown, and how.
+    Layout(Layout),
+    /// So late it is on the timeline of a mix, in microseconds: what belongs before, less [`Mix::delay_ms`], comes out now.
+    /// The worker asks no clock of its own, so that a mix depends on nothing but what it is told.
+    Tick(i64),
 }
 
 /// What the worker says.
@@ -52,6 +63,51 @@ pub struct Config {
     pub target: Target,
     /// With which means.
     pub settings: Settings,
+}
+
+/// Many tracks become one picture of one size at one rate, in H.264, and one sound, in AAC. All times of inputs and of what
+/// comes out are on one timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mix {
+    /// Which track the picture is.
+    pub video: TrackId,
+    /// Which track the sound is.
+    pub audio: TrackId,
+    /// Width of the picture in pixels, even.
+    pub width: u16,
+    /// Height of the picture in pixels, even.
+    pub height: u16,
+    /// Pictures a second.
+    pub fps: u8,
+    /// How far what comes out is behind the time of [`ToWorker::Tick`]: what comes later is not heard.
+    pub delay_ms: u16,
+    /// Pictures that are decoded at most.
+    pub pictures_max: u8,
+    /// Sounds that are mixed at most.
+    pub sounds_max: u8,
+    /// With which means.
+    pub settings: Settings,
+}
+
+/// A track that is mixed into others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MixInput {
+    /// Its id: frames name it.
+    pub track: TrackId,
+    /// The codec and its configuration.
+    pub input: CodecRecord,
+    /// The clock of its times.
+    pub timescale: Timescale,
+}
+
+/// Where pictures are in that of a mix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Which are shown, from the most important one on; those that have no picture yet are left out. More than a mix shows are
+    /// left out.
+    pub pictures: Vec<TrackId>,
+    /// The first is large and the others stand beside it; otherwise all are alike.
+    pub featured: bool,
 }
 
 /// The means of a conversion.

@@ -40,6 +40,9 @@ impl Sfu {
             if track.participant == peer.participant || track.alternate_of.is_some() {
                 continue;
             }
+            if track.for_viewers && !subscriber.is_viewer {
+                continue;
+            }
             if let Some(wish) = subscriber.wish(*id) {
                 let first = match track.kind {
                     // How loud a source is nobody says, and a room's main sound does not lose its place to talk.

@@ -99,6 +99,8 @@ pub(crate) struct Track {
     pub(crate) viewers: Vec<Viewer>,
     /// It is this track in another codec.
     pub(crate) alternate_of: Option<TrackId>,
+    /// Only viewers get it.
+    pub(crate) for_viewers: bool,
     /// What of it the owner gets copies of, if it does.
     pub(crate) tap: Option<Selector>,
 }
@@ -130,6 +132,7 @@ impl Track {
             announced: new.layers,
             viewers: Vec::new(),
             alternate_of: None,
+            for_viewers: false,
             tap: None,
         }
     }

@@ -73,11 +73,11 @@ impl Sfu {
         if self.tracks.contains_key(&id) {
             return;
         }
-        let NewSource { track, kind, source, alternate_of } = source;
+        let NewSource { track, kind, source, alternate_of, for_viewers } = source;
         let muted = alternate_of.and_then(|primary| self.tracks.get(&primary)).is_some_and(|primary| primary.muted);
         let new = NewTrack { mid: String::new(), track, kind, source, muted, layers: Vec::new() };
         let origin = Origin::Feed(Box::default());
-        let track = Track { alternate_of, ..Track::new(now, room, origin, participant, new) };
+        let track = Track { alternate_of, for_viewers, ..Track::new(now, room, origin, participant, new) };
         self.tracks.insert(id, track);
         let room_of = self.rooms.entry(room).or_insert_with(|| Room::new(audio_slots, now));
         room_of.tracks.insert(id);

@@ -40,7 +40,7 @@ impl Encoder {
     /// One of H.264 with a keyframe every two seconds, of a participant in room 1.
     pub fn new(world: &mut World, participant: u64, picture: TrackId, sound: TrackId) -> Encoder {
         for (track, kind) in [(picture, Kind::Video), (sound, Kind::Audio)] {
-            let source = NewSource { track, kind, source: Source::Person, alternate_of: None };
+            let source = NewSource { track, kind, source: Source::Person, alternate_of: None, for_viewers: false };
             let (room, participant) = (RoomId(1), ParticipantId(participant));
             world.command(Command::AddSource { room, participant, source });
         }
@@ -64,7 +64,13 @@ impl Encoder {
 
     /// The same pictures in VP8, as a worker makes them, for whoever does not decode `of`.
     pub fn alternate(world: &mut World, participant: u64, picture: TrackId, of: TrackId) -> Encoder {
-        let source = NewSource { track: picture, kind: Kind::Video, source: Source::Person, alternate_of: Some(of) };
+        let source = NewSource {
+            track: picture,
+            kind: Kind::Video,
+            source: Source::Person,
+            alternate_of: Some(of),
+            for_viewers: false,
+        };
         world.command(Command::AddSource { room: RoomId(1), participant: ParticipantId(participant), source });
         // Nobody watches a track that is not there.
         Encoder { codec: EngineCodec::Vp8, ..Encoder::of(picture, TrackId(u64::MAX)) }

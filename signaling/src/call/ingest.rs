@@ -64,6 +64,7 @@ impl Call {
     /// The media thread has lost everything: what is fed begins anew, under new ids.
     pub fn handle_media_lost(&mut self, ids: &mut impl Ids) {
         self.fed = FedTracks::default();
+        self.mix = None;
         let fed = |member: &&Member| member.ingest.as_ref().is_some_and(|ingest| ingest.is_fed);
         let all: Vec<(ParticipantId, ConnectionId)> = self
             .members
@@ -98,7 +99,7 @@ impl Call {
         member.tracks.push(OwnTrack { track: track.clone(), demand: None });
         let info = member.info.clone();
         self.tracks.insert(track.id.0, id);
-        let source = NewSource { track: track.id.0, kind, source, alternate_of: None };
+        let source = NewSource { track: track.id.0, kind, source, alternate_of: None, for_viewers: false };
         self.media(MediaCommand::AddSource { participant: id, source });
         self.change(CallEventKind::TrackPublished { participant: ParticipantRef(id), track: &track });
         self.fact(Fact::Published { participant: info, track });
@@ -112,7 +113,7 @@ impl Call {
         if ingest.alternate.is_none() {
             ingest.alternate = Some((video, track));
             let (kind, source) = (TrackKind::Video, TrackSource::Camera);
-            let source = NewSource { track, kind, source, alternate_of: Some(video) };
+            let source = NewSource { track, kind, source, alternate_of: Some(video), for_viewers: false };
             self.media(MediaCommand::AddSource { participant: id, source });
         }
     }
@@ -148,9 +149,10 @@ impl Call {
         self.members.values().rev().find(|member| member.ingest.is_some() && !member.tracks.is_empty())
     }
 
-    fn follow_main(&mut self) {
+    pub(super) fn follow_main(&mut self) {
+        self.end_mix_if_needless();
         let fed = match self.main().and_then(|member| Some((member, member.ingest.as_ref()?))) {
-            None => FedTracks::default(),
+            None => self.mix.unwrap_or_default(),
             Some((member, ingest)) => FedTracks {
                 video: member.first_track(TrackKind::Video).filter(|_| ingest.is_fed),
                 audio: member.first_track(TrackKind::Audio).filter(|_| ingest.is_fed),

@@ -57,6 +57,9 @@ impl Call {
                 let present = speakers.into_iter().filter(|(participant, _)| self.members.contains_key(participant));
                 let speakers: Vec<Speaker> =
                     present.map(|(id, level)| Speaker { participant: ParticipantRef(id), level }).collect();
+                if let Some(first) = speakers.first() {
+                    self.note_speaker(first.participant.0);
+                }
                 self.announce(CallSubject::Speakers, CallEventKind::Speakers { speakers: &speakers });
             }
             MediaEvent::Quality { peer, quality } => self.handle_quality(now, peer, quality),

@@ -48,9 +48,11 @@ pub struct NewSource {
     pub source: TrackSource,
     /// It stands in for another track with whoever cannot decode that one.
     pub alternate_of: Option<TrackId>,
+    /// Only viewers get it: whoever takes part in the call has what it is made of.
+    pub for_viewers: bool,
 }
 
-/// What the room's ingest feeds.
+/// What the room's ingest feeds, or the mix of its call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FedTracks {
     /// The main picture, if it comes as frames.

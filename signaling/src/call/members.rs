@@ -176,6 +176,7 @@ impl Call {
             self.fact(Fact::Unpublished { participant: member.info.clone(), track: own.track.clone() });
         }
         self.end_sources(&member);
+        self.end_mix_if_needless();
         if !self.everyone.is_empty() {
             self.count_everyone();
             self.change(CallEventKind::ParticipantLeft { participant: ParticipantRef(id), reason });

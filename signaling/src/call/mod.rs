@@ -12,7 +12,9 @@ mod media;
 mod media_api;
 mod member;
 mod members;
+mod mix;
 mod requests;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod viewers;
@@ -31,6 +33,7 @@ use crate::wire::{ErrorCode, Participant, Track};
 pub use api::*;
 pub use media_api::*;
 use member::{JoinCounts, Member};
+pub use stage::{Stage, StageTrack};
 use viewers::Viewers;
 
 /// One call.
@@ -60,6 +63,10 @@ pub struct Call {
     viewers: Viewers,
     /// What the media thread was told last of what the ingest feeds.
     fed: FedTracks,
+    /// The sources of the call's mix, once somebody watches without an ingest.
+    mix: Option<FedTracks>,
+    /// Who spoke last, the newest first; at most [`stage::SPOKEN_MAX`].
+    spoken: Vec<ParticipantId>,
     /// Every connection that hears, made anew when somebody comes or goes.
     everyone: Arc<[ConnectionId]>,
     log: VecDeque<CallEvent>,
@@ -99,6 +106,8 @@ impl Call {
             joins: JoinCounts::default(),
             viewers: Viewers::default(),
             fed: FedTracks::default(),
+            mix: None,
+            spoken: Vec::new(),
             everyone: Arc::default(),
             log: VecDeque::new(),
             quality_news: BTreeSet::new(),

@@ -84,6 +84,7 @@ impl Call {
         if self.room.mode == Mode::P2p {
             return Err(ErrorCode::WrongMode);
         }
+        self.begin_mix(ids);
         let tracks = self.main_tracks();
         if tracks.is_empty() {
             return Err(ErrorCode::NotFound);
@@ -119,7 +120,7 @@ impl Call {
     /// Whether somebody watches although there is nothing to watch. How long that may last only the shell knows, which knows
     /// whether the ingest may come back.
     pub fn viewers_wait(&self) -> bool {
-        self.viewers.count() > 0 && self.main().is_none()
+        self.viewers.count() > 0 && self.main().is_none() && self.mix.is_none()
     }
 
     /// How many watch.
@@ -137,7 +138,11 @@ impl Call {
     }
 
     fn main_tracks(&self) -> Vec<TrackId> {
-        self.main().map(|member| member.tracks.iter().map(|own| own.track.id.0).collect()).unwrap_or_default()
+        match (self.main(), self.mix) {
+            (Some(member), _) => member.tracks.iter().map(|own| own.track.id.0).collect(),
+            (None, Some(mix)) => mix.video.into_iter().chain(mix.audio).collect(),
+            (None, None) => Vec::new(),
+        }
     }
 
     /// The main picture may be another one now. What has ended the media thread takes away by itself.

@@ -19,6 +19,8 @@ const ONE_KIND_GRACE: Duration = Duration::from_secs(3);
 pub(super) struct Ingest {
     pub(super) participant: ParticipantId,
     pub(super) ring: Arc<IngestRing>,
+    /// How its media comes.
+    pub(super) via: IngestVia,
     pub(super) tracks: Vec<Track>,
     /// It comes by the SFU.
     pub(super) landed: Option<Landed>,
@@ -45,6 +47,7 @@ impl Ingest {
         Ingest {
             participant,
             ring,
+            via,
             tracks: Vec::new(),
             landed: (via == IngestVia::Call).then(Landed::default),
             conversions_begun: 0,

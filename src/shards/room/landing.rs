@@ -123,8 +123,9 @@ impl ShardRoom {
         self.listed_until = Some(now + HLS_DEMAND);
     }
 
-    /// A copy of a packet of the ingest.
+    /// A copy of a packet of the ingest, or of a track that is mixed.
     pub(in super::super) fn handle_tapped(&mut self, now: Instant, tapped: Tapped) {
+        let Some(tapped) = self.mix_tapped(now, tapped) else { return };
         let Some(landed) = self.ingest.as_mut().and_then(|ingest| ingest.landed.as_mut()) else { return };
         let (Some(landing), Some(track)) =
             (&mut landed.landing, landed.tracks.iter_mut().find(|track| track.id == tapped.track))

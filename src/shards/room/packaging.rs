@@ -6,7 +6,7 @@ use telstar_hls::{Effect, Packager, State, Warning};
 use telstar_media::TrackInfo;
 use telstar_units::{Epoch, WallTime};
 
-use super::super::ShardWarning;
+use super::super::{IngestVia, ShardWarning};
 use super::{ShardCounters, ShardRoom, landing, wall_now};
 
 impl ShardRoom {
@@ -22,8 +22,8 @@ impl ShardRoom {
         if made && let Some(dvr) = &self.settings.dvr {
             dvr.begin(self.output.room, self.output.name.clone());
         }
-        let landed = self.ingest.as_ref().is_some_and(|ingest| ingest.landed.is_some());
-        packager.require_target_duration(if landed { landing::TARGET_DURATION_SECS } else { 0 });
+        let from_call = self.ingest.as_ref().is_some_and(|ingest| ingest.via != IngestVia::Ring);
+        packager.require_target_duration(if from_call { landing::TARGET_DURATION_SECS } else { 0 });
         let began = wall.plus_micros(-i64::try_from(age.as_micros()).unwrap_or_default());
         packager.start_epoch(now, epoch, began, tracks);
         self.packager = Some(packager);

@@ -11,20 +11,11 @@ use super::Conversion;
 use super::sink::Sink;
 use super::source::{Fed, Source};
 use crate::workers::process::{Line, Process};
+use crate::workers::standing::End;
 
 /// A worker that was fed and says nothing for so long hangs. It says something every second. Higher: a track that hangs
 /// is away for longer; lower: a machine that is busy loses sound workers.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// How a worker's life ended.
-pub(super) enum End {
-    /// A ring was closed: the conversion is over.
-    Over,
-    /// It died, or was killed; the reason.
-    Died(String),
-    /// What it was asked is beyond it; the reason.
-    Refused(String),
-}
+pub(in crate::workers) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Life<'a> {
@@ -73,7 +64,7 @@ impl<'a> Life<'a> {
             ));
         }
         let pid = self.process.pid();
-        self.conversion.status.send_modify(|status| status.worker_pid = pid);
+        self.conversion.standing.status.send_modify(|status| status.worker_pid = pid);
         debug!(pid, room = %job.room, track = %job.track.id, to = ?job.to, "a worker converts");
         if !self.source.begin().await {
             return End::Over;
@@ -118,11 +109,11 @@ impl<'a> Life<'a> {
                     self.process.line.outgoing.queue(&ToWorker::ForceKeyframe);
                 }
                 () = at(hangs_at) => {
-                    self.conversion.pool.counters.hangs.add(1);
+                    self.conversion.standing.pool.counters.hangs.add(1);
                     return Err(End::Died(format!("the worker did not answer for {} s", ANSWERS_WITHIN.as_secs())));
                 }
             }
-            self.conversion.pool.counters.dropped_frames.add(self.source.take_dropped());
+            self.conversion.standing.pool.counters.dropped_frames.add(self.source.take_dropped());
         }
     }
 
@@ -143,7 +134,7 @@ impl<'a> Life<'a> {
     }
 
     fn feed_frame(&mut self, frame: Frame, decode_only: bool) {
-        let Conversion { job, pool, .. } = self.conversion;
+        let Conversion { job, standing, .. } = self.conversion;
         let is_known =
             self.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &frame.config) || **known == *frame.config);
         let mut record = None;
@@ -153,7 +144,8 @@ impl<'a> Life<'a> {
                 record = Some(input);
             } else {
                 let (track, as_track, timescale) = (job.track.id, job.as_track, job.track.timescale);
-                let config = Config { track, as_track, input, timescale, target: job.to, settings: pool.settings };
+                let config =
+                    Config { track, as_track, input, timescale, target: job.to, settings: standing.pool.settings };
                 self.tell(&ToWorker::Config(config));
             }
         }
@@ -166,7 +158,7 @@ impl<'a> Life<'a> {
         if self.process.line.outgoing.queue(message) {
             self.unanswered.get_or_insert_with(Instant::now);
         } else {
-            self.conversion.pool.counters.dropped_frames.add(1);
+            self.conversion.standing.pool.counters.dropped_frames.add(1);
         }
     }
 
@@ -180,10 +172,10 @@ impl<'a> Life<'a> {
                 FromWorker::Frame(frame) => {
                     self.sink.take(frame).map_err(|error| End::Died(format!("the worker: {error}")))?;
                     self.restart.handle_running(Instant::now());
-                    self.conversion.pool.counters.frames.add(1);
-                    self.conversion.tell_running();
+                    self.conversion.standing.pool.counters.frames.add(1);
+                    self.conversion.standing.tell_running();
                 }
-                FromWorker::Progress(progress) => self.handle_progress(progress),
+                FromWorker::Progress(progress) => self.conversion.standing.note_progress(&mut self.progress, progress),
                 FromWorker::Log(line) => debug!(pid = self.process.pid(), "worker: {line}"),
                 FromWorker::Failed(failed) => {
                     return Err(match failed.kind {
@@ -202,28 +194,10 @@ impl<'a> Life<'a> {
         }
         Ok(())
     }
-
-    fn handle_progress(&mut self, progress: Progress) {
-        let now = Instant::now();
-        let counters = &self.conversion.pool.counters;
-        if let Some((before, last)) = self.progress.replace((now, progress)) {
-            let cpu_micros = progress.cpu_micros.saturating_sub(last.cpu_micros);
-            counters.cpu_millis.add(cpu_micros / 1_000);
-            counters.corrupt_frames.add(progress.frames_corrupt.saturating_sub(last.frames_corrupt));
-            let elapsed = now.saturating_duration_since(before).as_secs_f32();
-            if elapsed > 0.0 {
-                let cpu_percent = cpu_micros as f32 / 10_000.0 / elapsed;
-                self.conversion.status.send_modify(|status| status.cpu_percent = cpu_percent);
-            }
-        } else {
-            counters.cpu_millis.add(progress.cpu_micros / 1_000);
-            counters.corrupt_frames.add(progress.frames_corrupt);
-        }
-    }
 }
 
 /// Never, if there is no such time.
-async fn at(time: Option<Instant>) {
+pub(in crate::workers) async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,

@@ -7,10 +7,9 @@ use telstar_transcode::{MediaFrame, Target};
 use telstar_units::TrackId;
 
 use crate::shards::{IngestItem, IngestRing, RingClosed};
-use crate::workers::ConversionJob;
 
 /// See the module.
-pub(super) struct Sink {
+pub(in crate::workers) struct Sink {
     ring: Arc<IngestRing>,
     track: TrackId,
     to: Target,
@@ -20,26 +19,15 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(job: &ConversionJob) -> Sink {
-        let keyframes = match job.to.codec().kind() {
+    /// Frames of `track`, as `to`, go into `ring`.
+    pub(in crate::workers) fn new(ring: &Arc<IngestRing>, track: TrackId, to: Target) -> Sink {
+        let keyframes = match to.codec().kind() {
             MediaKind::Audio => KeyframeMode::None,
             MediaKind::Video => KeyframeMode::OnRequest,
         };
-        let info = TrackInfo {
-            id: job.as_track,
-            codec: job.to.codec(),
-            timescale: job.to.timescale(),
-            keyframes,
-            origin: Origin::Worker,
-        };
-        Sink {
-            ring: Arc::clone(&job.converted),
-            track: job.as_track,
-            to: job.to,
-            config: None,
-            last: None,
-            batch: vec![IngestItem::Track(info)],
-        }
+        let info =
+            TrackInfo { id: track, codec: to.codec(), timescale: to.timescale(), keyframes, origin: Origin::Worker };
+        Sink { ring: Arc::clone(ring), track, to, config: None, last: None, batch: vec![IngestItem::Track(info)] }
     }
 
     /// Another timeline begins.
@@ -51,7 +39,7 @@ impl Sink {
 
     /// Takes a frame of a worker's. What a worker says is checked like what a stranger says: the error is why it cannot be one
     /// of ours.
-    pub(super) fn take(&mut self, frame: MediaFrame) -> Result<(), &'static str> {
+    pub(in crate::workers) fn take(&mut self, frame: MediaFrame) -> Result<(), &'static str> {
         if let Some(record) = &frame.record {
             let config = record.config().map_err(|_| "it told a configuration that is none")?;
             if config.codec() != self.to.codec() {
@@ -77,7 +65,7 @@ impl Sink {
 
     /// Hands over what was taken; waits while the shard's ring is full. Not cancel-safe: whoever drops it ends the
     /// conversion.
-    pub(super) async fn send(&mut self) -> Result<(), RingClosed> {
+    pub(in crate::workers) async fn send(&mut self) -> Result<(), RingClosed> {
         if self.batch.is_empty() {
             return Ok(());
         }

@@ -60,6 +60,10 @@ impl Fields {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    pub(super) fn u16(&mut self) -> Result<u16, WireError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     pub(super) fn u32(&mut self) -> Result<u32, WireError> {
         self.array().map(u32::from_be_bytes)
     }
@@ -108,7 +112,7 @@ impl Fields {
         Ok(CodecRecord { codec, record: self.bytes(len)? })
     }
 
-    /// A short list of one-byte items.
+    /// A short list.
     pub(super) fn list<T>(&mut self, item: impl Fn(&mut Fields) -> Result<T, WireError>) -> Result<Vec<T>, WireError> {
         let count = self.u8()?;
         (0..count).map(|_| item(self)).collect()

@@ -3,7 +3,8 @@
 use super::fields::{Fields, write_codec, write_flags, write_record, write_target, write_text};
 use super::{Message, WireError};
 use crate::message::{
-    Config, Failed, FailureKind, FromWorker, MediaFrame, Preset, Progress, Ready, Sandbox, Settings, ToWorker,
+    Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox,
+    Settings, ToWorker,
 };
 
 const CONFIG: u8 = 1;
@@ -15,6 +16,13 @@ const FLUSHED: u8 = 6;
 const PROGRESS: u8 = 7;
 const LOG: u8 = 8;
 const FAILED: u8 = 9;
+const MIX: u8 = 10;
+const ADD_INPUT: u8 = 11;
+const REMOVE_INPUT: u8 = 12;
+const LAYOUT: u8 = 13;
+const TICK: u8 = 14;
+/// Pictures of a layout: what one byte counts. More than any mix shows.
+const LAYOUT_PICTURES_MAX: usize = u8::MAX as usize;
 
 impl Message for ToWorker {
     fn kind(&self) -> u8 {
@@ -23,6 +31,11 @@ impl Message for ToWorker {
             ToWorker::Frame(_) => FRAME,
             ToWorker::ForceKeyframe => FORCE_KEYFRAME,
             ToWorker::Flush => FLUSH,
+            ToWorker::Mix(_) => MIX,
+            ToWorker::AddInput(_) => ADD_INPUT,
+            ToWorker::RemoveInput(_) => REMOVE_INPUT,
+            ToWorker::Layout(_) => LAYOUT,
+            ToWorker::Tick(_) => TICK,
         }
     }
 
@@ -31,6 +44,15 @@ impl Message for ToWorker {
             ToWorker::Config(config) => write_config(out, config),
             ToWorker::Frame(frame) => write_frame(out, frame),
             ToWorker::ForceKeyframe | ToWorker::Flush => {}
+            ToWorker::Mix(mix) => write_mix(out, mix),
+            ToWorker::AddInput(input) => {
+                out.extend(input.track.0.to_be_bytes());
+                write_record(out, &input.input);
+                out.extend(input.timescale.hz().to_be_bytes());
+            }
+            ToWorker::RemoveInput(track) => out.extend(track.0.to_be_bytes()),
+            ToWorker::Layout(layout) => write_layout(out, layout),
+            ToWorker::Tick(micros) => out.extend(micros.to_be_bytes()),
         }
     }
 
@@ -40,6 +62,18 @@ impl Message for ToWorker {
             FRAME => ToWorker::Frame(read_frame(fields)?),
             FORCE_KEYFRAME => ToWorker::ForceKeyframe,
             FLUSH => ToWorker::Flush,
+            MIX => ToWorker::Mix(read_mix(fields)?),
+            ADD_INPUT => ToWorker::AddInput(MixInput {
+                track: fields.track()?,
+                input: fields.record()?,
+                timescale: fields.timescale()?,
+            }),
+            REMOVE_INPUT => ToWorker::RemoveInput(fields.track()?),
+            LAYOUT => {
+                let [featured] = fields.flags()?;
+                ToWorker::Layout(Layout { featured, pictures: fields.list(Fields::track)? })
+            }
+            TICK => ToWorker::Tick(fields.i64()?),
             other => return Err(WireError::Kind(other)),
         })
     }
@@ -94,7 +128,10 @@ fn write_config(out: &mut Vec<u8>, config: &Config) {
     write_record(out, &config.input);
     out.extend(config.timescale.hz().to_be_bytes());
     write_target(out, config.target);
-    let settings = &config.settings;
+    write_settings(out, &config.settings);
+}
+
+fn write_settings(out: &mut Vec<u8>, settings: &Settings) {
     for number in [
         settings.video_kbps_max,
         settings.audio_kbps,
@@ -119,21 +156,57 @@ fn read_config(fields: &mut Fields) -> Result<Config, WireError> {
         input: fields.record()?,
         timescale: fields.timescale()?,
         target: fields.target()?,
-        settings: Settings {
-            video_kbps_max: fields.u32()?,
-            audio_kbps: fields.u32()?,
-            pixels_max: fields.u32()?,
-            fps_max: fields.u32()?,
-            threads: fields.u32()?,
-            keyframe_interval_ms: fields.u32()?,
-            preset: match fields.u8()? {
-                0 => Preset::Ultrafast,
-                1 => Preset::Superfast,
-                2 => Preset::Veryfast,
-                _ => return Err(fields.invalid()),
-            },
+        settings: read_settings(fields)?,
+    })
+}
+
+fn read_settings(fields: &mut Fields) -> Result<Settings, WireError> {
+    Ok(Settings {
+        video_kbps_max: fields.u32()?,
+        audio_kbps: fields.u32()?,
+        pixels_max: fields.u32()?,
+        fps_max: fields.u32()?,
+        threads: fields.u32()?,
+        keyframe_interval_ms: fields.u32()?,
+        preset: match fields.u8()? {
+            0 => Preset::Ultrafast,
+            1 => Preset::Superfast,
+            2 => Preset::Veryfast,
+            _ => return Err(fields.invalid()),
         },
     })
+}
+
+fn write_mix(out: &mut Vec<u8>, mix: &Mix) {
+    out.extend(mix.video.0.to_be_bytes());
+    out.extend(mix.audio.0.to_be_bytes());
+    out.extend(mix.width.to_be_bytes());
+    out.extend(mix.height.to_be_bytes());
+    out.push(mix.fps);
+    out.extend(mix.delay_ms.to_be_bytes());
+    out.extend([mix.pictures_max, mix.sounds_max]);
+    write_settings(out, &mix.settings);
+}
+
+fn read_mix(fields: &mut Fields) -> Result<Mix, WireError> {
+    Ok(Mix {
+        video: fields.track()?,
+        audio: fields.track()?,
+        width: fields.u16()?,
+        height: fields.u16()?,
+        fps: fields.u8()?,
+        delay_ms: fields.u16()?,
+        pictures_max: fields.u8()?,
+        sounds_max: fields.u8()?,
+        settings: read_settings(fields)?,
+    })
+}
+
+fn write_layout(out: &mut Vec<u8>, layout: &Layout) {
+    write_flags(out, &[layout.featured]);
+    let shown = &layout.pictures[..layout.pictures.len().min(LAYOUT_PICTURES_MAX)];
+    out.push(shown.len() as u8);
+    shown.iter().for_each(|track| out.extend(track.0.to_be_bytes()));
 }
 
 fn write_frame(out: &mut Vec<u8>, frame: &MediaFrame) {

@@ -9,8 +9,8 @@ use telstar_units::{Timescale, TrackId};
 
 use super::*;
 use crate::{
-    CodecRecord, Config, Failed, FailureKind, FromWorker, MediaFrame, Preset, Progress, Ready, Sandbox, Settings,
-    Target, ToWorker,
+    CodecRecord, Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready,
+    Sandbox, Settings, Target, ToWorker,
 };
 
 fn record() -> impl Strategy<Value = CodecRecord> {
@@ -34,31 +34,57 @@ fn frame() -> impl Strategy<Value = MediaFrame> {
     })
 }
 
-fn config() -> impl Strategy<Value = Config> {
-    let tracks = (any::<u64>(), any::<u64>(), 1..=u32::MAX);
-    let target = prop::sample::select(Target::ALL.to_vec());
+fn settings() -> impl Strategy<Value = Settings> {
     let preset = prop::sample::select(vec![Preset::Ultrafast, Preset::Superfast, Preset::Veryfast]);
-    (tracks, record(), target, any::<[u32; 6]>(), preset).prop_map(
-        |((track, as_track, hz), input, target, numbers, preset)| {
-            let [video_kbps_max, audio_kbps, pixels_max, fps_max, threads, keyframe_interval_ms] = numbers;
-            Config {
-                track: TrackId(track),
-                as_track: TrackId(as_track),
-                input,
-                timescale: Timescale::new(hz).expect("not zero"),
-                target,
-                settings: Settings {
-                    video_kbps_max,
-                    audio_kbps,
-                    pixels_max,
-                    fps_max,
-                    threads,
-                    preset,
-                    keyframe_interval_ms,
-                },
-            }
-        },
-    )
+    (any::<[u32; 6]>(), preset).prop_map(|(numbers, preset)| {
+        let [video_kbps_max, audio_kbps, pixels_max, fps_max, threads, keyframe_interval_ms] = numbers;
+        Settings { video_kbps_max, audio_kbps, pixels_max, fps_max, threads, preset, keyframe_interval_ms }
+    })
+}
+
+fn timescale() -> impl Strategy<Value = Timescale> {
+    (1..=u32::MAX).prop_map(|hz| Timescale::new(hz).expect("not zero"))
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let tracks = (any::<u64>(), any::<u64>(), timescale());
+    let target = prop::sample::select(Target::ALL.to_vec());
+    (tracks, record(), target, settings()).prop_map(|((track, as_track, timescale), input, target, settings)| Config {
+        track: TrackId(track),
+        as_track: TrackId(as_track),
+        input,
+        timescale,
+        target,
+        settings,
+    })
+}
+
+fn mix() -> impl Strategy<Value = Mix> {
+    let numbers = (any::<[u64; 2]>(), any::<[u16; 3]>(), any::<[u8; 3]>());
+    (numbers, settings()).prop_map(|((tracks, shorts, bytes), settings)| Mix {
+        video: TrackId(tracks[0]),
+        audio: TrackId(tracks[1]),
+        width: shorts[0],
+        height: shorts[1],
+        fps: bytes[0],
+        delay_ms: shorts[2],
+        pictures_max: bytes[1],
+        sounds_max: bytes[2],
+        settings,
+    })
+}
+
+fn input() -> impl Strategy<Value = MixInput> {
+    (any::<u64>(), record(), timescale()).prop_map(|(track, input, timescale)| MixInput {
+        track: TrackId(track),
+        input,
+        timescale,
+    })
+}
+
+fn layout() -> impl Strategy<Value = Layout> {
+    (prop::collection::vec(any::<u64>().prop_map(TrackId), 0..20), any::<bool>())
+        .prop_map(|(pictures, featured)| Layout { pictures, featured })
 }
 
 fn to_worker() -> impl Strategy<Value = ToWorker> {
@@ -67,6 +93,11 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         frame().prop_map(ToWorker::Frame),
         Just(ToWorker::ForceKeyframe),
         Just(ToWorker::Flush),
+        mix().prop_map(ToWorker::Mix),
+        input().prop_map(ToWorker::AddInput),
+        any::<u64>().prop_map(|track| ToWorker::RemoveInput(TrackId(track))),
+        layout().prop_map(ToWorker::Layout),
+        any::<i64>().prop_map(ToWorker::Tick),
     ]
 }
 
@@ -172,16 +203,30 @@ fn truncation_at_every_byte_waits_or_is_an_error() {
         cut[1..5].copy_from_slice(&(len as u32).to_be_bytes());
         assert_eq!(read::<ToWorker>(&cut, 64).1, Some(WireError::Truncated(2)), "{len}");
     }
+    let layout = Layout { pictures: vec![TrackId(1), TrackId(2)], featured: true };
+    let input = MixInput {
+        track: TrackId(1),
+        input: CodecRecord { codec: Codec::Opus, record: Bytes::new() },
+        timescale: Timescale::VIDEO,
+    };
+    for message in [ToWorker::Layout(layout), ToWorker::AddInput(input), ToWorker::Tick(7)] {
+        let (kind, whole) = (message.kind(), bytes_of(&[message]));
+        for len in 1..whole.len() - 5 {
+            let mut cut = whole[..5 + len].to_vec();
+            cut[1..5].copy_from_slice(&(len as u32).to_be_bytes());
+            assert_eq!(read::<ToWorker>(&cut, 64).1, Some(WireError::Truncated(kind)), "{len}");
+        }
+    }
 }
 
 #[test]
 fn what_is_no_message_says_why() {
     let check = |bytes: &[u8], expect| assert_eq!(read::<ToWorker>(bytes, 64).1, Some(expect), "{bytes:?}");
     check(&[9], WireError::Version(9));
-    check(&[1, 0xff, 0, 0, 0, 2], WireError::TooLong(0xff00_0000));
-    check(&[1, 0, 0, 0, 0, 2], WireError::Truncated(2));
-    check(&[1, 0, 0, 0, 1, 5], WireError::Kind(5));
-    check(&[1, 0, 0, 0, 2, 3, 0], WireError::Invalid(3));
+    check(&[PROTOCOL_VERSION, 0xff, 0, 0, 0, 2], WireError::TooLong(0xff00_0000));
+    check(&[PROTOCOL_VERSION, 0, 0, 0, 0, 2], WireError::Truncated(2));
+    check(&[PROTOCOL_VERSION, 0, 0, 0, 1, 5], WireError::Kind(5));
+    check(&[PROTOCOL_VERSION, 0, 0, 0, 2, 3, 0], WireError::Invalid(3));
     let mut bad_target = bytes_of(&[ToWorker::Frame(a_frame())]);
     bad_target[1 + 5 + 8 + 8 + 8 + 4] |= 8;
     check(&bad_target, WireError::Invalid(2));

@@ -8,6 +8,7 @@ mod alignment;
 mod check;
 mod conversion;
 mod failure;
+mod mix;
 mod picture;
 mod pipe;
 mod sandbox;

@@ -6,15 +6,16 @@ use ffmpeg::format::Pixel;
 use ffmpeg::software::scaling;
 use ffmpeg::{Packet, Rational, codec, frame, picture};
 use ffmpeg_next as ffmpeg;
-use telstar_transcode::{Config, MediaFrame};
+use telstar_transcode::{CodecRecord, Config, MediaFrame, Settings};
+use telstar_units::Timescale;
 
 use crate::conversion::{Counts, decoder_of, is_again};
 use crate::failure::Failure;
 use crate::stream::ElementaryStream;
-use encoder::{Encoder, Shape};
+pub use encoder::{Encoder, Shape};
 
 /// Ticks of the clock of every picture track in a second.
-const VIDEO_HZ: i64 = 90_000;
+pub const VIDEO_HZ: i64 = 90_000;
 /// Pictures a second where the source does not tell.
 const FPS_UNKNOWN: u32 = 30;
 /// After a keyframe requests are not answered for so long: whoever asked twice means the first. Higher delays a viewer who
@@ -40,9 +41,9 @@ pub struct Picture {
 impl Picture {
     /// A conversion as `config` says.
     pub fn new(config: Config) -> Result<Picture, Failure> {
-        check_size(&config)?;
+        check_size(&config.input, config.settings.pixels_max)?;
         let stream = ElementaryStream::new(&config.input)?;
-        let decoder = open_decoder(&config)?;
+        let decoder = open_decoder(&config.input, config.timescale, &config.settings)?;
         Ok(Picture {
             config,
             stream,
@@ -66,7 +67,7 @@ impl Picture {
     pub fn feed(&mut self, frame: &MediaFrame, counts: &mut Counts, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
         if let Some(record) = frame.record.as_ref().filter(|record| **record != self.config.input) {
             self.config.input = record.clone();
-            check_size(&self.config)?;
+            check_size(record, self.config.settings.pixels_max)?;
             self.stream = ElementaryStream::new(record)?;
         }
         if !frame.decode_only {
@@ -132,7 +133,7 @@ impl Picture {
         }
         let mut plain = self.plain(decoded, shape)?;
         if self.encoder.as_ref().is_none_or(|encoder| encoder.shape() != shape) {
-            self.encoder = Some(Encoder::new(&self.config, shape, self.rate.fps())?);
+            self.encoder = Some(Encoder::new(self.config.target, &self.config.settings, shape, self.rate.fps())?);
             self.last_key = None;
         }
         let since_key = self.last_key.map(|key| at.saturating_sub(key));
@@ -179,12 +180,13 @@ impl Picture {
 }
 
 /// Where the configuration says how large pictures are, before the first is decoded.
-fn check_size(config: &Config) -> Result<(), Failure> {
-    let size = config.input.config().ok().and_then(|known| known.picture_size());
-    size.map_or(Ok(()), |size| check_pixels(size, config.settings.pixels_max))
+pub fn check_size(input: &CodecRecord, pixels_max: u32) -> Result<(), Failure> {
+    let size = input.config().ok().and_then(|known| known.picture_size());
+    size.map_or(Ok(()), |size| check_pixels(size, pixels_max))
 }
 
-fn check_pixels((width, height): (u32, u32), most: u32) -> Result<(), Failure> {
+/// A picture of this size may be converted.
+pub fn check_pixels((width, height): (u32, u32), most: u32) -> Result<(), Failure> {
     if u64::from(width) * u64::from(height) > u64::from(most) {
         let text = format!("{width}x{height} is more than transcode.pixels_max ({most})");
         return Err(Failure::unsupported(text));
@@ -192,18 +194,23 @@ fn check_pixels((width, height): (u32, u32), most: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open_decoder(config: &Config) -> Result<codec::decoder::Video, Failure> {
-    let codec = decoder_of(config.input.codec)?;
+/// A decoder that holds no picture back.
+pub fn open_decoder(
+    input: &CodecRecord,
+    timescale: Timescale,
+    settings: &Settings,
+) -> Result<codec::decoder::Video, Failure> {
+    let codec = decoder_of(input.codec)?;
     let mut context = codec::Context::new_with_codec(codec);
     // Slices only: threads that each take a picture hold back as many pictures as there are threads.
     context.set_threading(codec::threading::Config {
         kind: codec::threading::Type::Slice,
-        count: config.settings.threads.max(1) as usize,
+        count: settings.threads.max(1) as usize,
         ..Default::default()
     });
     let mut decoder = context.decoder();
-    decoder.set_packet_time_base(Rational(1, i32::try_from(config.timescale.hz()).unwrap_or(i32::MAX)));
-    let pixels = config.settings.pixels_max.to_string();
+    decoder.set_packet_time_base(Rational(1, i32::try_from(timescale.hz()).unwrap_or(i32::MAX)));
+    let pixels = settings.pixels_max.to_string();
     // The second is dav1d's: no picture is held back.
     let options = [("max_pixels", pixels.as_str()), ("max_frame_delay", "1")];
     decoder

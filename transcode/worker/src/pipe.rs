@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use telstar_transcode::{FromWorker, MediaFrame, Progress, Reader, ToWorker, WireError, Writer};
+use telstar_transcode::{FromWorker, Progress, Reader, ToWorker, WireError, Writer};
 
 use crate::conversion::{Conversion, Counts};
-use crate::failure::Failure;
+use crate::mix::Mixer;
 
 /// Read at once. A large picture takes several reads.
 const READ_BYTES: usize = 256 * 1_024;
@@ -28,12 +28,20 @@ pub enum PipeError {
     Wire(#[from] WireError),
 }
 
+/// What the worker does.
+enum Work {
+    /// Nothing, or what it did has failed, which the server knows.
+    None,
+    Conversion(Conversion),
+    Mix(Box<Mixer>),
+}
+
 /// A worker at work.
 pub struct Pipe {
     socket: File,
     writer: Writer<FromWorker>,
     bytes: Vec<u8>,
-    conversion: Option<Conversion>,
+    work: Work,
     counts: Counts,
     frames_in: u64,
     frames_out: u64,
@@ -48,7 +56,7 @@ impl Pipe {
             socket,
             writer: Writer::default(),
             bytes: Vec::new(),
-            conversion: None,
+            work: Work::None,
             counts: Counts::default(),
             frames_in: 0,
             frames_out: 0,
@@ -79,9 +87,18 @@ impl Pipe {
                 Err(error) => return Err(error.into()),
             };
             reader.handle_bytes(&buffer[..len]);
+            // Of several times that came together only the last is true: what was late for the others still counts.
+            let mut time = None;
             while let Some(message) = reader.next_message()? {
+                if let ToWorker::Tick(micros) = message {
+                    time = Some(micros);
+                    continue;
+                }
                 self.handle(message)?;
                 self.tell_progress()?;
+            }
+            if let Some(micros) = time {
+                self.handle(ToWorker::Tick(micros))?;
             }
         }
     }
@@ -101,25 +118,59 @@ impl Pipe {
     fn handle(&mut self, message: ToWorker) -> Result<(), PipeError> {
         let mut frames = Vec::new();
         let mut flushed = false;
-        let outcome = match message {
-            ToWorker::Config(config) => {
+        let counts = &mut self.counts;
+        let outcome = match (message, &mut self.work) {
+            (ToWorker::Config(config), work) => {
                 (self.counts, self.frames_in, self.frames_out) = (Counts::default(), 0, 0);
-                self.conversion = None;
-                Conversion::new(config).map(|conversion| self.conversion = Some(conversion))
+                *work = Work::None;
+                Conversion::new(config).map(|conversion| *work = Work::Conversion(conversion))
             }
-            ToWorker::Frame(frame) => {
+            (ToWorker::Mix(mix), work) => {
+                (self.counts, self.frames_in, self.frames_out) = (Counts::default(), 0, 0);
+                *work = Work::None;
+                Mixer::new(mix).map(|mixer| *work = Work::Mix(Box::new(mixer)))
+            }
+            (ToWorker::Frame(frame), work) => {
                 self.frames_in += 1;
-                self.feed(&frame, &mut frames)
+                match work {
+                    Work::Conversion(conversion) => conversion.feed(&frame, counts, &mut frames),
+                    Work::Mix(mixer) => {
+                        mixer.feed(&frame, counts);
+                        Ok(())
+                    }
+                    Work::None => Ok(()),
+                }
             }
-            ToWorker::ForceKeyframe => {
-                self.conversion.iter_mut().for_each(Conversion::force_keyframe);
+            (ToWorker::ForceKeyframe, work) => {
+                match work {
+                    Work::Conversion(conversion) => conversion.force_keyframe(),
+                    Work::Mix(mixer) => mixer.force_keyframe(),
+                    Work::None => {}
+                }
                 Ok(())
             }
-            ToWorker::Flush => {
+            (ToWorker::Flush, work) => {
                 flushed = true;
-                let counts = &mut self.counts;
-                self.conversion.as_mut().map_or(Ok(()), |conversion| conversion.flush(counts, &mut frames))
+                match work {
+                    Work::Conversion(conversion) => conversion.flush(counts, &mut frames),
+                    // What belongs before its time has come out.
+                    Work::Mix(_) | Work::None => Ok(()),
+                }
             }
+            (ToWorker::AddInput(input), Work::Mix(mixer)) => {
+                mixer.add_input(input);
+                Ok(())
+            }
+            (ToWorker::RemoveInput(track), Work::Mix(mixer)) => {
+                mixer.remove_input(track);
+                Ok(())
+            }
+            (ToWorker::Layout(layout), Work::Mix(mixer)) => {
+                mixer.set_layout(layout);
+                Ok(())
+            }
+            (ToWorker::Tick(micros), Work::Mix(mixer)) => mixer.tick(micros, counts, &mut frames),
+            (ToWorker::AddInput(_) | ToWorker::RemoveInput(_) | ToWorker::Layout(_) | ToWorker::Tick(_), _) => Ok(()),
         };
         self.has_news = true;
         for frame in frames {
@@ -128,21 +179,13 @@ impl Pipe {
         }
         if let Err(failure) = outcome {
             // What is left of it is not to be trusted; the server decides what comes next.
-            self.conversion = None;
+            self.work = Work::None;
             self.say(&FromWorker::Failed(failure.message()))?;
         }
         if flushed {
             self.say(&FromWorker::Flushed)?;
         }
         Ok(())
-    }
-
-    fn feed(&mut self, frame: &MediaFrame, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
-        match &mut self.conversion {
-            Some(conversion) => conversion.feed(frame, &mut self.counts, out),
-            // It failed, and the server knows.
-            None => Ok(()),
-        }
     }
 
     fn tell_progress(&mut self) -> Result<(), PipeError> {

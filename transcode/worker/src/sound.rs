@@ -1,19 +1,19 @@
 //! Sound: decoded, brought to 48 kHz stereo, put on its timeline, encoded.
 
-use bytes::Bytes;
+mod encoder;
+
 use ffmpeg::format::sample::{Sample, Type};
 use ffmpeg::software::resampling;
 use ffmpeg::{ChannelLayout, Packet, Rational, codec, frame};
 use ffmpeg_next as ffmpeg;
-use telstar_media::CodecConfig;
-use telstar_media::codec::{AacConfig, OpusConfig};
-use telstar_transcode::{CodecRecord, Config, MediaFrame, Target};
-use telstar_units::{Timescale, rescale};
+use telstar_transcode::{CodecRecord, Config, MediaFrame};
+use telstar_units::{Timescale, TrackId, rescale};
 
 use crate::alignment::{Alignment, Block, SAMPLE_RATE};
 use crate::conversion::{Counts, decoder_of, is_again};
 use crate::failure::Failure;
 use crate::stream::ElementaryStream;
+pub use encoder::Encoder;
 
 /// What the resampler may hold back beside what it is given; its filter has 32 samples.
 const RESAMPLER_SLACK: usize = 256;
@@ -22,12 +22,19 @@ const CHANNELS_MAX: u16 = 8;
 
 /// A conversion of sound.
 pub struct Sound {
-    config: Config,
+    decoding: Decoding,
+    as_track: TrackId,
+    encoder: Encoder,
+}
+
+/// Sound on its way to samples: decoded, brought to 48 kHz stereo and put on its timeline.
+pub struct Decoding {
+    input: CodecRecord,
+    timescale: Timescale,
     stream: ElementaryStream,
     decoder: codec::decoder::Audio,
     resampler: Option<(Shape, resampling::Context)>,
     alignment: Alignment,
-    encoder: Encoder,
 }
 
 /// What a decoder gives.
@@ -38,32 +45,54 @@ struct Shape {
     rate: u32,
 }
 
-struct Encoder {
-    encoder: codec::encoder::audio::Encoder,
-    format: Sample,
-    block_len: usize,
-    /// The time of the last frame that came out.
-    last: Option<i64>,
-    /// What they are, until the first tells it.
-    untold: Option<CodecRecord>,
-}
-
 impl Sound {
     /// A conversion as `config` says.
     pub fn new(config: Config) -> Result<Sound, Failure> {
-        let stream = ElementaryStream::new(&config.input)?;
-        let decoder = open_decoder(&config)?;
         let encoder = Encoder::new(config.target, config.settings.audio_kbps)?;
-        let alignment = Alignment::new(encoder.block_len);
-        Ok(Sound { config, stream, decoder, resampler: None, alignment, encoder })
+        let decoding = Decoding::new(config.input, config.timescale, encoder.block_len())?;
+        Ok(Sound { decoding, as_track: config.as_track, encoder })
     }
 
     /// Takes a frame; appends what comes of it.
     pub fn feed(&mut self, frame: &MediaFrame, counts: &mut Counts, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
-        if let Some(record) = frame.record.as_ref().filter(|record| **record != self.config.input) {
-            self.config.input = record.clone();
+        let outcome = self.decoding.feed(frame, counts);
+        self.encode(out).and(outcome)
+    }
+
+    /// Lets out what is held back.
+    pub fn flush(&mut self, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
+        self.decoding.alignment.fill();
+        self.encode(out)
+    }
+
+    fn encode(&mut self, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
+        while let Some(block) = self.decoding.poll() {
+            self.encoder.take(&block, self.as_track, out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Decoding {
+    /// Of frames that are configured by `input`, into blocks of `block_len` samples.
+    pub fn new(input: CodecRecord, timescale: Timescale, block_len: usize) -> Result<Decoding, Failure> {
+        let stream = ElementaryStream::new(&input)?;
+        let decoder = open_decoder(&input, timescale)?;
+        let alignment = Alignment::new(block_len);
+        Ok(Decoding { input, timescale, stream, decoder, resampler: None, alignment })
+    }
+
+    /// The next block of samples.
+    pub fn poll(&mut self) -> Option<Block> {
+        self.alignment.poll()
+    }
+
+    /// Takes a frame.
+    pub fn feed(&mut self, frame: &MediaFrame, counts: &mut Counts) -> Result<(), Failure> {
+        if let Some(record) = frame.record.as_ref().filter(|record| **record != self.input) {
+            self.input = record.clone();
             self.stream = ElementaryStream::new(record)?;
-            self.decoder = open_decoder(&self.config)?;
+            self.decoder = open_decoder(&self.input, self.timescale)?;
         }
         let Some(bytes) = self.stream.packet(&frame.payload, frame.key) else { return counts.corrupt() };
         let mut packet = Packet::copy(&bytes);
@@ -76,7 +105,7 @@ impl Sound {
         loop {
             match self.decoder.receive_frame(&mut decoded) {
                 Ok(()) => {}
-                Err(error) if is_again(&error) => break,
+                Err(error) if is_again(&error) => return Ok(()),
                 Err(_) => return counts.corrupt(),
             }
             counts.decoded();
@@ -85,13 +114,6 @@ impl Sound {
                 self.take(at, &mut decoded, counts)?;
             }
         }
-        self.encode(out)
-    }
-
-    /// Lets out what is held back.
-    pub fn flush(&mut self, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
-        self.alignment.fill();
-        self.encode(out)
     }
 
     fn take(&mut self, at: i64, decoded: &mut frame::Audio, counts: &mut Counts) -> Result<(), Failure> {
@@ -129,104 +151,16 @@ impl Sound {
         let (left, right) = (resampled.plane::<f32>(0), resampled.plane::<f32>(1));
         let samples: Vec<(f32, f32)> = left.iter().copied().zip(right.iter().copied()).collect();
         let clock = Timescale::new(SAMPLE_RATE).unwrap_or(Timescale::VIDEO);
-        if !self.alignment.push(rescale(at, self.config.timescale, clock) - held, samples) {
+        if !self.alignment.push(rescale(at, self.timescale, clock) - held, samples) {
             counts.skipped();
         }
         Ok(())
     }
-
-    fn encode(&mut self, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
-        while let Some(block) = self.alignment.poll() {
-            self.encoder.take(&block, self.config.as_track, out)?;
-        }
-        Ok(())
-    }
 }
 
-fn open_decoder(config: &Config) -> Result<codec::decoder::Audio, Failure> {
-    let codec = decoder_of(config.input.codec)?;
+fn open_decoder(input: &CodecRecord, timescale: Timescale) -> Result<codec::decoder::Audio, Failure> {
+    let codec = decoder_of(input.codec)?;
     let mut decoder = codec::Context::new_with_codec(codec).decoder();
-    decoder.set_packet_time_base(Rational(1, i32::try_from(config.timescale.hz()).unwrap_or(i32::MAX)));
+    decoder.set_packet_time_base(Rational(1, i32::try_from(timescale.hz()).unwrap_or(i32::MAX)));
     decoder.open_as(codec).and_then(|opened| opened.audio()).map_err(|error| Failure::broken("decoder", error))
-}
-
-impl Encoder {
-    fn new(target: Target, kbps: u32) -> Result<Encoder, Failure> {
-        let (name, format, options): (_, _, &[(&str, &str)]) = match target {
-            Target::Opus => (
-                "libopus",
-                Sample::F32(Type::Packed),
-                &[("application", "audio"), ("frame_duration", "20"), ("vbr", "on")],
-            ),
-            _ => ("aac", Sample::F32(Type::Planar), &[]),
-        };
-        let codec = codec::encoder::find_by_name(name)
-            .ok_or_else(|| Failure::unsupported(format!("this FFmpeg has no encoder {name}")))?;
-        let mut context = codec::Context::new_with_codec(codec)
-            .encoder()
-            .audio()
-            .map_err(|error| Failure::broken("encoder", error))?;
-        context.set_rate(SAMPLE_RATE as i32);
-        context.set_format(format);
-        context.set_channel_layout(ChannelLayout::STEREO);
-        context.set_bit_rate(kbps as usize * 1_000);
-        context.set_time_base(Rational(1, SAMPLE_RATE as i32));
-        let encoder = context
-            .open_as_with(codec, options.iter().copied().collect())
-            .map_err(|error| Failure::broken("encoder", error))?;
-        let block_len = encoder.frame_size() as usize;
-        Ok(Encoder { encoder, format, block_len, last: None, untold: Some(record_of(target)?) })
-    }
-
-    fn take(&mut self, block: &Block, track: telstar_units::TrackId, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
-        let mut raw = frame::Audio::new(self.format, block.samples.len(), ChannelLayout::STEREO);
-        raw.set_rate(SAMPLE_RATE);
-        raw.set_pts(Some(block.at));
-        if self.format.is_packed() {
-            raw.plane_mut::<(f32, f32)>(0).copy_from_slice(&block.samples);
-        } else {
-            let side = |samples: &mut [f32], pick: fn(&(f32, f32)) -> f32| {
-                samples.iter_mut().zip(&block.samples).for_each(|(to, from)| *to = pick(from));
-            };
-            side(raw.plane_mut(0), |(left, _)| *left);
-            side(raw.plane_mut(1), |(_, right)| *right);
-        }
-        self.encoder.send_frame(&raw).map_err(|error| Failure::broken("encoder", error))?;
-        loop {
-            let mut packet = Packet::empty();
-            match self.encoder.receive_packet(&mut packet) {
-                Ok(()) => {}
-                Err(error) if is_again(&error) => return Ok(()),
-                Err(error) => return Err(Failure::broken("encoder", error)),
-            }
-            // FFmpeg has subtracted the encoder's own delay: this is the time of the sound in the packet.
-            let (Some(at), Some(data)) = (packet.pts(), packet.data()) else { continue };
-            // Before the beginning of the timeline is only the encoder's delay.
-            if at < 0 || self.last.is_some_and(|last| at <= last) {
-                continue;
-            }
-            self.last = Some(at);
-            let record = self.untold.take();
-            out.push(MediaFrame {
-                track,
-                record,
-                dts: at,
-                pts: at,
-                duration: self.block_len as u32,
-                key: true,
-                decode_only: false,
-                payload: Bytes::copy_from_slice(data),
-            });
-        }
-    }
-}
-
-/// What the encoders here make. Pre-skip is zero: the times say already what the first samples are.
-fn record_of(target: Target) -> Result<CodecRecord, Failure> {
-    let config = match target {
-        Target::Aac => AacConfig::low_complexity(SAMPLE_RATE, 2).map(CodecConfig::Aac),
-        Target::Opus => Some(CodecConfig::Opus(OpusConfig::plain(2, 0))),
-        Target::H264 | Target::Vp8 => None,
-    };
-    config.map(|config| CodecRecord::of(&config)).ok_or_else(|| Failure::unsupported("sound does not become pictures"))
 }

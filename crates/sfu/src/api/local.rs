@@ -19,6 +19,8 @@ pub struct NewSource {
     pub source: Source,
     /// It is another track in a codec that more peers decode: whoever cannot decode that one gets this one in its place.
     pub alternate_of: Option<TrackId>,
+    /// Only viewers get it: whoever takes part in the call has what it is made of.
+    pub for_viewers: bool,
 }
 
 /// What the packets of a source are.

@@ -176,8 +176,6 @@ fn a_viewer_gets_the_main_picture_and_is_nobody_in_the_call() {
     rig.join(1, "alice", member());
     rig.publish(1, "video");
     rig.forget();
-    rig.view(VIEWER);
-    assert_eq!(rig.verdict(), "not_found", "a call without an ingest has no main picture");
     rig.ingest(ENCODER);
     rig.fed(ENCODER, true, true);
     let main: Vec<TrackId> =
@@ -222,6 +220,82 @@ fn a_viewer_gets_the_main_picture_and_is_nobody_in_the_call() {
     rig.drain();
     assert_eq!(rig.overs, [(VIEWER, LeaveReason::Left)]);
     assert!(rig.media == [MediaCommand::RemovePeer { peer }]);
+}
+
+#[test]
+fn a_call_is_watched_as_its_mix_until_an_ingest_is_there_and_while_anybody_is() {
+    let mut rig = Rig::new(Mode::Sfu);
+    rig.view(VIEWER);
+    assert_eq!(rig.verdict(), "not_found", "nobody is there");
+    rig.join(1, "alice", member());
+    rig.forget();
+    rig.view(VIEWER);
+    let peer = rig.answer();
+    let mix = rig.sources();
+    let [video, audio, alternate] = &mix[..] else { panic!("three sources: {mix:?}") };
+    assert!(mix.iter().all(|source| source.for_viewers) && alternate.alternate_of == Some(video.track));
+    let fed = FedTracks { video: Some(video.track), audio: Some(audio.track), alternate: Some(alternate.track) };
+    assert_eq!(rig.feed(), Some(fed));
+    assert_eq!(rig.wishes(peer), (vec![video.track, audio.track], vec![]));
+    assert!(rig.events.is_empty() && !rig.call.viewers_wait(), "those in the call hear nothing of it");
+    assert_eq!((rig.call.count(), rig.call.stage().viewers), (1, 1));
+    rig.forget();
+    rig.view(VIEWER + 1);
+    assert!(rig.sources().is_empty(), "there is one for all");
+    rig.call.handle_mix_begun();
+    rig.drain();
+    assert_eq!(rig.feed(), Some(fed), "told again when the room is there");
+
+    rig.forget();
+    rig.ingest(ENCODER);
+    rig.fed(ENCODER, true, false);
+    assert!(rig.call.stage().has_ingest);
+    let ended = rig.unpublished();
+    assert!(mix.iter().all(|source| ended.contains(&source.track)));
+    let main = rig.sources()[0].track;
+    assert_eq!(rig.wishes(peer).0, [main]);
+    rig.call.handle_gone(ConnectionId(ENCODER), LeaveReason::Left);
+    rig.drain();
+    assert!(rig.call.viewers_wait(), "it may come back");
+    rig.forget();
+    rig.view(VIEWER + 2);
+    let again: Vec<TrackId> = rig.sources().iter().map(|source| source.track).collect();
+    assert_eq!(rig.wishes(peer).0, again[..2], "whoever waited sees the call as well");
+    rig.call.handle_gone(ConnectionId(1), LeaveReason::Left);
+    rig.drain();
+    assert!(again.iter().all(|track| rig.unpublished().contains(track)));
+    assert_eq!(rig.feed(), Some(FedTracks::default()));
+}
+
+#[test]
+fn screens_come_first_then_who_speaks_and_the_others_stay_where_they_were() {
+    let mut rig = Rig::new(Mode::Sfu);
+    (1..=3).for_each(|client| rig.join(client, &format!("p{client}"), member()));
+    let people: Vec<ParticipantId> = rig.call.participants().iter().map(|one| one.info.id.0).collect();
+    (1..=3).for_each(|client| {
+        rig.publish(client, "video");
+        rig.publish(client, "audio");
+    });
+    let order = |rig: &Rig| {
+        let stage = rig.call.stage();
+        let place = |of: ParticipantId| people.iter().position(|id| *id == of).expect("one of them") + 1;
+        let pictures: Vec<usize> = stage.pictures.iter().map(|picture| place(picture.participant)).collect();
+        let sounds: Vec<usize> = stage.sounds.iter().map(|sound| place(sound.participant)).collect();
+        (pictures, sounds, stage.featured)
+    };
+    assert_eq!(order(&rig), (vec![1, 2, 3], vec![1, 2, 3], false), "nobody has spoken");
+    let speaks = |rig: &mut Rig, who: usize| {
+        rig.tell(MediaEvent::Speakers { speakers: vec![(people[who - 1], 20), (ParticipantId(77), 1)] });
+    };
+    speaks(&mut rig, 3);
+    assert_eq!(order(&rig), (vec![3, 1, 2], vec![3, 1, 2], true));
+    speaks(&mut rig, 2);
+    assert_eq!(order(&rig), (vec![2, 1, 3], vec![2, 3, 1], true));
+    rig.tell(MediaEvent::Speakers { speakers: vec![] });
+    assert_eq!(order(&rig).0, [2, 1, 3], "the last one stays");
+    rig.call.handle_gone(ConnectionId(2), LeaveReason::Left);
+    rig.drain();
+    assert_eq!(order(&rig), (vec![3, 1], vec![3, 1], true));
 }
 
 #[test]

@@ -466,7 +466,7 @@ impl World {
         self.check_media(room);
     }
 
-    /// What is fed belongs to an ingest that is there, and viewers get what the newest ingest brings.
+    /// What is fed belongs to an ingest that is there, and viewers get what the newest ingest brings, or the mix.
     fn check_media(&self, room: usize) {
         let (call, media) = (&self.calls[room], &self.media[room]);
         let mut sources = BTreeSet::new();
@@ -477,17 +477,23 @@ impl World {
                 sources.extend(member.tracks.iter().map(|own| own.track.id.0));
             }
         }
+        let mix = call.mix.unwrap_or_default();
+        sources.extend([mix.video, mix.audio, mix.alternate].into_iter().flatten());
         assert_eq!(media.sources, sources);
+        assert!(call.mix.is_none() || call.main().is_none() && call.stage().participants > 0);
         let fed = [media.fed.video, media.fed.audio, media.fed.alternate];
         assert!(fed.into_iter().flatten().all(|track| sources.contains(&track)), "only sources are fed");
         let main: BTreeSet<TrackId> = match call.main() {
             Some(member) => member.tracks.iter().map(|own| own.track.id.0).collect(),
-            None => BTreeSet::new(),
+            None => mix.video.into_iter().chain(mix.audio).collect(),
         };
         assert_eq!(media.viewers.len(), call.viewer_count(), "no viewer's connection outlives it");
         for wanted in media.viewers.values() {
-            let wanted: BTreeSet<TrackId> =
-                wanted.iter().copied().filter(|track| call.tracks.contains_key(track)).collect();
+            let wanted: BTreeSet<TrackId> = wanted
+                .iter()
+                .copied()
+                .filter(|track| call.tracks.contains_key(track) || main.contains(track))
+                .collect();
             assert_eq!(wanted, main);
         }
     }

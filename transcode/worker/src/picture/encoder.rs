@@ -7,7 +7,7 @@ use ffmpeg_next as ffmpeg;
 use telstar_media::CodecConfig;
 use telstar_media::codec::Vp8Config;
 use telstar_media::codec::annexb::AnnexBReader;
-use telstar_transcode::{CodecRecord, Config, MediaFrame, Preset, Settings, Target};
+use telstar_transcode::{CodecRecord, MediaFrame, Preset, Settings, Target};
 use telstar_units::TrackId;
 
 use crate::conversion::is_again;
@@ -21,13 +21,17 @@ const VP8_KBPS_MIN: u64 = 150;
 
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) sample_aspect: Rational,
+pub struct Shape {
+    /// In pixels, even.
+    pub width: u32,
+    /// In pixels, even.
+    pub height: u32,
+    /// Of one pixel.
+    pub sample_aspect: Rational,
 }
 
-pub(super) struct Encoder {
+/// Of pictures of one shape.
+pub struct Encoder {
     encoder: codec::encoder::video::Encoder,
     target: Target,
     shape: Shape,
@@ -39,9 +43,9 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(config: &Config, shape: Shape, fps: u32) -> Result<Encoder, Failure> {
-        let settings = &config.settings;
-        let (name, options) = match config.target {
+    /// For pictures of this shape, at most so many a second.
+    pub fn new(target: Target, settings: &Settings, shape: Shape, fps: u32) -> Result<Encoder, Failure> {
+        let (name, options) = match target {
             Target::Vp8 => ("libvpx", vp8_options(settings, shape, fps)),
             _ => ("libx264", h264_options(settings)),
         };
@@ -66,26 +70,16 @@ impl Encoder {
         video.set_gop(100_000);
         let options: Dictionary<'_> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let encoder = video.open_as_with(codec, options).map_err(failed)?;
-        Ok(Encoder {
-            encoder,
-            target: config.target,
-            shape,
-            byte_stream: AnnexBReader::default(),
-            told: None,
-            last: None,
-        })
+        Ok(Encoder { encoder, target, shape, byte_stream: AnnexBReader::default(), told: None, last: None })
     }
 
-    pub(super) fn shape(&self) -> Shape {
+    /// What it was opened for.
+    pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    pub(super) fn take(
-        &mut self,
-        picture: &frame::Video,
-        track: TrackId,
-        out: &mut Vec<MediaFrame>,
-    ) -> Result<(), Failure> {
+    /// Takes a picture, whose kind says whether it is to stand alone; appends what comes of it, as a frame of `track`.
+    pub fn take(&mut self, picture: &frame::Video, track: TrackId, out: &mut Vec<MediaFrame>) -> Result<(), Failure> {
         self.encoder.send_frame(picture).map_err(|error| Failure::broken("encoder", error))?;
         loop {
             let mut packet = Packet::empty();
