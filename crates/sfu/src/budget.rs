@@ -7,6 +7,7 @@ use telstar_units::TrackId;
 use crate::allocate::{LayerOption, Wanted};
 use crate::api::{Flow, Kind, Subscription};
 use crate::bitrate::WINDOW;
+use crate::credit::lend_unheard;
 use crate::demux::Key;
 use crate::peer::{Peer, Side};
 use crate::room::{Rung, Track};
@@ -60,7 +61,10 @@ impl Sfu {
             bps => bps,
         };
         let estimate = estimate.min(send_bps_max);
-        let lent = subscriber.credit.lend(now, estimate, subscriber.allocated_bps);
+        let lent = match subscriber.estimate_bps {
+            0 => lend_unheard(estimate),
+            _ => subscriber.credit.lend(now, estimate, subscriber.allocated_bps),
+        };
         subscriber.lent_bps = lent.min(send_bps_max - estimate);
         subscriber.allocator.set_lent(subscriber.lent_bps);
         let allocation = subscriber.allocator.allocate(now, estimate, audio_bps, &wanted);

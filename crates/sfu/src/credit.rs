@@ -56,6 +56,13 @@ impl Default for Credit {
     }
 }
 
+/// How much first layers may go beyond what is assumed of a path of which nothing is told: not yet, or never, because the peer
+/// knows no transport-wide feedback (aiortc). Nothing but an overshoot (`overshoot.rs`), by the peer's receiver reports, speaks
+/// against it; an estimate that nobody makes cannot grow.
+pub fn lend_unheard(assumed_bps: u64) -> u64 {
+    LEND_UP_TO_BPS.saturating_sub(assumed_bps)
+}
+
 impl Credit {
     /// A path that nobody knows.
     pub fn new() -> Credit {
@@ -94,7 +101,7 @@ impl Credit {
         };
         let tolerated = tolerated - estimate_bps;
         match self.state {
-            State::Open | State::Taken(..) => LEND_UP_TO_BPS.saturating_sub(estimate_bps).max(tolerated),
+            State::Open | State::Taken(..) => lend_unheard(estimate_bps).max(tolerated),
             State::Closed(_) => tolerated,
         }
     }

@@ -117,7 +117,11 @@ impl Sfu {
         subscriber.round_trip = known.round_trip;
         let verdict = subscriber.overshoot.handle_sample(now, known.bytes_sent, known.round_trip, known.loss);
         let estimate_bps = match (verdict, known.estimate_bps) {
-            (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => bps.min(subscriber.estimate_bps),
+            (Verdict::Overshoot(bps) | Verdict::Settling(bps), _) => match subscriber.estimate_bps {
+                // Of a path that told nothing this is the first that is known.
+                0 => bps,
+                known => bps.min(known),
+            },
             (Verdict::Fine, Some(bps))
                 if bps * 100 < subscriber.estimate_bps * UNFOUNDED_PERCENT
                     && bps < subscriber.probed.1

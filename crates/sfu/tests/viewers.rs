@@ -64,6 +64,30 @@ fn a_viewer_gets_what_it_was_subscribed_to_and_nothing_else() {
     assert_eq!(slots.iter().map(|slot| slot.track).collect::<Vec<_>>(), [None, Some(TrackId(1))]);
 }
 
+/// As aiortc, which sends receiver reports and no transport-wide feedback: nothing ever makes an estimate of its path.
+#[test]
+fn a_viewer_that_tells_nothing_of_its_path_keeps_a_large_picture() {
+    let mut world = World::new(config(), 1, Instant::now());
+    let publisher = world.publisher(1);
+    let mids = world.publish(publisher, &[(TrackId(1), Kind::Video, &[])]);
+    let (viewer, room, participant) = (PeerId(10), RoomId(1), ParticipantId(10));
+    world.add_client(viewer, Role::Viewer);
+    world.command(Command::AddPeer { peer: viewer, room, participant, role: Role::Viewer, auto_subscribe: false });
+    let (sdp, _) = world.client(viewer).offer_to_view(&[Kind::Video]);
+    let silent = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
+    let sdp = sdp.lines().filter(silent).flat_map(|line| [line, "\r\n"]).collect();
+    world.command(Command::Offer { peer: viewer, ticket: 10, sdp, tracks: Vec::new() });
+    world.subscribe(viewer, TrackId(1));
+    assert!(world.run_until(CONNECT, |world| world.is_connected(&[publisher, viewer])), "both connect");
+    let mut camera = Camera::new(publisher, mids[0], &[(None, 2_500_000)]);
+    camera.film(&mut world, seconds(2));
+    let before = world.client(viewer).got.len();
+    camera.film(&mut world, seconds(10));
+    let got = &world.client(viewer).got;
+    assert_decodable(got);
+    assert!(got.len() - before > before * 4, "{before} packets in two seconds, {} after ten more", got.len());
+}
+
 #[test]
 fn tracks_beyond_the_sections_of_a_viewer_wait_until_one_is_free() {
     let (mut world, mut camera, viewer) = viewed();
