@@ -190,7 +190,7 @@ async fn three_in_a_call_are_one_picture_and_one_sound_over_hls_whoever_speaks()
     }
     let pictures = decoded(media(&stage, "video", &video).await, "-map 0:v -f rawvideo -pix_fmt gray");
     let pixels = usize::from(SIZE.0) * usize::from(SIZE.1);
-    assert!(pictures.len() > 100 * pixels && pictures.len() % pixels == 0, "{} bytes", pictures.len());
+    assert!(pictures.len() > 100 * pixels && pictures.len().is_multiple_of(pixels), "{} bytes", pictures.len());
     let newest = &pictures[pictures.len() - pixels..];
     let bright = newest.iter().filter(|value| **value > 60).count();
     assert!(bright > pixels / 5, "people are seen: {bright} of {pixels}");

@@ -24,8 +24,8 @@ impl Tile {
         };
         let even = |side: u64, most: u32| (side.min(u64::from(most)) as u32 & !1).max(2).min(most);
         let (width, height) = (even(fit_width, self.width), even(fit_height, self.height));
-        let x = self.x + ((self.width - width) / 2 & !1);
-        let y = self.y + ((self.height - height) / 2 & !1);
+        let x = self.x + (((self.width - width) / 2) & !1);
+        let y = self.y + (((self.height - height) / 2) & !1);
         Tile { x, y, width, height }
     }
 }
@@ -38,22 +38,22 @@ pub fn tiles(count: usize, featured: bool, width: u32, height: u32) -> Vec<Tile>
         0 => Vec::new(),
         1 => vec![Tile { x: 0, y: 0, width, height }],
         count if featured => {
-            let strip = width / STRIP & !1;
+            let strip = (width / STRIP) & !1;
             let first = Tile { x: 0, y: 0, width: width - strip, height };
-            let tall = height / (count - 1).max(STRIP) & !1;
-            let top = (height - tall * (count - 1)) / 2 & !1;
+            let tall = (height / (count - 1).max(STRIP)) & !1;
+            let top = ((height - tall * (count - 1)) / 2) & !1;
             let beside = |at: u32| Tile { x: width - strip, y: top + at * tall, width: strip, height: tall };
             std::iter::once(first).chain((0..count - 1).map(beside)).collect()
         }
         count => {
             let columns = (1..=count).find(|columns| columns * columns >= count).unwrap_or(count);
             let rows = count.div_ceil(columns);
-            let (wide, tall) = (width / columns & !1, height / rows & !1);
+            let (wide, tall) = ((width / columns) & !1, (height / rows) & !1);
             let place = |at: u32| {
                 let (row, column) = (at / columns, at % columns);
                 // A last row that is not full stands in the middle.
                 let in_row = (count - row * columns).min(columns);
-                let left = (width - in_row * wide) / 2 & !1;
+                let left = ((width - in_row * wide) / 2) & !1;
                 Tile { x: left + column * wide, y: row * tall, width: wide, height: tall }
             };
             (0..count).map(place).collect()

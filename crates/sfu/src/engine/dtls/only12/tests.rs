@@ -107,7 +107,7 @@ fn exchange(
                 DtlsOutput::Packet(packet) => {
                     is_quiet = false;
                     if !is_lost() {
-                        client.read(*now, &packet.to_vec());
+                        client.read(*now, packet);
                     }
                 }
                 DtlsOutput::PeerCert(der) => seen.certificate = Some(der.to_vec()),
