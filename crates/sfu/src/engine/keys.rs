@@ -10,10 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use str0m::config::CryptoProvider;
-use str0m::crypto::dtls::{
-    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
-};
-use str0m::crypto::{CryptoError, from_feature_flags};
+use str0m::crypto::dtls::{DtlsOutput, SrtpProfile};
+use str0m::crypto::from_feature_flags;
 
 use super::dtls::ByHello;
 use crate::egress::srtp::{Keys, Profile};
@@ -32,16 +30,20 @@ thread_local! {
     static NEWEST: RefCell<Option<Cell>> = const { RefCell::new(None) };
 }
 
-/// The engine's cryptography, with the ear.
+/// The engine's cryptography, with an ear at the handshake.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &Ear, ..from_feature_flags() })).clone()
+    PROVIDER.get_or_init(|| with(&ByHello { with_ear: true })).clone()
 }
 
 /// The same without the ear, for connections whose SRTP is the engine's.
 pub(super) fn provider_with_srtp() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &ByHello, ..from_feature_flags() })).clone()
+    PROVIDER.get_or_init(|| with(&ByHello { with_ear: false })).clone()
+}
+
+fn with(dtls_provider: &'static ByHello) -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider { dtls_provider, ..from_feature_flags() })
 }
 
 /// The cell of the engine that this thread built last with [`provider`].
@@ -49,90 +51,29 @@ pub(super) fn newest() -> Cell {
     NEWEST.take().unwrap_or_default()
 }
 
-#[derive(Debug)]
-struct Ear;
-
-impl DtlsProvider for Ear {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        ByHello.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let inner = ByHello.new_dtls(certificate, now, version, mtu)?;
-        let cell = Cell::default();
-        NEWEST.set(Some(cell.clone()));
-        Ok(Box::new(Listening { inner, cell, made: now }))
-    }
-}
-
-struct Listening {
-    inner: Box<dyn DtlsInstance>,
+/// Keeps the keys of one handshake.
+pub(super) struct Ear {
     cell: Cell,
     made: Instant,
 }
 
-impl std::fmt::Debug for Listening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listening").finish_non_exhaustive()
+impl Ear {
+    /// Of the connection that this thread makes now.
+    pub(super) fn new(now: Instant) -> Ear {
+        let cell = Cell::default();
+        NEWEST.set(Some(cell.clone()));
+        Ear { cell, made: now }
     }
-}
 
-impl DtlsInstance for Listening {
-    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        match self.inner.poll_output(buffer) {
-            DtlsOutput::KeyingMaterial(material, profile) => {
-                let pair = split(self.inner.is_active(), &material, profile);
-                if let Some(pair) = pair {
-                    // Once per connection: there is no renegotiation (RFC 9147 §2).
-                    let _ = self.cell.set(pair);
-                }
-                // A time that has passed: the engine comes back at once for what follows.
-                DtlsOutput::Timeout(self.made)
-            }
-            other => other,
+    /// What the handshake says, without keys.
+    pub(super) fn hear<'a>(&self, is_active: bool, output: DtlsOutput<'a>) -> DtlsOutput<'a> {
+        let DtlsOutput::KeyingMaterial(material, profile) = output else { return output };
+        if let Some(pair) = split(is_active, &material, profile) {
+            // Once per connection: there is no renegotiation (RFC 9147 §2).
+            let _ = self.cell.set(pair);
         }
-    }
-
-    fn set_active(&mut self, active: bool) {
-        self.inner.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.inner.handle_packet(packet)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.inner.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.inner.send_application_data(data)
-    }
-
-    fn is_active(&self) -> bool {
-        self.inner.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.inner.protocol_version()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.inner.is_closing()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.inner.is_closed()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.inner.close()
+        // A time that has passed: the engine comes back at once for what follows.
+        DtlsOutput::Timeout(self.made)
     }
 }
 

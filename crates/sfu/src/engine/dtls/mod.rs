@@ -14,21 +14,25 @@ use str0m::crypto::dtls::{
 };
 use str0m::crypto::{CryptoError, from_feature_flags};
 
+use super::keys::Ear;
 use hello::{Hello, Offers};
 use only12::Only12;
 
 /// For the fuzzer: what a peer without DTLS 1.3 meets.
 pub(crate) fn only12(now: Instant) -> Option<impl DtlsInstance> {
-    Only12::new(&ByHello.generate_certificate()?, now, None)
+    Only12::new(&generate_certificate()?, now, None)
 }
 
 /// Makes connections that choose by the peer's first message.
 #[derive(Debug)]
-pub(super) struct ByHello;
+pub(super) struct ByHello {
+    /// SRTP's keys are kept from the engine (`keys.rs`).
+    pub(super) with_ear: bool,
+}
 
 impl DtlsProvider for ByHello {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        from_feature_flags().dtls_provider.generate_certificate()
+        generate_certificate()
     }
 
     fn new_dtls(
@@ -46,8 +50,13 @@ impl DtlsProvider for ByHello {
             hello: Hello::default(),
             waiting: Vec::new(),
         });
-        Ok(Box::new(Chosen { chosen, undecided }))
+        let ear = self.with_ear.then(|| Ear::new(now));
+        Ok(Box::new(Chosen { chosen, undecided, ear }))
     }
+}
+
+fn generate_certificate() -> Option<DtlsCert> {
+    from_feature_flags().dtls_provider.generate_certificate()
 }
 
 /// What the other DTLS would be made from.
@@ -64,6 +73,7 @@ struct Undecided {
 struct Chosen {
     chosen: Box<dyn DtlsInstance>,
     undecided: Option<Undecided>,
+    ear: Option<Ear>,
 }
 
 impl std::fmt::Debug for Chosen {
@@ -100,7 +110,11 @@ impl DtlsInstance for Chosen {
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.chosen.poll_output(buffer)
+        let output = self.chosen.poll_output(buffer);
+        match &self.ear {
+            Some(ear) => ear.hear(self.chosen.is_active(), output),
+            None => output,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
