@@ -1,9 +1,9 @@
 //! Pictures: decoded, brought to 8-bit 4:2:0, encoded without delay and without B-frames.
 
 mod encoder;
+mod scaler;
 
 use ffmpeg::format::Pixel;
-use ffmpeg::software::scaling;
 use ffmpeg::{Packet, Rational, codec, frame, picture};
 use ffmpeg_next as ffmpeg;
 use telstar_transcode::{CodecRecord, Config, MediaFrame, Settings};
@@ -13,6 +13,7 @@ use crate::conversion::{Counts, decoder_of, is_again};
 use crate::failure::Failure;
 use crate::stream::ElementaryStream;
 pub use encoder::{Encoder, Shape};
+pub use scaler::Scaler;
 
 /// Ticks of the clock of every picture track in a second.
 pub const VIDEO_HZ: i64 = 90_000;
@@ -27,7 +28,7 @@ pub struct Picture {
     config: Config,
     stream: ElementaryStream,
     decoder: codec::decoder::Video,
-    scaler: Option<scaling::Context>,
+    scaler: Scaler,
     encoder: Option<Encoder>,
     rate: Rate,
     /// The time of the last picture that was encoded.
@@ -48,7 +49,7 @@ impl Picture {
             config,
             stream,
             decoder,
-            scaler: None,
+            scaler: Scaler::default(),
             encoder: None,
             rate: Rate::default(),
             last: None,
@@ -154,28 +155,10 @@ impl Picture {
 
     /// The picture in 8-bit 4:2:0 with even sides.
     fn plain(&mut self, decoded: frame::Video, shape: Shape) -> Result<frame::Video, Failure> {
-        let (format, width, height) = (decoded.format(), decoded.width(), decoded.height());
-        if format == Pixel::YUV420P && (width, height) == (shape.width, shape.height) {
+        if decoded.format() == Pixel::YUV420P && (decoded.width(), decoded.height()) == (shape.width, shape.height) {
             return Ok(decoded);
         }
-        let is_fitting = |scaler: &scaling::Context| {
-            let (from, to) = (scaler.input(), scaler.output());
-            (from.format, from.width, from.height) == (format, width, height)
-                && (to.width, to.height) == (shape.width, shape.height)
-        };
-        let failed = |error| Failure::broken("pixel format", error);
-        let scaler = match &mut self.scaler {
-            Some(scaler) if is_fitting(scaler) => scaler,
-            other => {
-                let flags = scaling::Flags::BILINEAR;
-                let (to_width, to_height) = (shape.width, shape.height);
-                let made = scaling::Context::get(format, width, height, Pixel::YUV420P, to_width, to_height, flags);
-                other.insert(made.map_err(failed)?)
-            }
-        };
-        let mut plain = frame::Video::empty();
-        scaler.run(&decoded, &mut plain).map_err(failed)?;
-        Ok(plain)
+        self.scaler.run(&decoded, (shape.width, shape.height))
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use ffmpeg::format::Pixel;
-use ffmpeg::software::scaling;
 use ffmpeg::{Packet, codec, frame};
 use ffmpeg_next as ffmpeg;
 use telstar_transcode::{CodecRecord, MediaFrame, Settings};
@@ -12,7 +10,7 @@ use telstar_units::{Timescale, rescale};
 use super::tiles::Tile;
 use crate::conversion::{Counts, is_again};
 use crate::failure::Failure;
-use crate::picture::{check_pixels, check_size, open_decoder};
+use crate::picture::{Scaler, check_pixels, check_size, open_decoder};
 use crate::stream::ElementaryStream;
 
 /// Decoded pictures that wait for their time: 200 ms of 60 a second. Beyond it the oldest is left out. Each is 1.4 MB for
@@ -31,7 +29,7 @@ pub struct View {
     current: Option<frame::Video>,
     /// It was not drawn yet.
     is_new: bool,
-    scaler: Option<scaling::Context>,
+    scaler: Scaler,
 }
 
 impl View {
@@ -42,7 +40,7 @@ impl View {
         check_size(&input, settings.pixels_max)?;
         let stream = ElementaryStream::new(&input)?;
         let decoder = open_decoder(&input, timescale, &settings)?;
-        let (waiting, current, is_new, scaler) = (VecDeque::new(), None, false, None);
+        let (waiting, current, is_new, scaler) = (VecDeque::new(), None, false, Scaler::default());
         Ok(View { input, timescale, settings, stream, decoder, waiting, current, is_new, scaler })
     }
 
@@ -114,23 +112,6 @@ impl View {
     pub fn scaled(&mut self, tile: Tile) -> Result<Option<frame::Video>, Failure> {
         let Some(current) = &self.current else { return Ok(None) };
         self.is_new = false;
-        let (format, width, height) = (current.format(), current.width(), current.height());
-        let is_fitting = |scaler: &scaling::Context| {
-            let (from, to) = (scaler.input(), scaler.output());
-            (from.format, from.width, from.height) == (format, width, height)
-                && (to.width, to.height) == (tile.width, tile.height)
-        };
-        let failed = |error| Failure::broken("a picture's size", error);
-        let scaler = match &mut self.scaler {
-            Some(scaler) if is_fitting(scaler) => scaler,
-            other => {
-                let flags = scaling::Flags::BILINEAR;
-                let made = scaling::Context::get(format, width, height, Pixel::YUV420P, tile.width, tile.height, flags);
-                other.insert(made.map_err(failed)?)
-            }
-        };
-        let mut scaled = frame::Video::empty();
-        scaler.run(current, &mut scaled).map_err(failed)?;
-        Ok(Some(scaled))
+        self.scaler.run(current, (tile.width, tile.height)).map(Some)
     }
 }
