@@ -32,7 +32,7 @@ use news::Board;
 pub use entry::RoomEntry;
 pub use ingest::{IngestHandle, IngestRequest, IngestVia, PublishRefusal};
 pub use news::{FedIngest, IngestNews, Ingests, Latest, Wanted};
-pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey};
+pub use viewers::{VIEWERS_PER_ROOM_MAX, ViewerGuard, ViewerKey, ViewerKind};
 pub use watching::WatchHandle;
 
 /// Messages that wait for the rooms' task. Each is one encoder or one change of a room; when it is full the encoder is

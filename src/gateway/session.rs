@@ -29,7 +29,7 @@ use crate::calls::{self, CallHandle, Mailbox, Newcomer};
 use crate::client::Client;
 use crate::data::wall_now;
 use crate::door::authenticate;
-use crate::rooms::{ViewerGuard, ViewerKey};
+use crate::rooms::{ViewerGuard, ViewerKey, ViewerKind};
 
 /// How long the store may take over one question of a client before it is told to try again.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -350,7 +350,7 @@ impl Session {
         let rooms = &self.gateway.state.rooms;
         let grant = in_time(rights::grant(&self.caller, topic, rooms)).await??;
         let viewer = match &grant {
-            Grant::Room(entry, _) if watch => Some(entry.viewer(self.viewer)),
+            Grant::Room(entry, _) if watch => Some(entry.viewer(self.viewer, ViewerKind::Page)),
             Grant::Room(..) | Grant::Rooms(_) => None,
         };
         let key = grant.key();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::auth::{Action, AuthError, Authority, Caller, Credential, RoomFacts, Secret, authorise};
 use crate::door::Doorkeeper;
 use crate::metrics::{Entered, Metrics};
-use crate::rooms::{RoomEntry, Rooms, ViewerGuard, ViewerKey, WatchHandle};
+use crate::rooms::{RoomEntry, Rooms, ViewerGuard, ViewerKey, ViewerKind, WatchHandle};
 use crate::shards::ViewerItem;
 use crate::slots::{Slot, Slots};
 use crate::state::{AppState, Shared};
@@ -74,7 +74,7 @@ impl PlayDoor {
             handle,
             token,
             recheck_at: Instant::now() + RECHECK_INTERVAL,
-            _viewer: entry.viewer(key),
+            _viewer: entry.viewer(key, ViewerKind::Media),
             _counted: self.metrics.rtmp_players_count.enter(),
             _slot: slot,
             entry,

@@ -12,7 +12,7 @@ use telstar_signaling::wire::call::Mode;
 
 use crate::api::error::{Code, Problem};
 use crate::calls::Viewer;
-use crate::rooms::{RoomEntry, ViewerGuard, ViewerKey};
+use crate::rooms::{RoomEntry, ViewerGuard, ViewerKey, ViewerKind};
 use crate::state::AppState;
 
 pub use super::hls::access::{Viewing, admit};
@@ -64,7 +64,7 @@ impl View {
         }
         state.mixes.demand(room);
         let (viewer, answer) = Viewer::begin(&state.calls, room, sdp).await?;
-        Ok((View { viewer, _counted: room.viewer(key) }, answer))
+        Ok((View { viewer, _counted: room.viewer(key, ViewerKind::Media) }, answer))
     }
 
     /// Offers the same media with other ICE credentials: the answer.

@@ -12,7 +12,7 @@ use telstar_signaling::wire::{self, Conversion, LiveState, RoomState};
 use telstar_store::{Room, RoomMode};
 use tokio::sync::{Notify, watch};
 
-use super::viewers::{ViewerGuard, ViewerKey, Viewers};
+use super::viewers::{ViewerGuard, ViewerKey, ViewerKind, Viewers};
 use crate::shards::{HLS_DEMAND, RoomKey, RoomOutput, ShardStatus};
 
 /// How often a shard is told of demand for playlists while it lasts. More commands, or an end that is noticed later.
@@ -115,9 +115,9 @@ impl RoomEntry {
     }
 
     /// Counts a connected viewer until the guard is dropped.
-    pub fn viewer(self: &Arc<Self>, key: ViewerKey) -> ViewerGuard {
-        self.viewers().connect(key);
-        ViewerGuard::new(Arc::clone(self), key)
+    pub fn viewer(self: &Arc<Self>, key: ViewerKey, kind: ViewerKind) -> ViewerGuard {
+        self.viewers().connect(key, kind);
+        ViewerGuard::new(Arc::clone(self), key, kind)
     }
 
     /// Notes a player that fetched a playlist just now; it counts as a viewer for a while.

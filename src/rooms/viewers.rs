@@ -17,21 +17,46 @@ const PLAYER_AGE_MAX: Duration = Duration::from_secs(18);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ViewerKey(pub u64);
 
+/// What a viewer's connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerKind {
+    /// A socket that says so: a page of ours, which plays by other means.
+    Page,
+    /// Media comes over it: WHEP, RTMP.
+    Media,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Viewers {
-    connections: HashMap<ViewerKey, u64>,
+    connections: HashMap<ViewerKey, Connections>,
     players: HashMap<ViewerKey, Instant>,
 }
 
+/// Those of one likeness.
+#[derive(Debug, Default)]
+struct Connections {
+    pages: u64,
+    media: u64,
+}
+
+impl Connections {
+    fn of(&mut self, kind: ViewerKind) -> &mut u64 {
+        match kind {
+            ViewerKind::Page => &mut self.pages,
+            ViewerKind::Media => &mut self.media,
+        }
+    }
+}
+
 impl Viewers {
-    pub(super) fn connect(&mut self, key: ViewerKey) {
-        *self.connections.entry(key).or_default() += 1;
+    pub(super) fn connect(&mut self, key: ViewerKey, kind: ViewerKind) {
+        *self.connections.entry(key).or_default().of(kind) += 1;
     }
 
-    pub(super) fn disconnect(&mut self, key: ViewerKey) {
-        if let Some(count) = self.connections.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+    pub(super) fn disconnect(&mut self, key: ViewerKey, kind: ViewerKind) {
+        if let Some(connections) = self.connections.get_mut(&key) {
+            *connections.of(kind) -= 1;
+            if (connections.pages, connections.media) == (0, 0) {
                 self.connections.remove(&key);
             }
         }
@@ -43,11 +68,11 @@ impl Viewers {
         }
     }
 
-    /// Connections, and players that belong to none of them.
+    /// Connections, of which a page and what it plays are one, and players that belong to none of them.
     pub(super) fn count(&mut self, now: Instant) -> u64 {
         self.players.retain(|_, seen| now.saturating_duration_since(*seen) < PLAYER_AGE_MAX);
         let alone = self.players.keys().filter(|key| !self.connections.contains_key(key)).count();
-        self.connections.values().sum::<u64>() + alone as u64
+        self.connections.values().map(|of| of.pages.max(of.media)).sum::<u64>() + alone as u64
     }
 }
 
@@ -56,17 +81,18 @@ impl Viewers {
 pub struct ViewerGuard {
     room: Arc<RoomEntry>,
     key: ViewerKey,
+    kind: ViewerKind,
 }
 
 impl ViewerGuard {
-    pub(super) fn new(room: Arc<RoomEntry>, key: ViewerKey) -> ViewerGuard {
-        ViewerGuard { room, key }
+    pub(super) fn new(room: Arc<RoomEntry>, key: ViewerKey, kind: ViewerKind) -> ViewerGuard {
+        ViewerGuard { room, key, kind }
     }
 }
 
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
-        self.room.viewers().disconnect(self.key);
+        self.room.viewers().disconnect(self.key, self.kind);
     }
 }
 
@@ -78,14 +104,29 @@ mod tests {
     fn a_browsers_socket_and_its_player_are_one_viewer() {
         let now = Instant::now();
         let mut viewers = Viewers::default();
-        viewers.connect(ViewerKey(1));
-        viewers.connect(ViewerKey(1));
+        viewers.connect(ViewerKey(1), ViewerKind::Page);
+        viewers.connect(ViewerKey(1), ViewerKind::Page);
         viewers.note(now, ViewerKey(1));
         viewers.note(now, ViewerKey(2));
         assert_eq!(viewers.count(now), 3, "two tabs and one other player");
-        viewers.disconnect(ViewerKey(1));
+        viewers.disconnect(ViewerKey(1), ViewerKind::Page);
         assert_eq!(viewers.count(now + PLAYER_AGE_MAX), 1, "the player has stopped asking");
-        viewers.disconnect(ViewerKey(1));
+        viewers.disconnect(ViewerKey(1), ViewerKind::Page);
         assert_eq!(viewers.count(now + PLAYER_AGE_MAX), 0);
+    }
+
+    #[test]
+    fn a_page_that_plays_over_webrtc_is_one_viewer() {
+        let now = Instant::now();
+        let mut viewers = Viewers::default();
+        viewers.connect(ViewerKey(1), ViewerKind::Page);
+        viewers.connect(ViewerKey(1), ViewerKind::Media);
+        viewers.connect(ViewerKey(2), ViewerKind::Media);
+        assert_eq!(viewers.count(now), 2, "a page, and a player of its own");
+        viewers.disconnect(ViewerKey(1), ViewerKind::Page);
+        assert_eq!(viewers.count(now), 2, "its picture still comes");
+        viewers.disconnect(ViewerKey(1), ViewerKind::Media);
+        viewers.disconnect(ViewerKey(2), ViewerKind::Media);
+        assert_eq!(viewers.count(now), 0);
     }
 }
