@@ -31,6 +31,11 @@ const VOICE_BLOCK: usize = 480;
 /// A picture that is late by more than this is left out, so that a machine which is too slow shows fewer pictures instead
 /// of older ones: a quarter of a second.
 const PICTURE_LATE_MAX: i64 = VIDEO_HZ / 4;
+/// But never so many in a row that more than this is without one: a hole that ends with a keyframe is a pause to whoever packages
+/// the pictures (200 ms in HLS), and no player need notice that a machine was slow.
+const PICTURE_HOLE_MAX: i64 = VIDEO_HZ * 4 / 25;
+/// Pictures that are late by more than this are left out in any case: what is behind so far has stood still.
+const PICTURE_GIVEN_UP: i64 = 2 * VIDEO_HZ;
 /// Sound that is late by more than this is left out: two seconds. A machine that slept is not to make it all up.
 const SOUND_LATE_MAX: i64 = 2 * SAMPLE_RATE as i64;
 const MICROS: i64 = 1_000_000;
@@ -46,6 +51,8 @@ pub struct Mixer {
     canvas: Canvas,
     /// The number of the next picture from the timeline's zero on; `None` before the first time was told.
     next_picture: Option<i64>,
+    /// When the last one that came out is shown.
+    last_picture: Option<i64>,
     last_key: Option<i64>,
     wants_key: bool,
 }
@@ -75,6 +82,7 @@ impl Mixer {
             picture,
             canvas: Canvas::new(width, height),
             next_picture: None,
+            last_picture: None,
             last_key: None,
             wants_key: true,
         })
@@ -177,11 +185,15 @@ impl Mixer {
                 break;
             }
             self.next_picture = Some(next + 1);
-            if until - at > PICTURE_LATE_MAX {
+            let late = until - at;
+            let following = (next + 1) * VIDEO_HZ / i64::from(self.mix.fps);
+            let leaves_hole = self.last_picture.is_some_and(|last| following - last > PICTURE_HOLE_MAX);
+            if late > PICTURE_GIVEN_UP || (late > PICTURE_LATE_MAX && !leaves_hole) {
                 counts.skipped();
                 continue;
             }
             self.put_picture(at, out)?;
+            self.last_picture = Some(at);
         }
         Ok(())
     }

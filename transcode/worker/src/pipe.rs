@@ -94,6 +94,11 @@ impl Pipe {
                     time = Some(micros);
                     continue;
                 }
+                // It asks for what came of everything before it, and that includes the time.
+                if let (ToWorker::Flush, Some(micros)) = (&message, time) {
+                    self.handle(ToWorker::Tick(micros))?;
+                    time = None;
+                }
                 self.handle(message)?;
                 self.tell_progress()?;
             }

@@ -107,35 +107,32 @@ impl Table {
     /// Time goes on until then: what came meanwhile is fed, and what came of it is taken.
     fn until(&mut self, secs: f64) {
         while (self.micros as f64) < secs * 1e6 {
-            self.micros += TICK_MICROS;
-            for (track, frames) in &mut self.inputs {
-                let Some(first) = frames.first() else { continue };
-                let clock = timescale(&first.config);
-                let due = frames.partition_point(|frame| rescale(frame.dts, clock, Timescale::MICROS) <= self.micros);
-                for Frame { dts, pts, duration, key, payload, .. } in frames.drain(..due) {
-                    let frame = MediaFrame {
-                        track: *track,
-                        record: None,
-                        dts,
-                        pts,
-                        duration,
-                        key,
-                        decode_only: false,
-                        payload,
-                    };
-                    self.worker.say(&ToWorker::Frame(frame));
-                }
+            self.pass(TICK_MICROS);
+        }
+    }
+
+    /// So much time passes before the next is told.
+    fn pass(&mut self, micros: i64) {
+        self.micros += micros;
+        for (track, frames) in &mut self.inputs {
+            let Some(first) = frames.first() else { continue };
+            let clock = timescale(&first.config);
+            let due = frames.partition_point(|frame| rescale(frame.dts, clock, Timescale::MICROS) <= self.micros);
+            for Frame { dts, pts, duration, key, payload, .. } in frames.drain(..due) {
+                let frame =
+                    MediaFrame { track: *track, record: None, dts, pts, duration, key, decode_only: false, payload };
+                self.worker.say(&ToWorker::Frame(frame));
             }
-            self.worker.say(&ToWorker::Tick(self.micros));
-            // A worker that is behind leaves times out, as it should, and this test wants all of them.
-            self.worker.say(&ToWorker::Flush);
-            loop {
-                match self.worker.next() {
-                    Some(FromWorker::Frame(frame)) => self.frames.push(frame),
-                    Some(FromWorker::Progress(progress)) => self.progress = Some(progress),
-                    Some(FromWorker::Flushed) => break,
-                    other => panic!("{other:?}"),
-                }
+        }
+        self.worker.say(&ToWorker::Tick(self.micros));
+        // A worker that is behind leaves times out, as it should, and this test wants all of them.
+        self.worker.say(&ToWorker::Flush);
+        loop {
+            match self.worker.next() {
+                Some(FromWorker::Frame(frame)) => self.frames.push(frame),
+                Some(FromWorker::Progress(progress)) => self.progress = Some(progress),
+                Some(FromWorker::Flushed) => break,
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -310,6 +307,24 @@ fn a_picture_and_its_sound_stay_in_step() {
     println!("heard at {onset:.3} s, seen at {seen:.3} s");
     assert!((onset - seen).abs() <= 0.040, "heard at {onset} s, seen at {seen} s");
     assert!((seen - 1.5).abs() <= 0.040, "seen at {seen} s");
+}
+
+/// A hole of 200 ms before a keyframe is a pause to LL-HLS, which a slow machine is not to make.
+#[test]
+fn a_worker_that_was_late_shows_fewer_pictures_and_leaves_no_long_hole() {
+    let mut table = Table::new(MIX);
+    table.until(1.0);
+    let before = table.of(VIDEO).len();
+    table.pass(1_500_000);
+    let pictures: Vec<i64> = table.of(VIDEO).iter().map(|frame| frame.dts).collect();
+    let (longest, came) = (pictures.windows(2).map(|pair| pair[1] - pair[0]).max(), pictures.len() - before);
+    assert_eq!(longest, Some(4 * 3_600), "160 ms");
+    assert!(came < 20, "{came} pictures for 1.5 s that were late");
+    let sounds = table.of(AUDIO);
+    assert!(sounds.windows(2).all(|pair| pair[1].dts - pair[0].dts == 1_024), "sound has no hole");
+    // What stood still for longer is not made up for.
+    table.pass(10_000_000);
+    assert!(table.of(VIDEO).len() - pictures.len() < 40);
 }
 
 #[test]
