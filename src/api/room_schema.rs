@@ -56,6 +56,9 @@ pub(super) struct RoomStateDoc {
     /// The path of the multivariant playlist while there is one.
     #[schema(example = "/live/demo/index.m3u8")]
     playlist: Option<String>,
+    /// People are in a call that can be watched: while the room is offline, whoever asks for
+    /// `/live/{room}/index.m3u8` or watches over WHEP has it mixed.
+    has_call: bool,
     /// What the encoder sends; null for whoever may not administer the room.
     ingest: Option<IngestDoc>,
     /// What is wrong with it; empty for whoever may not administer the room.

@@ -10,7 +10,7 @@ use telstar_sfu as sfu;
 use telstar_signaling::Ticket;
 use telstar_signaling::call::{Call, CallEffect, CallReply, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber};
 use telstar_signaling::wire::ErrorCode;
-use telstar_signaling::wire::call::{LeaveReason, MediaFault};
+use telstar_signaling::wire::call::{LeaveReason, MediaFault, Mode};
 use telstar_units::ParticipantId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -243,6 +243,7 @@ impl CallTask {
         self.counts.participants.store(self.core.count(), Ordering::Relaxed);
         self.counts.viewers.store(self.core.viewer_count(), Ordering::Relaxed);
         let stage = self.core.stage();
+        self.entry.note_call(self.entry.mode() == Mode::Sfu && stage.participants > 0);
         self.counts.stage.send_if_modified(|told| {
             let changed = *told != stage;
             *told = stage;

@@ -16,14 +16,16 @@ use tokio::time::Instant;
 use crate::auth::{Action, AuthError, Authority, Caller, Credential, RoomFacts, Secret, authorise};
 use crate::door::Doorkeeper;
 use crate::metrics::{Entered, Metrics};
+use crate::mixes::Mixes;
 use crate::rooms::{RoomEntry, Rooms, ViewerGuard, ViewerKey, ViewerKind, WatchHandle};
-use crate::shards::ViewerItem;
+use crate::shards::{HLS_DEMAND, ViewerItem};
 use crate::slots::{Slot, Slots};
 use crate::state::{AppState, Shared};
 
 /// How often it is looked at whether a player may still watch: its token may have ended, its room been closed. A player
 /// keeps what it has for so long at most. Shorter asks the store more often for each player. Guess.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
+const _: () = assert!(RECHECK_INTERVAL.as_secs() < HLS_DEMAND.as_secs(), "each says that the player is still there");
 
 /// The door for players. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +33,7 @@ pub struct PlayDoor {
     authority: Arc<Authority>,
     doorkeeper: Arc<Doorkeeper>,
     rooms: Rooms,
+    mixes: Mixes,
     metrics: Arc<Metrics>,
     slots: Slots,
     viewer_keys: RandomState,
@@ -51,11 +54,11 @@ pub struct Watching {
 impl PlayDoor {
     /// The door of one server.
     pub fn new(state: &AppState) -> PlayDoor {
-        let Shared { authority, doorkeeper, rooms, metrics, viewer_keys, .. } = Shared::clone(state);
+        let Shared { authority, doorkeeper, rooms, mixes, metrics, viewer_keys, .. } = Shared::clone(state);
         let config = &state.config.play;
         let slots = Slots::new(config.players_max, config.players_per_address_max);
         let buffer_bytes_max = config.buffer_max_kib as usize * 1_024;
-        PlayDoor { authority, doorkeeper, rooms, metrics, slots, viewer_keys, buffer_bytes_max }
+        PlayDoor { authority, doorkeeper, rooms, mixes, metrics, slots, viewer_keys, buffer_bytes_max }
     }
 
     /// Lets a player in, or says why not. An unknown room, a wrong token and a token of another room are one answer.
@@ -69,6 +72,7 @@ impl PlayDoor {
         let entry = self.permit(Some(address), entry, token.as_ref()).await?;
         let slot = self.slots.take(address, false).ok_or(PlayRefusal::Busy)?;
         let handle = self.rooms.watch(&entry, self.buffer_bytes_max).ok_or(PlayRefusal::Busy)?;
+        self.demand(&entry);
         let key = ViewerKey(self.viewer_keys.hash_one((address, &request.player.flash_ver)));
         Ok(Watching {
             handle,
@@ -85,11 +89,20 @@ impl PlayDoor {
     pub async fn recheck(&self, watching: &mut Watching) -> Result<(), PlayRefusal> {
         watching.recheck_at = Instant::now() + RECHECK_INTERVAL;
         match self.permit(None, Some(Arc::clone(&watching.entry)), watching.token.as_ref()).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.demand(&watching.entry);
+                Ok(())
+            }
             Err(PlayRefusal::NotFound) => Err(PlayRefusal::Ended),
             // A store that cannot answer now is no reason to end what it allowed before.
             Err(_) => Ok(()),
         }
+    }
+
+    /// Somebody wants frames of the room: a call is mixed for that, and what comes over WebRTC is made frames of.
+    fn demand(&self, entry: &Arc<RoomEntry>) {
+        self.rooms.demand_hls(entry);
+        self.mixes.demand(entry);
     }
 
     /// The one question, with the credential only where the room asks for one. `address` is counted when the credential is

@@ -289,8 +289,16 @@ impl Actor {
         let facts = entry.facts();
         // One that was sent away is no news, even while its connection is still being closed.
         let publishing = publishing.filter(|publishing| core.publisher() == Some(publishing.participant));
-        let state =
-            room_state(&facts.name, core.phase(), &status, publishing, started_at, viewers, entry.conversions());
+        let state = room_state(
+            &facts.name,
+            core.phase(),
+            &status,
+            publishing,
+            started_at,
+            viewers,
+            entry.has_call(),
+            entry.conversions(),
+        );
         if entry.set_state(state) {
             self.rooms.announce(RoomChanged::Changed(Arc::clone(entry)));
         }

@@ -30,6 +30,8 @@ pub struct RoomEntry {
     mix: Mutex<Option<Conversion>>,
     /// When the room's shard was told last that playlists are asked for.
     demanded_at: Mutex<Option<Instant>>,
+    /// People are in a call of it that can be mixed.
+    has_call: AtomicBool,
     deleted: AtomicBool,
 }
 
@@ -52,6 +54,7 @@ impl RoomEntry {
             conversions: Mutex::default(),
             mix: Mutex::default(),
             demanded_at: Mutex::default(),
+            has_call: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
         }
     }
@@ -123,6 +126,15 @@ impl RoomEntry {
     /// Notes a player that fetched a playlist just now; it counts as a viewer for a while.
     pub fn note_player(&self, now: Instant, key: ViewerKey) {
         self.viewers().note(now, key);
+    }
+
+    /// Whether people are in a call of it that can be mixed. Its state says so with its next change or tick.
+    pub fn note_call(&self, has_call: bool) {
+        self.has_call.store(has_call, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_call(&self) -> bool {
+        self.has_call.load(Ordering::Relaxed)
     }
 
     /// How its mix and its conversions are.

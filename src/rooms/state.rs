@@ -26,6 +26,7 @@ pub(super) fn room_state(
     publishing: Option<&Publishing>,
     started_at: Option<WallTime>,
     viewers: u64,
+    has_call: bool,
     conversions: Vec<Conversion>,
 ) -> RoomState {
     let state = match phase {
@@ -47,6 +48,7 @@ pub(super) fn room_state(
         viewers,
         started_at: started_at.map(WallTime::to_rfc3339_millis),
         playlist: playable.then(|| format!("/live/{name}/index.m3u8")),
+        has_call,
         ingest,
         conversions,
         warnings: current.map(|_| status.warnings.iter().map(warning).collect()).unwrap_or_default(),

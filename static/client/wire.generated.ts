@@ -478,6 +478,7 @@ export type Room = {
 /** The live half of a room. */
 export type RoomState = {
   /** What the server converts for those who watch; only for who may administer the room, empty for others. */ conversions: Conversion[];
+  /** People are in a call that can be watched: while the room is offline, whoever asks for its playlist or watches over WHEP has it mixed. */ has_call: boolean;
   /** What the encoder sends; only for who may administer the room, null for others. */ ingest: (Ingest | null);
   /** The path of the multivariant playlist while there is one. */ playlist: string | null;
   /** When this stream began (RFC 3339). */ started_at: string | null;
@@ -489,6 +490,7 @@ export type RoomState = {
 /** The state of the topic `room:{name}`. */
 export type RoomTopicState = {
   /** What the server converts for those who watch; only for who may administer the room, empty for others. */ conversions: Conversion[];
+  /** People are in a call that can be watched: while the room is offline, whoever asks for its playlist or watches over WHEP has it mixed. */ has_call: boolean;
   /** What the encoder sends; only for who may administer the room, null for others. */ ingest: (Ingest | null);
   /** The room's name. */ name: string;
   /** Whether whoever has the link may watch. */ open: boolean;

@@ -59,6 +59,8 @@ export interface RoomState {
   viewers: number;
   started_at: string | null;
   playlist: string | null;
+  /** A call goes on that can be watched: while the room is offline, whoever asks for it has it mixed. */
+  has_call: boolean;
   /** Present only for those who may administer the room. */
   ingest: Ingest | null;
   warnings: Warning[];

@@ -7,6 +7,8 @@ test('the_view_follows_the_server_while_it_can_be_heard', () => {
   const cases = [
     [{}, 'live'],
     [{ room: { state: 'offline' }, isPlaying: true }, 'offline'],
+    [{ room: { state: 'offline', has_call: true } }, 'waiting'],
+    [{ room: { state: 'live', has_call: true } }, 'live'],
     [{ room: { state: 'waiting' } }, 'waiting'],
     [{ room: { state: 'reconnecting' }, isPlaying: true }, 'reconnecting'],
     [{ room: null }, 'connecting'],

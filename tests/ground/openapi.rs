@@ -355,6 +355,7 @@ fn a_room_that_is_live_is_what_the_description_says() {
             viewers: 3,
             started_at: Some("2026-01-31T12:00:00.250Z".to_owned()),
             playlist: Some("/live/demo/index.m3u8".to_owned()),
+            has_call: state == LiveState::Offline,
             ingest: Some(ingest.clone()),
             warnings: warnings.clone(),
             conversions: conversions.clone(),

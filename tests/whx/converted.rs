@@ -109,6 +109,22 @@ pub async fn state_becomes(stage: &Stage, state: &str) {
     timeout(PATIENCE, become_).await.expect("it becomes so");
 }
 
+/// Plays the room over RTMP for two seconds: how many pictures and sounds ffmpeg takes of it.
+pub async fn played_over_rtmp(stage: &Stage) -> (usize, usize) {
+    let address = stage.rig.running.addresses().rtmp.expect("RTMP is on");
+    let mut player = Command::new("ffmpeg");
+    player.args(["-nostdin", "-v", "error", "-i", &format!("rtmp://{address}/live/demo"), "-t", "2"]);
+    player.args(["-map", "0:v", "-map", "0:a", "-c", "copy", "-f", "framemd5", "pipe:1"]).stdout(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || player.output());
+    let output = timeout(PATIENCE, output).await.expect("in time").expect("no panic").expect("ffmpeg runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    for (stream, codec) in [(0, "h264"), (1, "aac")] {
+        assert!(text.contains(&format!("#codec_id {stream}: {codec}")), "{text}");
+    }
+    let of = |stream: &str| text.lines().filter(|line| line.starts_with(stream)).count();
+    (of("0,"), of("1,"))
+}
+
 async fn is_listed(codec: Codec, expected: &[(&str, &str)]) {
     let stage = stage().await;
     let _publication = publish(&stage, codec).await;
@@ -142,6 +158,15 @@ async fn is_listed(codec: Codec, expected: &[(&str, &str)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn h264_that_is_published_over_whip_is_listed_with_its_sound_as_aac() {
     is_listed(Codec::H264, &[("Opus", "AAC")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_over_whip_is_played_over_rtmp() {
+    let stage = stage().await;
+    let _publication = publish(&stage, Codec::Vp8).await;
+    state_becomes(&stage, "live").await;
+    let (pictures, sounds) = played_over_rtmp(&stage).await;
+    assert!(pictures > 20 && sounds > 60, "{pictures} pictures, {sounds} sounds");
 }
 
 #[tokio::test(flavor = "multi_thread")]

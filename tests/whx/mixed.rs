@@ -13,7 +13,7 @@ use telstar_client::{Codec, Event, LocalTrack, LocalTrackOptions, Sample, Source
 use telstar_units::RoomName;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::converted::{conversions, get, picture, publish, state_becomes, tone, watch, worker};
+use crate::converted::{conversions, get, picture, played_over_rtmp, publish, state_becomes, tone, watch, worker};
 use crate::people::Person;
 use crate::stage::Stage;
 use crate::support::PATIENCE;
@@ -245,6 +245,28 @@ async fn a_call_is_watched_over_webrtc_by_who_takes_no_part_in_it() {
     view.close().await.expect("it ends");
     alice.call.leave().await.expect("goodbye");
     bob.call.leave().await.expect("goodbye");
+    state_becomes(&stage, "offline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_says_that_its_call_can_be_watched_and_it_is_mixed_for_who_plays_it_over_rtmp() {
+    let stage = stage().await;
+    let has_call = async |expected: bool| {
+        let told = async {
+            while stage.room("GET", "", None).await["live"]["has_call"] != expected {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, told).await.expect("the room's state says so");
+    };
+    has_call(false).await;
+    let (alice, _) = person(&stage, "alice", 440).await;
+    has_call(true).await;
+    assert_eq!(stage.room("GET", "", None).await["live"]["state"], "offline", "nobody has asked for it");
+    let (pictures, sounds) = played_over_rtmp(&stage).await;
+    assert!(pictures > 20 && sounds > 60, "{pictures} pictures, {sounds} sounds");
+    alice.call.leave().await.expect("goodbye");
+    has_call(false).await;
     state_becomes(&stage, "offline").await;
 }
 

@@ -34,6 +34,9 @@ pub struct RoomState {
     pub started_at: Option<String>,
     /// The path of the multivariant playlist while there is one.
     pub playlist: Option<String>,
+    /// People are in a call that can be watched: while the room is offline, whoever asks for its playlist or watches over
+    /// WHEP has it mixed.
+    pub has_call: bool,
     /// What the encoder sends; only for who may administer the room, null for others.
     pub ingest: Option<Ingest>,
     /// What is wrong with it; only for who may administer the room, empty for others.

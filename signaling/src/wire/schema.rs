@@ -102,6 +102,7 @@ fn live() -> RoomState {
         viewers: 3,
         started_at: Some("2026-01-31T12:00:00Z".into()),
         playlist: Some("/live/demo/index.m3u8".into()),
+        has_call: false,
         ingest: Some(Ingest {
             protocol: "rtmp".into(),
             encoder: Some("obs-output module".into()),

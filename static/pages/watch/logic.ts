@@ -13,7 +13,7 @@ export interface ViewInput {
   connection: ConnectionState;
   /** The server refused the room: it does not exist or is not for us. */
   isRefused: boolean;
-  room: Pick<RoomTopicState, 'state'> | null;
+  room: Pick<RoomTopicState, 'state' | 'has_call'> | null;
   /** The picture moves. */
   isPlaying: boolean;
 }
@@ -21,7 +21,10 @@ export interface ViewInput {
 /** The server's word counts while it can be heard; while it cannot, a moving picture is proof enough of being live. */
 export function viewState(input: ViewInput): ViewState {
   if (input.isRefused) return 'denied';
-  if (input.connection === 'open' && input.room !== null) return input.room.state;
+  if (input.connection === 'open' && input.room !== null) {
+    // Its call is mixed for whoever wants to watch, which takes a moment.
+    return input.room.state === 'offline' && input.room.has_call ? 'waiting' : input.room.state;
+  }
   if (input.isPlaying) return 'live';
   return input.room === null ? 'connecting' : 'reconnecting';
 }

@@ -22,7 +22,12 @@ export class WatchSession {
     private readonly onChange: () => void,
   ) {
     this.transports = new TransportChoice(address.transport ?? transportOf(readPreference('transport')), hasWebRtc(globalThis));
-    this.player = new Player(video, address.engine === 'native', this.transports, { onChange });
+    this.player = new Player(video, address.engine === 'native', this.transports, {
+      onChange: () => {
+        this.askForCall();
+        onChange();
+      },
+    });
     this.client = new Client({
       url: socketUrl(location.origin),
       ...(address.token === null ? {} : { token: address.token }),
@@ -74,7 +79,10 @@ export class WatchSession {
 
   private apply(room: RoomTopicState, change: StateChange, before: RoomTopicState['state'] | null): void {
     const { player } = this;
-    if (room.state === 'offline') {
+    if (room.state === 'offline' && room.has_call) {
+      player.setDataExpected(true);
+      this.askForCall();
+    } else if (room.state === 'offline') {
       player.finish();
     } else if (room.state === 'reconnecting') {
       player.setDataExpected(false);
@@ -89,6 +97,13 @@ export class WatchSession {
         player.retryNow();
       }
     }
+  }
+
+  /** The server mixes a call for whoever asks for it: at once, or when what was played before it is over. */
+  private askForCall(): void {
+    const { room, player } = this;
+    if (this.isRefused || this.client.state !== 'open' || room === null) return;
+    if (room.state === 'offline' && room.has_call && !player.isLoaded) this.load(room.playlist);
   }
 
   private playWithoutSocket(): void {
