@@ -19,6 +19,6 @@ test:  ; @scripts/test
 check: ; @scripts/check
 e2e:   ; @scripts/e2e $(ARGS)
 soak:  ; @scripts/simulate && scripts/e2e soak
-bench: ; @scripts/e2e $(or $(ARGS:calls=bench-calls),bench peers bench-calls)
+bench: ; @scripts/e2e $(or $(ARGS:calls=bench-calls),bench peers bench-conversions bench-latency bench-calls)
 fuzz:  ; @scripts/fuzz
 dist:  ; @scripts/dist

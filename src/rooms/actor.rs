@@ -285,20 +285,9 @@ impl Actor {
 
     fn put(&self, entry: &Arc<RoomEntry>, core: &Room, publishing: Option<&Publishing>, started_at: Option<WallTime>) {
         let viewers = entry.viewers().count(Instant::now());
-        let status = entry.output().status.borrow().clone();
-        let facts = entry.facts();
         // One that was sent away is no news, even while its connection is still being closed.
         let publishing = publishing.filter(|publishing| core.publisher() == Some(publishing.participant));
-        let state = room_state(
-            &facts.name,
-            core.phase(),
-            &status,
-            publishing,
-            started_at,
-            viewers,
-            entry.has_call(),
-            entry.conversions(),
-        );
+        let state = room_state(entry, core.phase(), publishing, started_at, viewers);
         if entry.set_state(state) {
             self.rooms.announce(RoomChanged::Changed(Arc::clone(entry)));
         }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use telstar_media::{CodecConfig, MediaKind};
 use telstar_signaling::room::RoomPhase;
-use telstar_signaling::wire::{Conversion, Ingest, IngestTrack, LiveState, RoomState, Warning};
-use telstar_units::{ParticipantId, RoomName, WallTime};
+use telstar_signaling::wire::{Ingest, IngestTrack, LiveState, RoomState, Warning};
+use telstar_units::{ParticipantId, WallTime};
 
-use crate::shards::{IngestVia, ShardStatus, ShardWarning, TrackStats};
+use super::RoomEntry;
+use crate::shards::{IngestVia, ShardWarning, TrackStats};
 
 /// The encoder that publishes now.
 #[derive(Debug)]
@@ -20,15 +21,13 @@ pub(super) struct Publishing {
 
 /// The state of a room for its administrators; `RoomState::public` takes away what others may not see.
 pub(super) fn room_state(
-    name: &RoomName,
+    entry: &RoomEntry,
     phase: RoomPhase,
-    status: &ShardStatus,
     publishing: Option<&Publishing>,
     started_at: Option<WallTime>,
     viewers: u64,
-    has_call: bool,
-    conversions: Vec<Conversion>,
 ) -> RoomState {
+    let (facts, status) = (entry.facts(), entry.output().status.borrow().clone());
     let state = match phase {
         RoomPhase::Offline => LiveState::Offline,
         RoomPhase::Waiting => LiveState::Waiting,
@@ -47,10 +46,10 @@ pub(super) fn room_state(
         state,
         viewers,
         started_at: started_at.map(WallTime::to_rfc3339_millis),
-        playlist: playable.then(|| format!("/live/{name}/index.m3u8")),
-        has_call,
+        playlist: playable.then(|| format!("/live/{}/index.m3u8", facts.name)),
+        has_call: entry.has_call(),
         ingest,
-        conversions,
+        conversions: entry.conversions(),
         warnings: current.map(|_| status.warnings.iter().map(warning).collect()).unwrap_or_default(),
     }
 }

@@ -10,6 +10,7 @@
 #   run.sh whx              every script of WHIP and WHEP (E2E_SERVER=mediamtx: some of them against MediaMTX instead)
 #   run.sh bench-latency    how old a picture is when it is shown, beside MediaMTX (MEDIAMTX_BIN), into the same page
 #   run.sh calls            the network lab and every script of calls
+#   run.sh bench-conversions  processor time of conversions beside the same ffmpeg command, into the same page
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
 #   run.sh bench-calls      calls beside the floor, Janus (JANUS_BIN) and LiveKit (LIVEKIT_BIN), into the same page
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
@@ -60,7 +61,7 @@ each() {
 }
 
 case "${1:-}" in
-    '') sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    '') sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
     all) each "${all[@]}" ;;
     calls) each "${calls[@]}" ;;
     whx) each "${whx[@]}" ;;

@@ -4,12 +4,12 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use telstar::Config;
 use telstar_client::clip::{Audio, Video, play_audio, play_video};
 use telstar_client::{Codec, Kind, LocalTrackOptions, Publication, Source, View};
+use telstar_signaling::wire::LiveState;
 use tokio::time::timeout;
 
 use crate::stage::Stage;
@@ -100,13 +100,8 @@ pub async fn conversions(stage: &Stage) -> Vec<(String, String, String)> {
     all.map(|one| (text(&one["from"]), text(&one["to"]), text(&one["state"]))).collect()
 }
 
-pub async fn state_becomes(stage: &Stage, state: &str) {
-    let become_ = async {
-        while stage.room("GET", "", None).await["live"]["state"] != state {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, become_).await.expect("it becomes so");
+pub async fn state_becomes(stage: &Stage, state: LiveState) {
+    stage.live_becomes(|live| live.state == state).await;
 }
 
 /// Plays the room over RTMP for two seconds: how many pictures and sounds ffmpeg takes of it.
@@ -128,7 +123,7 @@ pub async fn played_over_rtmp(stage: &Stage) -> (usize, usize) {
 async fn is_listed(codec: Codec, expected: &[(&str, &str)]) {
     let stage = stage().await;
     let _publication = publish(&stage, codec).await;
-    state_becomes(&stage, "live").await;
+    state_becomes(&stage, LiveState::Live).await;
     assert!(conversions(&stage).await.is_empty(), "nobody asked for anything");
 
     let multivariant = get(&stage, "/live/demo/index.m3u8").await;
@@ -139,17 +134,8 @@ async fn is_listed(codec: Codec, expected: &[(&str, &str)]) {
         expected.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned(), "running".to_owned())).collect();
     assert_eq!(running, expected);
 
-    let mut playlists = Vec::new();
-    let enough = async {
-        while playlists.len() != 2 || playlists.iter().any(|text: &String| text.matches("#EXTINF").count() < 4) {
-            playlists = vec![
-                get(&stage, "/live/demo/video/index.m3u8").await,
-                get(&stage, "/live/demo/audio/index.m3u8").await,
-            ];
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    };
-    timeout(PATIENCE, enough).await.expect("it grows");
+    let paths = ["/live/demo/video/index.m3u8", "/live/demo/audio/index.m3u8"];
+    let playlists = stage.playlists_become(paths, |text| text.matches("#EXTINF").count() >= 4).await;
     for playlist in playlists {
         assert!(!playlist.contains("#EXT-X-DISCONTINUITY\n") && !playlist.contains("#EXT-X-GAP"), "{playlist}");
     }
@@ -164,7 +150,7 @@ async fn h264_that_is_published_over_whip_is_listed_with_its_sound_as_aac() {
 async fn what_is_published_over_whip_is_played_over_rtmp() {
     let stage = stage().await;
     let _publication = publish(&stage, Codec::Vp8).await;
-    state_becomes(&stage, "live").await;
+    state_becomes(&stage, LiveState::Live).await;
     let (pictures, sounds) = played_over_rtmp(&stage).await;
     assert!(pictures > 20 && sounds > 60, "{pictures} pictures, {sounds} sounds");
 }
@@ -192,7 +178,7 @@ async fn push(stage: &Stage) -> Encoder {
     command.args(["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-pix_fmt", "yuv420p"]);
     command.args(["-t", "120", "-f", "flv", &format!("rtmp://{address}/live/{key}")]);
     let encoder = Encoder(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg runs"));
-    state_becomes(stage, "live").await;
+    state_becomes(stage, LiveState::Live).await;
     encoder
 }
 
@@ -238,10 +224,6 @@ async fn an_encoders_b_frames_and_aac_are_watched_over_webrtc_and_converted_once
     for view in [first, second, third] {
         view.close().await.expect("it ends");
     }
-    let none = async {
-        while !conversions(&stage).await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, none).await.expect("they end when nobody watches");
+    // They end when nobody watches.
+    stage.live_becomes(|live| live.conversions.is_empty()).await;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use telstar_client::{Codec, View};
+use telstar_signaling::wire::LiveState;
 use tokio::time::timeout;
 
 use crate::stage::Stage;
@@ -78,12 +79,7 @@ async fn an_encoder_over_rtmp_is_a_participant_and_is_watched_over_webrtc() {
         timeout(PATIENCE, pictures.recv()).await.expect("in time").expect("it goes on");
     }
     assert_eq!(pictures.codec().await.as_deref().map(str::to_ascii_lowercase).as_deref(), Some("video/h264"));
-    let live = async {
-        while stage.room("GET", "", None).await["live"]["state"] != "live" {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, live).await.expect("it is live");
+    stage.live_becomes(|live| live.state == LiveState::Live).await;
     drop(encoder);
     // It may come back for as long as the room waits for it.
     assert_eq!(stage.participants().await.len(), 1);

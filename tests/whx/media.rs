@@ -70,14 +70,7 @@ async fn viewers_over_webrtc_are_viewers_of_the_room() {
     let stage = Stage::with_media().await;
     let _publication = stage.publisher(Codec::Vp8, &[]).await;
     let viewer = stage.viewer(None, &[Codec::Vp8, Codec::Opus]).await;
-    let viewers = async |expect: u64| {
-        let become_ = async {
-            while stage.room("GET", "", None).await["live"]["viewers"] != expect {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(crate::support::PATIENCE, become_).await.expect("they are counted");
-    };
+    let viewers = async |expect: u64| stage.live_becomes(|live| live.viewers == expect).await;
     viewers(1).await;
     viewer.view.close().await.expect("it ends");
     viewers(0).await;

@@ -5,18 +5,16 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use telstar::Config;
 use telstar_client::clip::{Audio, play_video};
 use telstar_client::{Codec, Event, LocalTrack, LocalTrackOptions, Sample, Source};
-use telstar_units::RoomName;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use telstar_signaling::wire::LiveState;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::converted::{conversions, get, picture, played_over_rtmp, publish, state_becomes, tone, watch, worker};
 use crate::people::Person;
 use crate::stage::Stage;
-use crate::support::PATIENCE;
 
 /// Small, so that a busy machine mixes it in time.
 const SIZE: (u16, u16) = (320, 180);
@@ -127,17 +125,8 @@ async fn media(stage: &Stage, rendition: &str, playlist: &str) -> Vec<u8> {
 
 /// Both playlists, once they have so many segments.
 async fn playlists(stage: &Stage, segments: usize) -> [String; 2] {
-    let enough = async {
-        loop {
-            let both =
-                [get(stage, "/live/demo/video/index.m3u8").await, get(stage, "/live/demo/audio/index.m3u8").await];
-            if both.iter().all(|text| text.matches("#EXTINF").count() >= segments) {
-                return both;
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    };
-    timeout(2 * PATIENCE, enough).await.expect("they grow")
+    let paths = ["/live/demo/video/index.m3u8", "/live/demo/audio/index.m3u8"];
+    stage.playlists_become(paths, |text| text.matches("#EXTINF").count() >= segments).await
 }
 
 async fn leads(person: &mut Person, name: &str) {
@@ -161,7 +150,7 @@ async fn three_in_a_call_are_one_picture_and_one_sound_over_hls_whoever_speaks()
 
     let multivariant = get(&stage, "/live/demo/index.m3u8").await;
     assert!(multivariant.contains("avc1.") && multivariant.contains("mp4a.40.2"), "{multivariant}");
-    state_becomes(&stage, "live").await;
+    state_becomes(&stage, LiveState::Live).await;
     let running = ("call".to_owned(), "H.264, AAC".to_owned(), "running".to_owned());
     assert_eq!(conversions(&stage).await, [running]);
 
@@ -199,7 +188,7 @@ async fn three_in_a_call_are_one_picture_and_one_sound_over_hls_whoever_speaks()
     for person in [alice, bob, carol] {
         person.call.leave().await.expect("goodbye");
     }
-    state_becomes(&stage, "offline").await;
+    state_becomes(&stage, LiveState::Offline).await;
     assert!(conversions(&stage).await.is_empty());
     assert!(get(&stage, "/live/demo/video/index.m3u8").await.contains("#EXT-X-ENDLIST"));
 }
@@ -211,16 +200,8 @@ async fn an_ingest_takes_the_place_of_a_mix_behind_a_discontinuity() {
     get(&stage, "/live/demo/index.m3u8").await;
     playlists(&stage, 2).await;
     let publication = publish(&stage, Codec::H264).await;
-    let taken_over = async {
-        loop {
-            let playlist = get(&stage, "/live/demo/video/index.m3u8").await;
-            if playlist.matches("#EXT-X-DISCONTINUITY\n").count() == 1 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    timeout(PATIENCE, taken_over).await.expect("the encoder's picture follows");
+    let is_cut = |text: &str| text.matches("#EXT-X-DISCONTINUITY\n").count() == 1;
+    stage.playlists_become(["/live/demo/video/index.m3u8"], is_cut).await;
     assert_eq!(stage.room("GET", "", None).await["live"]["ingest"]["protocol"], "whip");
     assert!(conversions(&stage).await.iter().all(|(from, ..)| from != "call"));
     publication.close().await.expect("it ends");
@@ -245,29 +226,22 @@ async fn a_call_is_watched_over_webrtc_by_who_takes_no_part_in_it() {
     view.close().await.expect("it ends");
     alice.call.leave().await.expect("goodbye");
     bob.call.leave().await.expect("goodbye");
-    state_becomes(&stage, "offline").await;
+    state_becomes(&stage, LiveState::Offline).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_says_that_its_call_can_be_watched_and_it_is_mixed_for_who_plays_it_over_rtmp() {
     let stage = stage().await;
-    let has_call = async |expected: bool| {
-        let told = async {
-            while stage.room("GET", "", None).await["live"]["has_call"] != expected {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(PATIENCE, told).await.expect("the room's state says so");
-    };
+    let has_call = async |expected: bool| stage.live_becomes(|live| live.has_call == expected).await;
     has_call(false).await;
     let (alice, _) = person(&stage, "alice", 440).await;
     has_call(true).await;
-    assert_eq!(stage.room("GET", "", None).await["live"]["state"], "offline", "nobody has asked for it");
+    state_becomes(&stage, LiveState::Offline).await;
     let (pictures, sounds) = played_over_rtmp(&stage).await;
     assert!(pictures > 20 && sounds > 60, "{pictures} pictures, {sounds} sounds");
     alice.call.leave().await.expect("goodbye");
     has_call(false).await;
-    state_becomes(&stage, "offline").await;
+    state_becomes(&stage, LiveState::Offline).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,22 +250,12 @@ async fn a_mix_whose_worker_is_killed_goes_on_without_a_discontinuity() {
     let (alice, _) = person(&stage, "alice", 440).await;
     get(&stage, "/live/demo/index.m3u8").await;
     playlists(&stage, 1).await;
-    let state = stage.rig.running.state();
-    let room = state
-        .rooms
-        .get(&RoomName::parse("demo").expect("a name"))
-        .await
-        .expect("the store answers")
-        .expect("it is there");
+    let (state, room) = (stage.rig.running.state(), stage.entry().await);
     let first = state.mixes.worker_pid(&room).expect("one mixes");
     let killed = Command::new("kill").args(["-KILL", &first.to_string()]).status();
     assert!(killed.is_ok_and(|status| status.success()));
-    let another = async {
-        while state.mixes.worker_pid(&room).is_none_or(|pid| pid == first) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, another).await.expect("it is followed");
+    // It is followed by another.
+    stage.live_becomes(|_| state.mixes.worker_pid(&room).is_some_and(|pid| pid != first)).await;
     let before = playlists(&stage, 1).await[0].matches("#EXTINF").count();
     let [video, audio] = playlists(&stage, before + 3).await;
     for playlist in [&video, &audio] {
@@ -301,5 +265,5 @@ async fn a_mix_whose_worker_is_killed_goes_on_without_a_discontinuity() {
     let all = conversions(&stage).await;
     assert_eq!(all.iter().map(|(.., state)| state.as_str()).collect::<Vec<_>>(), ["running"]);
     alice.call.leave().await.expect("goodbye");
-    state_becomes(&stage, "offline").await;
+    state_becomes(&stage, LiveState::Offline).await;
 }

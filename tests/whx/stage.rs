@@ -2,11 +2,15 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use telstar::Config;
+use telstar::rooms::RoomEntry;
 use telstar_client::{Codec, Kind, LocalTrackOptions, Publication, Source, View, WhxOptions};
+use telstar_signaling::wire::RoomState;
+use telstar_units::RoomName;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -136,6 +140,44 @@ impl Stage {
     /// Everybody in the call, as moderators see it.
     pub async fn participants(&self) -> Vec<Value> {
         self.room("GET", "/participants", None).await["participants"].as_array().expect("a list").clone()
+    }
+
+    /// The room itself.
+    pub async fn entry(&self) -> Arc<RoomEntry> {
+        let name = RoomName::parse("demo").expect("a name");
+        self.rig.running.state().rooms.get(&name).await.expect("the store answers").expect("it is there")
+    }
+
+    /// Waits until the room's state is so.
+    pub async fn live_becomes(&self, is_so: impl Fn(&RoomState) -> bool) {
+        let mut live = self.entry().await.watch();
+        let becomes = live.wait_for(|live| is_so(live));
+        drop(timeout(PATIENCE, becomes).await.expect("in time").expect("the room stays"));
+    }
+
+    /// The playlists at these paths, once they are so. They are asked for again whenever there is something new.
+    pub async fn playlists_become<const N: usize>(
+        &self,
+        paths: [&str; N],
+        is_so: impl Fn(&str) -> bool,
+    ) -> [String; N] {
+        let mut listed = self.entry().await.live();
+        let become_ = async {
+            loop {
+                listed.borrow_and_update();
+                let mut playlists = [const { String::new() }; N];
+                for (path, playlist) in paths.iter().zip(&mut playlists) {
+                    let answer = self.send("GET", path, &[], "").await;
+                    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+                    *playlist = answer.text;
+                }
+                if playlists.iter().all(|playlist| is_so(playlist)) {
+                    return playlists;
+                }
+                listed.changed().await.expect("the room stays");
+            }
+        };
+        timeout(2 * PATIENCE, become_).await.expect("they become so")
     }
 
     /// Waits until this many take part.

@@ -10,10 +10,12 @@ import { sleep, until } from '../lib/process.mjs';
 import { Results, median, round } from '../lib/results.mjs';
 import { Rig, serveRigs } from '../lib/rigs.mjs';
 import { Telstar } from '../lib/server.mjs';
-import { evenness, latencies, spread } from '../lib/sync.mjs';
+import { asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
+import { JUDGED_SECONDS, zeroOfLoopback } from '../lib/zero.mjs';
 
 /** The servers take turns, so that what the machine does meanwhile meets both. */
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+const FLOOR = 'WebRTC without a server';
 /** Players find their place for so long. */
 const SETTLE_MS = 8000;
 const SECONDS = Number(process.env.E2E_WATCH_SECONDS ?? 12);
@@ -26,11 +28,11 @@ const ways = {
     await sleep(2000);
     const viewer = await Rig.open(browser, rigs, 'whep', { url: room.whep });
     const first = await viewer.untilPicture();
-    const measured = await settled(viewer);
-    const { takenAt } = await camera.clock();
+    const { during, measured } = await stages(camera, viewer, () => settled(viewer));
+    const clock = await camera.clock();
     await Promise.all([viewer.end(), camera.end()]);
     await Promise.all([viewer.close(), camera.close()]);
-    return { first, measured, takenAt };
+    return { first, measured, takenAt: clock.takenAt, during, apart: spread(avOffsets(measured, asTaken(clock))) };
   },
   'RTMP to LL-HLS': async ({ browser, rigs, server, name }) => {
     const room = await server.room(`hls-${name}`);
@@ -58,8 +60,8 @@ await results.during(async () => {
         if (server === null) continue;
         const row = { way, server: name, round: i };
         try {
-          const { first, measured, takenAt } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
-          Object.assign(row, { first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), ...evenness(measured) });
+          const { first, measured, takenAt, during, apart } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
+          Object.assign(row, { first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), ...evenness(measured), ...(during && { picture: during, av_offset_ms: apart }) });
         } catch (error) {
           Object.assign(row, { error: String(error.message).slice(0, 500), latency_ms: null });
         }
@@ -68,10 +70,23 @@ await results.during(async () => {
       }
     }
   }
-  const summary = Object.keys(ways).flatMap((way) => Object.keys(servers).filter((name) => servers[name]).map((name) => {
-    const own = rows.filter((row) => row.way === way && row.server === name);
-    return { way, server: name, version: servers[name].version ?? 'this commit', median_ms: round(median(own.map(({ latency_ms: l }) => l?.median))), p95_ms: round(median(own.map(({ latency_ms: l }) => l?.p95))), all_medians_ms: own.map(({ latency_ms: l }) => l?.median), first_picture_ms: own.map(({ first_picture_ms: ms }) => ms) };
-  }));
+  // What the browser itself takes, from one peer connection to another in one page.
+  for (let i = 0; i < ROUNDS; i += 1) {
+    const { offset, measured, clock } = await zeroOfLoopback(browser, rigs);
+    rows.push({ way: FLOOR, server: 'none', round: i, latency_ms: spread(latencies(measured, clock.takenAt), 0), ...evenness(measured), av_offset_ms: offset });
+    console.log(JSON.stringify(rows.at(-1)));
+  }
+  const summed = (way, server, version) => {
+    const own = rows.filter((row) => row.way === way && row.server === server);
+    const [medians, p95s] = ['median', 'p95'].map((figure) => own.map(({ latency_ms: latency }) => latency?.[figure]));
+    const firsts = own.map(({ first_picture_ms: ms }) => ms ?? null);
+    return { way, server: version, median_ms: round(median(medians)), p95_ms: round(median(p95s)), all_medians_ms: medians, first_picture_ms: firsts };
+  };
+  const compared = Object.entries(servers).filter(([, server]) => server !== null);
+  const summary = [
+    ...Object.keys(ways).flatMap((way) => compared.map(([name, server]) => summed(way, name, server.version ?? name))),
+    summed(FLOOR, 'none', 'none: one page to itself'),
+  ];
   results.figure('rounds', rows);
   results.figure('latency', summary);
   results.check('every round was read', rows.every(({ latency_ms: latency }) => latency !== null && latency.readings > 100));
@@ -82,18 +97,41 @@ await results.during(async () => {
 writePage(results);
 process.exit();
 
+/** Where the time of a picture goes, by the browsers' own sums: in milliseconds each, and what was sent. */
+async function stages(camera, viewer, during) {
+  const both = async () => Promise.all([camera, viewer].map(async (rig) => (await rig.figures()).streams.find(({ kind }) => kind === 'video')));
+  const [sent, received] = await both();
+  const begun = performance.now();
+  const measured = await during();
+  const ended = performance.now();
+  const [sentAfter, receivedAfter] = await both();
+  const mean = (before, after, name) => {
+    const count = (after[name]?.count ?? 0) - (before[name]?.count ?? 0);
+    return count > 0 ? round(((after[name].seconds - (before[name]?.seconds ?? 0)) * 1000) / count, 1) : null;
+  };
+  return {
+    measured,
+    during: {
+      sent_kbps: round(((sentAfter.bytes - sent.bytes) * 8) / (ended - begun), 0), size: `${receivedAfter.width}x${receivedAfter.height}`,
+      encoding_ms: mean(sent, sentAfter, 'encoding'), pacing_ms: mean(sent, sentAfter, 'pacing'),
+      assembly_ms: mean(received, receivedAfter, 'assembly'), jitter_buffer_ms: mean(received, receivedAfter, 'jitter_buffer'), decoding_ms: mean(received, receivedAfter, 'decoding'),
+    },
+  };
+}
+
 async function settled(viewer) {
   await sleep(SETTLE_MS);
   const from = await viewer.do(() => window.__rig.meter.pictures.length);
   await sleep(SECONDS * 1000);
-  const measured = await viewer.measured(1);
+  const measured = await viewer.measured(JUDGED_SECONDS);
   return { ...measured, pictures: measured.pictures.slice(from) };
 }
 
 function writePage({ figures: { latency } }) {
   // The page is made from the results that are committed, not from a trial's.
   if (process.env.TELSTAR_RESULTS || !latency) return;
+  const first = ({ first_picture_ms: all }) => (all.every((ms) => ms === null) ? '' : `${round(median(all))} ms`);
   fillPage('latency', 'bench-latency', `
-${table(['way', 'server', 'median', 'p95', 'medians of the rounds'], latency.map((row) => [row.way, row.version === 'this commit' ? row.server : row.version, `${row.median_ms} ms`, `${row.p95_ms} ms`, row.all_medians_ms.join(', ')]))}
+${table(['way', 'server', 'median', 'p95', 'first picture', 'medians of the rounds'], latency.map((row) => [row.way, row.server, `${row.median_ms} ms`, `${row.p95_ms} ms`, first(row), row.all_medians_ms.join(', ')]))}
 `);
 }

@@ -11,7 +11,7 @@ import { Results, round } from '../lib/results.mjs';
 import { Rig, serveRigs } from '../lib/rigs.mjs';
 import { Telstar } from '../lib/server.mjs';
 import { asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
-import { smooth, watch } from '../lib/watching.mjs';
+import { open, smooth, watch } from '../lib/watching.mjs';
 import { JUDGED_SECONDS, zeroOfFile } from '../lib/zero.mjs';
 
 const MINUTE = Number(process.env.E2E_WATCH_SECONDS ?? 60);
@@ -22,6 +22,8 @@ const HEARD_SECONDS = 0.2;
 /** From the first request for a playlist to the first playlist. */
 const FIRST_PLAYLIST_MAX_MS = 15_000;
 const ROOM = 'three';
+/** Another, for the server's own page. */
+const PAGE_ROOM = 'alone';
 /** Who is there, and as what tone. Ada's picture is a screen, which is first and large for the whole time, so that it can be read. */
 const PEOPLE = [{ identity: 'ada', tone: 440, source: 'screen' }, { identity: 'bob', tone: 880 }, { identity: 'eve', tone: 1320 }];
 /** No voice and no beep is at this one. */
@@ -81,13 +83,36 @@ await results.during(async () => {
 
   for (const person of people) await person.do(() => window.__rig.client.close());
   await until('the stream to end with the call', 20_000, async () => (await server.api('GET', `/api/v1/rooms/${ROOM}`)).live.state === 'offline');
+  await onItsPage();
   await browser.close();
   rigs.close();
   await server.stop();
 
+  /** A call that nobody has asked for is shown by its watch page, which needs no more than its address. */
+  async function onItsPage() {
+    const { watch: address } = await server.room(PAGE_ROOM);
+    const page = await browser.page();
+    await page.goto(address);
+    await until('the page to say that nothing is on', 20_000, () => page.evaluate(() => document.querySelector('#player')?.dataset.state === 'offline'));
+    await page.close();
+    const person = await join(PEOPLE[1], PAGE_ROOM);
+    await until('the room to say that there is a call', 20_000, async () => (await server.api('GET', `/api/v1/rooms/${PAGE_ROOM}`)).live.has_call);
+    for (const transport of ['webrtc', 'hls']) {
+      const viewer = await open(browser, `${address}?transport=${transport}`);
+      await sleep(3_000);
+      const { state, transport: by } = await viewer.evaluate(() => ({ ...document.querySelector('#player').dataset }));
+      const errors = viewer.said.filter((line) => /^(error|pageerror)/.test(line));
+      results.check(`the watch page shows a call by itself (${transport})`, state === 'live' && by === transport && errors.length === 0, { state, transport: by, playing_ms: (await viewer.snapshot()).playingMs, errors });
+      if (transport === 'webrtc') results.screenshots.push(await viewer.screenshot('call-hls-watch-page'));
+      await viewer.close();
+    }
+    await person.do(() => window.__rig.client.close());
+    await person.close();
+  }
+
   /** Somebody with a picture and a steady tone; Ada beeps as well, and the others can speak: their tone then comes and goes. */
-  async function join({ identity, tone, source }) {
-    const token = await server.callToken(ROOM, identity);
+  async function join({ identity, tone, source }, name = ROOM) {
+    const token = await server.callToken(name, identity);
     const rig = await Rig.open(browser, rigs, 'blank');
     await rig.do(async ({ url, room: name, token: credential, identity: who, tone: hz, source: shown }) => {
       const own = window.__rig;
@@ -124,7 +149,7 @@ await results.during(async () => {
           },
         };
       }
-    }, { url: server.http, room: ROOM, token, identity, tone, source });
+    }, { url: server.http, room: name, token, identity, tone, source });
     return rig;
   }
 

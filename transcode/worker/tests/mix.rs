@@ -5,7 +5,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use ffmpeg_next::codec::Id;
 use support::decode::{Piece, pictures};
@@ -39,18 +38,7 @@ fn tone(hz: u32, secs: u32) -> Vec<Frame> {
     let aac = flv(&ffmpeg(&format!(
         "-f lavfi -i sine=frequency={hz}:sample_rate=48000 -t {secs} -af volume=4 -ac 2 -c:a aac -f flv"
     )));
-    let opus = Worker::start().convert(&aac, Target::Opus, SETTINGS);
-    let config = opus.frames[0].record.as_ref().and_then(|record| record.config().ok()).expect("the worker's own");
-    let config = Arc::new(config);
-    let frame = |frame: MediaFrame| Frame {
-        config: Arc::clone(&config),
-        dts: frame.dts,
-        pts: frame.pts,
-        duration: frame.duration,
-        key: true,
-        payload: frame.payload,
-    };
-    opus.frames.into_iter().map(frame).collect()
+    Worker::start().convert(&aac, Target::Opus, SETTINGS).into_source()
 }
 
 /// A picture of one brightness, in VP8, of this size, at 30 a second.

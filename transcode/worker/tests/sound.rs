@@ -115,17 +115,7 @@ fn opus_becomes_aac_at_the_same_time() {
     let mut worker = Worker::start();
     let opus = worker.convert(&frames, Target::Opus, SETTINGS);
     let before = output_onsets("opus", &opus.frames);
-    let record = opus.frames[0].record.clone().expect("the first tells what it is");
-    let config = std::sync::Arc::new(record.config().expect("the worker's own"));
-    let again = |frame: &MediaFrame| Frame {
-        config: config.clone(),
-        dts: frame.dts,
-        pts: frame.pts,
-        duration: frame.duration,
-        key: true,
-        payload: frame.payload.clone(),
-    };
-    let frames: Vec<Frame> = opus.frames.iter().map(again).collect();
+    let frames = opus.into_source();
     let aac = worker.convert(&frames, Target::Aac, SETTINGS);
     assert_unbroken(&aac, 1_024);
     assert_same_times(&before, &output_onsets("aac", &aac.frames));

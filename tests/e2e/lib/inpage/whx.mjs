@@ -68,6 +68,9 @@ async function exchange(peer, url, token) {
   };
 }
 
+/** A sum that grows with each of so many, in seconds. */
+const sum = (seconds, count) => (seconds === undefined ? undefined : { seconds, count });
+
 /** What `getStats` says of the media, as plain figures. */
 export async function figures(peer) {
   const all = [...(await peer.getStats()).values()];
@@ -77,6 +80,7 @@ export async function figures(peer) {
     streams: all.filter(({ type }) => type === 'inbound-rtp' || type === 'outbound-rtp').map((one) => ({
       direction: one.type === 'inbound-rtp' ? 'received' : 'sent', kind: one.kind, rid: one.rid, codec: codec(one), bytes: one.bytesReceived ?? one.bytesSent, packets: one.packetsReceived ?? one.packetsSent,
       lost: one.packetsLost, frames: one.framesDecoded ?? one.framesEncoded, keyframes: one.keyFramesDecoded ?? one.keyFramesEncoded, freezes: one.freezeCount, freeze_seconds: one.totalFreezesDuration,
+      jitter_buffer: sum(one.jitterBufferDelay, one.jitterBufferEmittedCount), encoding: sum(one.totalEncodeTime, one.framesEncoded), pacing: sum(one.totalPacketSendDelay, one.packetsSent), decoding: sum(one.totalDecodeTime, one.framesDecoded), assembly: sum(one.totalAssemblyTime, one.framesAssembledFromMultiplePackets),
       width: one.frameWidth, height: one.frameHeight, energy: one.totalAudioEnergy, concealed: one.concealedSamples, samples: one.totalSamplesReceived, plis: one.pliCount, jitter_buffer_seconds: one.jitterBufferDelay && one.jitterBufferEmittedCount ? one.jitterBufferDelay / one.jitterBufferEmittedCount : undefined,
     })),
   };

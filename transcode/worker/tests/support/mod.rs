@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use telstar_media::{CodecConfig, Frame};
@@ -45,6 +46,19 @@ pub struct Outcome {
     pub frames: Vec<MediaFrame>,
     pub progress: Option<Progress>,
     pub failed: Option<String>,
+}
+
+impl Outcome {
+    /// What came out of one worker as what goes into another.
+    pub fn into_source(self) -> Vec<Frame> {
+        let first = self.frames.first().and_then(|frame| frame.record.clone()).expect("the first tells what it is");
+        let config = Arc::new(first.config().expect("the worker's own"));
+        let again = |MediaFrame { dts, pts, duration, key, payload, .. }| {
+            let config = Arc::clone(&config);
+            Frame { config, dts, pts, duration, key, payload }
+        };
+        self.frames.into_iter().map(again).collect()
+    }
 }
 
 impl Worker {
