@@ -44,6 +44,11 @@ export function latencies({ pictures }, takenAt) {
   });
 }
 
+/** Milliseconds from the moment a picture was taken to that at which its last packet came; each number once. */
+export function arrivals({ pictures }, takenAt) {
+  return latencies({ pictures: pictures.filter(({ received }) => received).map(({ number, received }) => ({ number, at: received })) }, takenAt);
+}
+
 /** The longest time without a new picture, and how many numbers went backwards. */
 export function evenness({ pictures }) {
   let [longest, back] = [0, 0];

@@ -10,11 +10,13 @@ import { sleep, until } from '../lib/process.mjs';
 import { Results, median, round } from '../lib/results.mjs';
 import { Rig, serveRigs } from '../lib/rigs.mjs';
 import { Telstar } from '../lib/server.mjs';
-import { asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
+import { arrivals, asTaken, avOffsets, evenness, latencies, spread } from '../lib/sync.mjs';
 import { JUDGED_SECONDS, zeroOfLoopback } from '../lib/zero.mjs';
 
 /** The servers take turns, so that what the machine does meanwhile meets both. */
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+/** Larger pictures are longer on their way, and what a browser sends depends on what a server tells it: this both let it send. */
+const SENT_KBPS = 500;
 const FLOOR = 'WebRTC without a server';
 /** Players find their place for so long. */
 const SETTLE_MS = 8000;
@@ -23,7 +25,7 @@ const SECONDS = Number(process.env.E2E_WATCH_SECONDS ?? 12);
 const ways = {
   'WHIP to WHEP': async ({ browser, rigs, server, name }) => {
     const room = await server.room(`whx-${name}`);
-    const camera = await Rig.open(browser, rigs, 'whip', { url: room.whip, token: room.key, codec: 'VP8' });
+    const camera = await Rig.open(browser, rigs, 'whip', { url: room.whip, token: room.key, codec: 'VP8', maxKbps: SENT_KBPS });
     await camera.untilConnected();
     await sleep(2000);
     const viewer = await Rig.open(browser, rigs, 'whep', { url: room.whep });
@@ -41,9 +43,10 @@ const ways = {
     const viewer = await Rig.open(browser, rigs, 'hlsjs', { src: room.playlist });
     const first = await viewer.untilPicture();
     const measured = await settled(viewer);
+    const told = await toldBy(room.playlist);
     await viewer.close();
     await encoder.stop();
-    return { first, measured, takenAt: encoder.sentAt };
+    return { first, measured, takenAt: encoder.sentAt, told };
   },
 };
 
@@ -60,8 +63,8 @@ await results.during(async () => {
         if (server === null) continue;
         const row = { way, server: name, round: i };
         try {
-          const { first, measured, takenAt, during, apart } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
-          Object.assign(row, { first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), ...evenness(measured), ...(during && { picture: during, av_offset_ms: apart }) });
+          const { first, measured, takenAt, during, apart, told } = await run({ browser, rigs, server, name: `${name.toLowerCase()}-${i}` });
+          Object.assign(row, { first_picture_ms: first, latency_ms: spread(latencies(measured, takenAt), 0), arrived_ms: spread(arrivals(measured, takenAt)), ...evenness(measured), ...(during && { picture: during, av_offset_ms: apart }), ...(told && { told }) });
         } catch (error) {
           Object.assign(row, { error: String(error.message).slice(0, 500), latency_ms: null });
         }
@@ -73,14 +76,16 @@ await results.during(async () => {
   // What the browser itself takes, from one peer connection to another in one page.
   for (let i = 0; i < ROUNDS; i += 1) {
     const { offset, measured, clock } = await zeroOfLoopback(browser, rigs);
-    rows.push({ way: FLOOR, server: 'none', round: i, latency_ms: spread(latencies(measured, clock.takenAt), 0), ...evenness(measured), av_offset_ms: offset });
+    rows.push({ way: FLOOR, server: 'none', round: i, latency_ms: spread(latencies(measured, clock.takenAt), 0), arrived_ms: spread(arrivals(measured, clock.takenAt)), ...evenness(measured), av_offset_ms: offset });
     console.log(JSON.stringify(rows.at(-1)));
   }
   const summed = (way, server, version) => {
     const own = rows.filter((row) => row.way === way && row.server === server);
     const [medians, p95s] = ['median', 'p95'].map((figure) => own.map(({ latency_ms: latency }) => latency?.[figure]));
     const firsts = own.map(({ first_picture_ms: ms }) => ms ?? null);
-    return { way, server: version, median_ms: round(median(medians)), p95_ms: round(median(p95s)), all_medians_ms: medians, first_picture_ms: firsts };
+    const [arrived, late] = ['median', 'p95'].map((figure) => round(median(own.map(({ arrived_ms: all }) => all?.[figure])), 1));
+    const held = own.find(({ told }) => told)?.told.part_hold_back ?? null;
+    return { way, server: version, median_ms: round(median(medians)), p95_ms: round(median(p95s)), all_medians_ms: medians, arrived_ms: arrived, arrived_p95_ms: late, part_hold_back_secs: held, first_picture_ms: firsts };
   };
   const compared = Object.entries(servers).filter(([, server]) => server !== null);
   const summary = [
@@ -96,6 +101,15 @@ await results.during(async () => {
 });
 writePage(results);
 process.exit();
+
+/** How far behind the live edge a player is told to be (RFC 8216bis §4.4.3.8), in seconds. */
+async function toldBy(playlist) {
+  const text = await (await fetch(playlist)).text();
+  const name = text.split('\n').find((line) => line && !line.startsWith('#'));
+  const media = await (await fetch(new URL(name, playlist))).text();
+  const value = (attribute) => Number(new RegExp(`${attribute}=([\\d.]+)`).exec(media)?.[1] ?? NaN) || null;
+  return { part_target: value('PART-TARGET'), part_hold_back: value('PART-HOLD-BACK') };
+}
 
 /** Where the time of a picture goes, by the browsers' own sums: in milliseconds each, and what was sent. */
 async function stages(camera, viewer, during) {
@@ -131,7 +145,8 @@ function writePage({ figures: { latency } }) {
   // The page is made from the results that are committed, not from a trial's.
   if (process.env.TELSTAR_RESULTS || !latency) return;
   const first = ({ first_picture_ms: all }) => (all.every((ms) => ms === null) ? '' : `${round(median(all))} ms`);
+  const on = ({ arrived_ms: arrived, arrived_p95_ms: late, part_hold_back_secs: held }) => (held === null ? `arrived after ${arrived} ms, p95 ${late} ms` : `told to stay ${held} s behind`);
   fillPage('latency', 'bench-latency', `
-${table(['way', 'server', 'median', 'p95', 'first picture', 'medians of the rounds'], latency.map((row) => [row.way, row.server, `${row.median_ms} ms`, `${row.p95_ms} ms`, first(row), row.all_medians_ms.join(', ')]))}
+${table(['way', 'server', 'median', 'p95', 'of it', 'first picture', 'medians of the rounds'], latency.map((row) => [row.way, row.server, `${row.median_ms} ms`, `${row.p95_ms} ms`, on(row), first(row), row.all_medians_ms.join(', ')]))}
 `);
 }

@@ -32,6 +32,8 @@ const SILENT_HZ = 1750;
 const MIX = { width: 1600, height: 720 };
 /** What the picture is wide, counted in pixels of Ada's 640. */
 const SIZE = { width: 800, height: 360 };
+/** Ada's beeps may pass for speech; her tone is lower than the others', so that who speaks is louder all the same (by 4 dB and more). */
+const QUIET_GAIN = 0.02;
 /** Bob and Eve speak in turn, so long each. */
 const TURN_MS = 5_000;
 
@@ -114,9 +116,9 @@ await results.during(async () => {
   async function join({ identity, tone, source }, name = ROOM) {
     const token = await server.callToken(name, identity);
     const rig = await Rig.open(browser, rigs, 'blank');
-    await rig.do(async ({ url, room: name, token: credential, identity: who, tone: hz, source: shown }) => {
+    await rig.do(async ({ url, room: name, token: credential, identity: who, tone: hz, gain, source: shown }) => {
       const own = window.__rig;
-      own.camera = own.openCamera({ toneHz: hz, sound: shown === 'screen' });
+      own.camera = own.openCamera({ toneHz: hz, toneGain: gain, sound: shown === 'screen' });
       own.voice = shown === 'screen' ? null : openVoice(hz);
       const sound = own.voice ? own.voice.track : own.camera.stream.getAudioTracks()[0];
       const { connect, socketUrl } = await import(`${url}/client/v1.js`);
@@ -145,11 +147,11 @@ await results.during(async () => {
             clearInterval(timer);
             gain.gain.value = 0.05;
             let isLoud = false;
-            timer = speaks ? setInterval(() => { isLoud = !isLoud; gain.gain.setTargetAtTime(isLoud ? 0.09 : 0.03, context.currentTime, 0.02); }, 120) : null;
+            timer = speaks ? setInterval(() => { isLoud = !isLoud; gain.gain.setTargetAtTime(isLoud ? 0.15 : 0.05, context.currentTime, 0.02); }, 120) : null;
           },
         };
       }
-    }, { url: server.http, room: name, token, identity, tone, source });
+    }, { url: server.http, room: name, token, identity, tone, gain: QUIET_GAIN, source });
     return rig;
   }
 

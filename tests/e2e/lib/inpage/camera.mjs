@@ -21,11 +21,11 @@ export const wall = (at = performance.now()) => performance.timeOrigin + at;
  * `takenAt[n]` is the wall time of picture n in milliseconds, and its time in the source is that less `zero`;
  * sound of the source's time t is taken at `zero` + t.
  */
-export function openCamera({ width = SOURCE.width, height = SOURCE.height, fps = 30, toneHz = 440, sound = true } = {}) {
+export function openCamera({ width = SOURCE.width, height = SOURCE.height, fps = 30, toneHz = 440, toneGain, sound = true } = {}) {
   const picture = new MediaStreamTrackGenerator({ kind: 'video' });
   const pictures = picture.writable.getWriter();
   const from = performance.now() + SETTLE_MS;
-  const microphone = sound ? openMicrophone(from, toneHz) : null;
+  const microphone = sound ? openMicrophone(from, toneHz, toneGain) : null;
   const stream = new MediaStream([picture, ...(microphone ? [microphone.track] : [])]);
   const camera = { stream, takenAt: [], zero: wall(from), soundLost: () => microphone?.lost() ?? 0, stop };
 
@@ -64,7 +64,7 @@ export function openCamera({ width = SOURCE.width, height = SOURCE.height, fps =
  * context as sound from a page does; samples pushed into a track of their own (`AudioData`) carry capture times by which
  * Chromium 156 then shows the picture half a second late.
  */
-function openMicrophone(from, toneHz) {
+function openMicrophone(from, toneHz, toneGain) {
   const context = new AudioContext({ sampleRate: RATE });
   context.resume();
   const destination = context.createMediaStreamDestination();
@@ -87,7 +87,7 @@ function openMicrophone(from, toneHz) {
     for (; second * 1000 < performance.now() - from + AHEAD_SECONDS * 1000; second += 1) {
       const buffer = context.createBuffer(1, RATE, RATE);
       const data = buffer.getChannelData(0);
-      for (let i = 0; i < RATE; i += 1) data[i] = soundAt(second + i / RATE, toneHz);
+      for (let i = 0; i < RATE; i += 1) data[i] = soundAt(second + i / RATE, toneHz, toneGain);
       const source = context.createBufferSource();
       source.buffer = buffer;
       source.connect(destination);

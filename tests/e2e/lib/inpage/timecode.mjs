@@ -20,9 +20,9 @@ export const TONE_GAIN = 0.05;
 export const beepHz = (second) => BEEP_HZ[((second % BEEP_HZ.length) + BEEP_HZ.length) % BEEP_HZ.length];
 
 /** One sample of the source's sound, at a time of it in seconds. */
-export function soundAt(seconds, toneHz) {
+export function soundAt(seconds, toneHz, toneGain = TONE_GAIN) {
   const second = Math.floor(seconds);
-  const tone = TONE_GAIN * Math.sin(2 * Math.PI * toneHz * seconds);
+  const tone = toneGain * Math.sin(2 * Math.PI * toneHz * seconds);
   const since = seconds - second;
   return since * 1000 < BEEP_MS ? tone + BEEP_GAIN * Math.sin(2 * Math.PI * beepHz(second) * since) : tone;
 }
