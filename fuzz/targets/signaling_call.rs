@@ -154,6 +154,7 @@ impl World {
                     grants: CallGrants { admin: who == 0, ..CallGrants::ALL },
                     auto_subscribe: join.auto_subscribe,
                     joined_at: WallTime(0),
+                    ingest: None,
                 };
                 self.call.handle_join(self.now, &mut self.ids, connection, ticket, joining);
             }
@@ -183,6 +184,8 @@ impl World {
                     }
                 }
                 CallEffect::Media(MediaCommand::Offer { peer, ticket, .. }) => self.offers.push_back((peer, ticket)),
+                // Of ingests and viewers, of which there are none here.
+                CallEffect::Over { .. } => {}
                 CallEffect::Media(_) | CallEffect::Fact(_) => {}
             }
         }
