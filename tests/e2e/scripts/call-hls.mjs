@@ -26,14 +26,14 @@ const ROOM = 'three';
 const PAGE_ROOM = 'alone';
 /** Who is there, and as what tone. Ada's picture is a screen, which is first and large for the whole time, so that it can be read. */
 const PEOPLE = [{ identity: 'ada', tone: 440, source: 'screen' }, { identity: 'bob', tone: 880 }, { identity: 'eve', tone: 1320 }];
-/** No voice and no beep is at this one. */
-const SILENT_HZ = 1750;
+/** No voice and no beep is at or near this one. */
+const SILENT_HZ = 3300;
 /** With this shape the large tile is filled by a picture of 16:9, from the corner on: four fifths of 1600 are 1280. */
 const MIX = { width: 1600, height: 720 };
 /** What the picture is wide, counted in pixels of Ada's 640. */
 const SIZE = { width: 800, height: 360 };
 /** Ada's beeps may pass for speech; her tone is lower than the others', so that who speaks is louder all the same (by 4 dB and more). */
-const QUIET_GAIN = 0.02;
+const QUIET_GAIN = 0.025;
 /** Bob and Eve speak in turn, so long each. */
 const TURN_MS = 5_000;
 

@@ -1,4 +1,5 @@
-//! RTP time to timeline: by sender reports per SSRC, by arrival until the first, then slewed, never stepped back.
+//! RTP time to timeline: by sender reports per SSRC, by arrival until the first, then slewed, stepped forward where time was
+//! left out, never stepped back.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,12 @@ use super::WrapExtender;
 /// Higher corrects lip sync sooner but bends frame durations visibly; lower leaves a wrong first guess standing for
 /// longer. 5,000 ppm moves 5 ms a second and changes a 33 ms frame by 0.17 ms (guess, to be measured with calls).
 pub const SLEW_PPM_MAX: i64 = 5_000;
+/// A newer report that puts the stream later by more than this is followed at once: its source left time out, as a sound device
+/// does that stood still, and slewing to there would leave lips out of step for minutes.
+///
+/// Lower puts holes where an uncertain report will do; higher leaves more than this out of step for as long as the slew
+/// takes: 50 s. A quarter of a second is twice what ITU-R BT.1359 finds acceptable.
+pub const STEP_MIN_MS: i64 = 250;
 
 /// The pair of clocks in an RTCP sender report (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +120,13 @@ impl RtpClock {
         self.target.unwrap_or_else(arrival).max(self.floor.saturating_sub(rtp))
     }
 
-    /// Moves `offset` towards the target by at most the slew rate times the media time since the last packet.
+    /// Moves `offset` towards the target by at most the slew rate times the media time since the last packet, or to a much
+    /// later one at once.
     fn slewed(&self, offset: i64, rtp: i64) -> i64 {
         let target = self.target.unwrap_or(offset);
+        if target - offset > rescale(STEP_MIN_MS, Timescale::MILLIS, self.timescale) {
+            return target;
+        }
         let elapsed = self.last_rtp.map_or(0, |last| (rtp - last).max(0));
         let step = elapsed * SLEW_PPM_MAX / 1_000_000;
         offset + (target - offset).clamp(-step, step)
@@ -164,6 +175,25 @@ mod tests {
             last = time;
         }
         assert_eq!(last, i64::from(30 * SECOND) + 3_600, "60 ms take 12 s at 5 ms a second");
+    }
+
+    #[test]
+    fn a_source_that_left_time_out_is_followed_at_once_and_one_that_is_early_is_slewed_to() {
+        let zero = Instant::now();
+        let mut clock = RtpClock::new(Timescale::VIDEO, zero);
+        clock.time(0, zero);
+        // It stood still for 1.3 s, in which its clock did not run.
+        clock.handle_sender_report(SenderReport { ntp_micros: 3_300_000, rtp_time: 2 * SECOND }, 0);
+        assert_eq!(clock.time(2 * SECOND + 3_000, zero), i64::from(2 * SECOND + 3_000) + 117_000);
+        // Back by as much: time does not go back.
+        clock.handle_sender_report(SenderReport { ntp_micros: 3_000_000, rtp_time: 3 * SECOND }, 0);
+        let mut last = 0;
+        for frame in 0..300 {
+            let time = clock.time(3 * SECOND + frame * 3_000, zero);
+            assert!(time > last, "frame {frame}: {time} after {last}");
+            last = time;
+        }
+        assert!(last > i64::from(13 * SECOND) + 100_000, "slowly: {last}");
     }
 
     #[test]
