@@ -72,7 +72,7 @@ impl PlayDoor {
         let entry = self.permit(Some(address), entry, token.as_ref()).await?;
         let slot = self.slots.take(address, false).ok_or(PlayRefusal::Busy)?;
         let handle = self.rooms.watch(&entry, self.buffer_bytes_max).ok_or(PlayRefusal::Busy)?;
-        self.demand(&entry);
+        self.mixes.demand_frames(&entry);
         let key = ViewerKey(self.viewer_keys.hash_one((address, &request.player.flash_ver)));
         Ok(Watching {
             handle,
@@ -90,19 +90,13 @@ impl PlayDoor {
         watching.recheck_at = Instant::now() + RECHECK_INTERVAL;
         match self.permit(None, Some(Arc::clone(&watching.entry)), watching.token.as_ref()).await {
             Ok(_) => {
-                self.demand(&watching.entry);
+                self.mixes.demand_frames(&watching.entry);
                 Ok(())
             }
             Err(PlayRefusal::NotFound) => Err(PlayRefusal::Ended),
             // A store that cannot answer now is no reason to end what it allowed before.
             Err(_) => Ok(()),
         }
-    }
-
-    /// Somebody wants frames of the room: a call is mixed for that, and what comes over WebRTC is made frames of.
-    fn demand(&self, entry: &Arc<RoomEntry>) {
-        self.rooms.demand_hls(entry);
-        self.mixes.demand(entry);
     }
 
     /// The one question, with the credential only where the room asks for one. `address` is counted when the credential is

@@ -3,13 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use telstar::Config;
 use telstar_client::clip::{Audio, Video, play_audio, play_video};
 use telstar_client::{Codec, Kind, LocalTrackOptions, Publication, Source, View};
 use telstar_signaling::wire::LiveState;
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::stage::Stage;
@@ -160,24 +161,12 @@ async fn vp8_that_is_published_over_whip_is_listed_as_h264() {
     is_listed(Codec::Vp8, &[("Opus", "AAC"), ("VP8", "H.264")]).await;
 }
 
-/// An encoder that pushes a picture with B-frames and sound as AAC, until it is dropped.
-struct Encoder(Child);
-
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn push(stage: &Stage) -> Encoder {
-    let (key, address) = (stage.key().await, stage.rig.running.addresses().rtmp.expect("RTMP is on"));
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "quiet", "-re", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30"]);
-    command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac", "-ac", "2"]);
-    command.args(["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-pix_fmt", "yuv420p"]);
-    command.args(["-t", "120", "-f", "flv", &format!("rtmp://{address}/live/{key}")]);
-    let encoder = Encoder(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg runs"));
+/// A picture with B-frames and sound as AAC.
+async fn push(stage: &Stage) -> Child {
+    let picture = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30"];
+    let sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac", "-ac", "2"];
+    let encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-pix_fmt", "yuv420p"];
+    let encoder = stage.push(&[&picture[..], &sound, &encoder].concat()).await;
     state_becomes(stage, LiveState::Live).await;
     encoder
 }

@@ -1,48 +1,25 @@
 //! An encoder over RTMP in the call of its room, and watched over WHEP: its picture as it is, its sound as Opus.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use telstar_client::{Codec, View};
 use telstar_signaling::wire::LiveState;
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::stage::Stage;
 use crate::support::PATIENCE;
 
-/// An encoder that pushes a picture without B-frames, with sound or not, until it is dropped.
-struct Encoder(Child);
-
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        // It may have been sent away.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn push(stage: &Stage, with_sound: bool) -> Encoder {
-    let (key, address) = (stage.key().await, stage.rig.running.addresses().rtmp.expect("RTMP is on"));
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "quiet", "-re", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=15"]);
+/// A picture without B-frames, with sound or not.
+async fn push(stage: &Stage, with_sound: bool) -> Child {
+    let mut arguments = vec!["-f", "lavfi", "-i", "testsrc2=s=160x90:r=15"];
     if with_sound {
-        command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac"]);
+        arguments.extend(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac"]);
     }
-    command.args([
-        "-c:v",
-        "libx264",
-        "-preset",
-        "ultrafast",
-        "-tune",
-        "zerolatency",
-        "-pix_fmt",
-        "yuv420p",
-        "-g",
-        "30",
-    ]);
-    command.args(["-t", "120", "-f", "flv", &format!("rtmp://{address}/live/{key}")]);
-    Encoder(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg runs"))
+    arguments.extend(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"]);
+    arguments.extend(["-g", "30"]);
+    stage.push(&arguments).await
 }
 
 /// Waits for a participant of which this holds.
@@ -93,11 +70,6 @@ async fn an_encoder_that_is_removed_from_the_call_is_sent_away() {
     let id = ingest["id"].as_str().expect("an id");
     stage.room("DELETE", &format!("/participants/{id}"), None).await;
     stage.participants_become(0).await;
-    let ended = async {
-        while encoder.0.try_wait().expect("a child").is_none() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, ended).await.expect("ffmpeg notices");
+    drop(timeout(PATIENCE, encoder.wait()).await.expect("ffmpeg notices"));
     assert_eq!(stage.room("GET", "", None).await["live"]["state"], "offline");
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
 use std::ops::Deref;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use reqwest::header::HeaderMap;
@@ -11,6 +12,7 @@ use telstar::rooms::RoomEntry;
 use telstar_client::{Codec, Kind, LocalTrackOptions, Publication, Source, View, WhxOptions};
 use telstar_signaling::wire::RoomState;
 use telstar_units::RoomName;
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -146,6 +148,15 @@ impl Stage {
     pub async fn entry(&self) -> Arc<RoomEntry> {
         let name = RoomName::parse("demo").expect("a name");
         self.rig.running.state().rooms.get(&name).await.expect("the store answers").expect("it is there")
+    }
+
+    /// ffmpeg pushes this over RTMP, until it is dropped.
+    pub async fn push(&self, arguments: &[&str]) -> Child {
+        let (key, address) = (self.key().await, self.rig.running.addresses().rtmp.expect("RTMP is on"));
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "quiet", "-re"]).args(arguments);
+        command.args(["-t", "120", "-f", "flv", &format!("rtmp://{address}/live/{key}")]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("ffmpeg runs")
     }
 
     /// Waits until the room's state is so.

@@ -7,7 +7,7 @@ mod audio_clock;
 mod rtp_clock;
 
 pub use audio_clock::{AUDIO_REANCHOR_MS, AudioClock, Timed};
-pub use rtp_clock::{RtpClock, SLEW_PPM_MAX, STEP_MIN_MS, SenderReport};
+pub use rtp_clock::{RtpClock, SLEW_PPM_MAX, SenderReport};
 
 /// A jump of the wire clock beyond this is a broken or restarted source, not jitter.
 ///

@@ -95,9 +95,10 @@ impl Pipe {
                     continue;
                 }
                 // It asks for what came of everything before it, and that includes the time.
-                if let (ToWorker::Flush, Some(micros)) = (&message, time) {
+                if matches!(message, ToWorker::Flush)
+                    && let Some(micros) = time.take()
+                {
                     self.handle(ToWorker::Tick(micros))?;
-                    time = None;
                 }
                 self.handle(message)?;
                 self.tell_progress()?;

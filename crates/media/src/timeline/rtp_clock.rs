@@ -17,7 +17,7 @@ pub const SLEW_PPM_MAX: i64 = 5_000;
 ///
 /// Lower puts holes where an uncertain report will do; higher leaves more than this out of step for as long as the slew
 /// takes: 50 s. A quarter of a second is twice what ITU-R BT.1359 finds acceptable.
-pub const STEP_MIN_MS: i64 = 250;
+const STEP_MIN_MS: i64 = 250;
 
 /// The pair of clocks in an RTCP sender report (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
