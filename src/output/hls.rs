@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, answer, answer_pictures, has_ended};
-use telstar_hls::{Content, Rendered, Snapshot, State, rendition_name};
+use telstar_hls::{Content, Rendered, RenditionId, Snapshot, State, rendition_name};
 use telstar_media::MediaKind;
 use tokio::sync::{Semaphore, watch};
 
@@ -51,6 +51,8 @@ const FIRST_LISTING_WAIT: Duration = Duration::from_secs(9);
 /// Beyond it a request is answered 503; what nobody takes is closed after half a minute. Higher serves more viewers who
 /// went back at once; lower spares descriptors, of which most systems give a process a few thousand at least. A guess.
 const OPEN_FILES_MAX: usize = 1_024;
+/// What has an I-frame playlist.
+const PICTURE: RenditionId = RenditionId::Source(MediaKind::Video);
 /// The target duration that cache lifetimes of errors count in while there is no playlist.
 const TARGET_DURATION_SECS_WITHOUT_PLAYLIST: u64 = 1;
 
@@ -140,25 +142,34 @@ impl Player {
         self.state.mixes.demand_frames(self.room())
     }
 
-    /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it; and
-    /// what is left of an earlier call says nothing of one that is mixed from now on.
+    /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it, as for
+    /// the H.264 beside a picture that not every player takes; and what is left of an earlier call says nothing of one that is
+    /// mixed from now on.
     async fn listing(&self, is_mixed: bool) -> Option<(Arc<Rendered>, Arc<Snapshot>)> {
         let listed = |snapshot: &Option<Arc<Snapshot>>| {
             let snapshot = snapshot.clone().filter(|snapshot| !is_mixed || snapshot.state != State::Ended)?;
             Some((Arc::clone(snapshot.multivariant.as_ref()?), snapshot))
         };
+        let complete = |snapshot: &Option<Arc<Snapshot>>| listed(snapshot).filter(|(_, found)| !found.lacks_alternate);
         let mut live = self.room().live();
         let found = listed(&live.borrow_and_update());
-        if found.is_some() || !(is_mixed || self.room().is_live()) {
+        let may_come = match &found {
+            Some((_, snapshot)) => snapshot.lacks_alternate,
+            None => is_mixed || self.room().is_live(),
+        };
+        if !may_come {
             return found;
         }
         let total_max = self.state.config.hls.waiting_requests_max as usize;
         let waiting = &self.state.metrics.hls_waiting_requests_count;
-        let _held = self.output.holding.hold(self.client.address, total_max, waiting).ok()?;
+        let Ok(_held) = self.output.holding.hold(self.client.address, total_max, waiting) else { return found };
         // Cancel-safe: a receiver of a watch is. A room that goes offline meanwhile is waited for as long, no longer.
-        let wait =
-            async { live.wait_for(|snapshot| listed(snapshot).is_some()).await.ok().and_then(|seen| listed(&seen)) };
-        tokio::time::timeout(FIRST_LISTING_WAIT, wait).await.ok().flatten()
+        let wait = async {
+            live.wait_for(|snapshot| complete(snapshot).is_some()).await.ok().and_then(|seen| complete(&seen))
+        };
+        let complete = tokio::time::timeout(FIRST_LISTING_WAIT, wait).await.ok().flatten();
+        // What has come by then is better than nothing.
+        complete.or_else(|| listed(&self.room().live().borrow()))
     }
 
     /// Waits until `find` finds something in a snapshot, for at most [`HOLD_TARGET_DURATIONS`].
@@ -199,11 +210,11 @@ impl Player {
     }
 
     /// The bytes of what was found, or the way to them.
-    async fn open(&self, source: Source, kind: MediaKind) -> Result<Payload, Problem> {
+    async fn open(&self, source: Source, id: RenditionId) -> Result<Payload, Problem> {
         match source {
             Source::Init(bytes) => Ok(Payload::init(bytes)),
-            Source::Media(Content::Memory(chunks)) => Ok(Payload::media(kind, chunks)),
-            Source::Media(Content::Kept { head, id, range }) => {
+            Source::Media(Content::Memory(chunks)) => Ok(Payload::media(id.kind(), chunks)),
+            Source::Media(Content::Kept { head, id: segment, range }) => {
                 let gone = || Problem::not_found("file");
                 let dvr = self.state.dvr.as_ref().ok_or_else(gone)?;
                 let place = Arc::clone(&self.output.files).try_acquire_owned().map_err(|_| {
@@ -211,17 +222,18 @@ impl Player {
                     Problem::new(Code::Unavailable, "Too many viewers are behind the live edge.")
                 })?;
                 // It may have left the window since it was found.
-                let file = tokio::fs::File::open(dvr.path(self.room().facts().id, id)).await.map_err(|_| gone())?;
-                Ok(Payload::kept(kind, head, Opened { file, _place: place }, range))
+                let file =
+                    tokio::fs::File::open(dvr.path(self.room().facts().id, segment)).await.map_err(|_| gone())?;
+                Ok(Payload::kept(id.kind(), head, Opened { file, _place: place }, range))
             }
         }
     }
 
     /// RFC 8216bis §6.2.5: with ENDLIST, directives are ignored.
-    fn has_ended(&self, kind: MediaKind) -> bool {
+    fn has_ended(&self, id: RenditionId) -> bool {
         let live = self.room().live();
         let snapshot = live.borrow().clone();
-        snapshot.is_some_and(|snapshot| has_ended(&snapshot, kind))
+        snapshot.is_some_and(|snapshot| has_ended(&snapshot, id))
     }
 
     fn target_duration_secs(&self) -> u64 {
@@ -232,10 +244,10 @@ impl Player {
 
     /// A cache that kept that it is not there would withhold it from everybody once it is: a hint that did not come true
     /// may name a later part, and anybody can guess names.
-    fn may_come(&self, file: File, kind: MediaKind) -> bool {
+    fn may_come(&self, file: File, id: RenditionId) -> bool {
         let live = self.room().live();
         let snapshot = live.borrow().clone();
-        let view = snapshot.as_ref().and_then(|snapshot| snapshot.rendition(kind));
+        let view = snapshot.as_ref().and_then(|snapshot| snapshot.rendition(id));
         !view.is_some_and(|view| file.is_past(view))
     }
 
@@ -275,34 +287,34 @@ async fn multivariant(player: Player) -> Result<Response, Problem> {
 }
 
 async fn playlist(player: Player) -> Result<Response, Problem> {
-    let kind = kind_of(&player.params);
-    respond_with(player, kind, answer).await
+    let id = rendition_of(&player.params);
+    respond_with(player, id, answer).await
 }
 
 async fn pictures(player: Player) -> Result<Response, Problem> {
-    let kind = kind_of(&player.params).and_then(|kind| match kind {
-        MediaKind::Video => Ok(kind),
-        MediaKind::Audio => Err(Problem::not_found("stream")),
+    let id = rendition_of(&player.params).and_then(|id| match id {
+        PICTURE => Ok(id),
+        _ => Err(Problem::not_found("stream")),
     });
-    respond_with(player, kind, |snapshot, _, directives| answer_pictures(snapshot, directives)).await
+    respond_with(player, id, |snapshot, _, directives| answer_pictures(snapshot, directives)).await
 }
 
 async fn respond_with(
     player: Player,
-    kind: Result<MediaKind, Problem>,
-    answer: impl Fn(&Snapshot, MediaKind, &Directives) -> Answer,
+    id: Result<RenditionId, Problem>,
+    answer: impl Fn(&Snapshot, RenditionId, &Directives) -> Answer,
 ) -> Result<Response, Problem> {
     player.demand();
-    let directives = match (Directives::parse(&player.query), &kind) {
-        (Err(_), Ok(kind)) if player.has_ended(*kind) => Ok(Directives::default()),
+    let directives = match (Directives::parse(&player.query), &id) {
+        (Err(_), Ok(id)) if player.has_ended(*id) => Ok(Directives::default()),
         (directives, _) => directives,
     };
     let blocking = !matches!(&directives, Ok(directives) if !directives.is_blocking());
     let error_class = if blocking { CacheClass::BlockingPlaylistError } else { CacheClass::PlaylistError };
     let found = async {
-        let kind = kind?;
+        let id = id?;
         let directives = directives.map_err(|error| player.refuse(bad_directives(error), error_class))?;
-        let found = player.hold(|snapshot| match answer(snapshot, kind, &directives) {
+        let found = player.hold(|snapshot| match answer(snapshot, id, &directives) {
             Answer::Ready(rendered) => Found::There(rendered),
             Answer::Wait => Found::NotYet,
             // Too far ahead now, and not for long: a cache that kept it would refuse those who ask in time.
@@ -323,17 +335,17 @@ async fn respond_with(
 }
 
 async fn media(player: Player) -> Result<Response, Problem> {
-    let kind = kind_of(&player.params);
+    let id = rendition_of(&player.params);
     let file = File::parse(param(&player.params, "epoch"), param(&player.params, "file"));
     let found = async {
-        let kind = kind.clone()?;
-        let file = file.filter(|file| kind == MediaKind::Video || !matches!(file, File::Picture(..)));
+        let id = id.clone()?;
+        let file = file.filter(|file| id == PICTURE || !matches!(file, File::Picture(..)));
         let file = file.ok_or_else(|| Problem::not_found("file"))?;
-        let (source, snapshot) = player.hold(|snapshot| file.find(snapshot, kind)).await?;
-        Ok((player.open(source, kind).await?, snapshot))
+        let (source, snapshot) = player.hold(|snapshot| file.find(snapshot, id)).await?;
+        Ok((player.open(source, id).await?, snapshot))
     };
-    let (payload, snapshot) = found.await.map_err(|problem| match (&kind, file) {
-        (Ok(kind), Some(file)) if player.may_come(file, *kind) => problem,
+    let (payload, snapshot) = found.await.map_err(|problem| match (&id, file) {
+        (Ok(id), Some(file)) if player.may_come(file, *id) => problem,
         _ => player.refuse(problem, CacheClass::MediaError),
     })?;
     let cache = player.cache_control(CacheClass::Media, snapshot.target_duration_secs.unwrap_or_default());
@@ -348,8 +360,8 @@ fn param<'a>(params: &'a RawPathParams, name: &str) -> &'a str {
     params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
 }
 
-fn kind_of(params: &RawPathParams) -> Result<MediaKind, Problem> {
+fn rendition_of(params: &RawPathParams) -> Result<RenditionId, Problem> {
     let name = param(params, "rendition");
-    let kind = [MediaKind::Video, MediaKind::Audio].into_iter().find(|kind| rendition_name(*kind) == name);
-    kind.ok_or_else(|| Problem::not_found("rendition"))
+    let id = RenditionId::ALL.into_iter().find(|id| rendition_name(*id) == name);
+    id.ok_or_else(|| Problem::not_found("rendition"))
 }

@@ -82,13 +82,14 @@ impl Shard {
 
     pub(super) fn convert(
         &mut self,
+        now: Instant,
         key: RoomKey,
         as_track: TrackId,
         frames: Arc<ViewerRing>,
         converted: Arc<IngestRing>,
     ) {
         let (out, back) = (Arc::clone(&frames), Arc::clone(&converted));
-        self.in_cell(key, |room| room.convert(as_track, out, back));
+        self.in_cell(key, |room| room.convert(now, as_track, out, back));
         if !self.rooms.contains(key) {
             // There is no such room, or it broke before it knew the rings.
             frames.close();

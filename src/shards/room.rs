@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use telstar_hls::{Budget, HlsConfig, Numbers, Packager};
-use telstar_media::MediaKind;
 use telstar_media::hub::{Effect as HubEffect, Hub, Item};
+use telstar_media::{MediaKind, TrackInfo};
 use telstar_units::{Epoch, LayerId, ParticipantId, WallTime};
 
 use super::commands::KeptSink;
@@ -85,8 +85,12 @@ pub(super) struct ShardRoom {
     packager: Option<Packager>,
     numbers: RoomNumbers,
     ingest: Option<Ingest>,
-    /// What viewers see, at most one of each kind.
+    /// What is listed, at most one of each kind.
     outlets: Vec<Outlet>,
+    /// What is listed beside the picture.
+    alternate: Option<Outlet>,
+    /// The tracks of the present epoch that the packager was told of.
+    told: Vec<TrackInfo>,
     packaging: Packaging,
     /// Until when the latest request for a playlist counts.
     listed_until: Option<Instant>,
@@ -127,6 +131,8 @@ impl ShardRoom {
             numbers,
             ingest: None,
             outlets: Vec::new(),
+            alternate: None,
+            told: Vec::new(),
             packaging: Packaging::Off,
             listed_until: None,
             hides_listing: false,
@@ -202,6 +208,7 @@ impl ShardRoom {
         self.update_landing(now);
         self.update_mixing(now);
         self.pass_on(now);
+        self.update_alternate(now);
         self.update_conversions(now);
         self.route_feed();
         self.collect_feed(now);
@@ -247,7 +254,8 @@ impl ShardRoom {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let landed = self.ingest.as_ref().and_then(|ingest| ingest.landed.as_ref());
         // While it is listed, its end must be noticed.
-        let listed = self.listed_until.filter(|_| landed.is_some() && !matches!(self.packaging, Packaging::Off));
+        let is_noticed = landed.is_some() && !matches!(self.packaging, Packaging::Off) || self.conversions.has_any();
+        let listed = self.listed_until.filter(|_| is_noticed);
         let landed = landed.and_then(Landed::poll_timeout);
         let own = [self.packaging_timeout(), self.next_status, self.restored_until];
         let mixing = self.mixing.as_ref().and_then(Mixing::poll_timeout);
@@ -269,7 +277,7 @@ impl ShardRoom {
             packager.finish(now);
         }
         self.apply_packager(now);
-        self.start_epoch(now, Duration::ZERO, self.offered());
+        self.start_epoch(now, Duration::ZERO, self.listed_tracks());
     }
 
     /// Ends the stream: the last parts and ENDLIST.
@@ -302,7 +310,7 @@ impl ShardRoom {
         self.end_mixing();
         self.take_tracks_from_viewers();
         for track in &ingest.tracks {
-            self.let_go(track.meter.info().id);
+            self.let_go(now, track.meter.info().id);
         }
         if let Some(landed) = &ingest.landed {
             self.end_landing(landed);
@@ -353,7 +361,7 @@ impl ShardRoom {
         }
         ingest.clock_restarts += 1;
         packager.end_epoch(now);
-        self.start_epoch(now, Duration::ZERO, self.offered());
+        self.start_epoch(now, Duration::ZERO, self.listed_tracks());
     }
 
     fn note(&mut self, now: Instant, warning: ShardWarning) {

@@ -242,7 +242,9 @@ impl Shard {
             Command::Feed { room, feed } => self.feed(room, feed),
             Command::Land { room, participant, tracks } => self.land(now, room, participant, &tracks),
             Command::DemandHls { room } => self.in_cell(room, |room| room.demand_hls(now)),
-            Command::Convert { room, as_track, frames, converted } => self.convert(room, as_track, frames, converted),
+            Command::Convert { room, as_track, frames, converted } => {
+                self.convert(now, room, as_track, frames, converted)
+            }
             Command::Mix { room, ring, zero, tracks } => self.begin_mixing(room, ring, zero, &tracks),
             Command::MixTracks { room, tracks } => self.in_cell(room, |room| room.set_mix_tracks(&tracks)),
             Command::Restore { room, output, listing } => self.restore(now, room, output, *listing),

@@ -43,9 +43,13 @@ test('a_picture_is_frozen_after_seven_seconds_or_two_target_durations_unless_med
 });
 
 test('a_track_that_appears_later_is_known_by_its_rendition_report', () => {
-  assert.equal(lacksRendition(1, 0), true, 'sound joins a picture, or a picture joins sound');
-  assert.equal(lacksRendition(1, 1), false, 'both were there');
-  assert.equal(lacksRendition(0, 0), false, 'one track alone');
+  const [video, audio, h264] = ['video', 'audio', 'h264'].map((name) => `http://host/live/demo/${name}/index.m3u8?t=a/b`);
+  assert.equal(lacksRendition(['../audio/index.m3u8'], [video]), true, 'sound joins a picture');
+  assert.equal(lacksRendition(['../video/index.m3u8'], [audio]), true, 'a picture joins sound');
+  assert.equal(lacksRendition(['../audio/index.m3u8'], [video, audio]), false, 'both were there');
+  assert.equal(lacksRendition([], [video]), false, 'one track alone');
+  assert.equal(lacksRendition(['../audio/index.m3u8', '../h264/index.m3u8'], [video, audio]), false, 'the picture in H.264 is for others');
+  assert.equal(lacksRendition(['../video/index.m3u8', '../audio/index.m3u8'], [h264, audio]), false, 'the source is not decoded here');
 });
 
 test('the_playback_token_goes_into_the_playlist_address', () => {

@@ -20,6 +20,8 @@ mod hevc;
 #[path = "../../crates/hls/tests/support/source.rs"]
 #[allow(dead_code, reason = "shared with the simulations of the packager, which use all of it")]
 mod source;
+#[path = "../support/worker.rs"]
+mod worker;
 
 /// Media that has come before the client, unless a stream says otherwise: a full window, and regular groups of pictures.
 const BEFORE: Duration = Duration::from_secs(12);
@@ -29,6 +31,7 @@ const WATCH: Duration = Duration::from_secs(11);
 const UNTIL_STOP: Duration = Duration::from_secs(4);
 /// More media than any course takes.
 const SOURCE_SECS: f64 = 180.0;
+const HEVC: &str = "HEVC by Enhanced RTMP";
 /// How often the encoder hands over what is due.
 const TICK: Duration = Duration::from_millis(10);
 /// A window above two minutes, for which delta updates are asked (Apple 14.4), and far more than one leaves in.
@@ -42,7 +45,7 @@ struct Stream {
     keyframes_in_time: bool,
     /// Over TLS and HTTP/2, in a room that needs a token.
     is_private: bool,
-    /// From an encoder on a socket, whose pictures are HEVC.
+    /// From an encoder on a socket, whose pictures are HEVC; they are listed in H.264 as well.
     hevc: bool,
     /// Media that has come before the client.
     before: Duration,
@@ -82,8 +85,11 @@ fn streams() -> Vec<Stream> {
         Stream { course: Course::Stalls, ..Stream::new("frames stop", with_b_frames()) },
         Stream { course: Course::Ends, ..Stream::new("the encoder ends", with_b_frames()) },
     ];
-    let hevc = Source { rate: Some(Rate::Constant(25.0)), gop_frames: 50, audio_hz: Some(44_100), ..with_b_frames() };
-    let hevc = Stream { hevc: true, ..Stream::new("HEVC by Enhanced RTMP", hevc) };
+    let hevc = Stream {
+        hevc: true,
+        configure: |config| config.transcode.worker = worker::worker(),
+        ..Stream::new(HEVC, Source::default())
+    };
     let dvr = Stream {
         before: BEFORE_DVR,
         configure: |config| config.hls.dvr_window_secs = 600,
@@ -129,7 +135,7 @@ async fn watch(stream: Stream) -> (&'static str, Report) {
     let mut encoder = JoinSet::new();
     if hevc {
         let (address, key) = hevc::door(&rig);
-        encoder.spawn(hevc::publish(address, key, source.frames()));
+        encoder.spawn(hevc::publish(address, key, hevc::Clip::encode()));
     } else {
         let room = RoomName::parse("demo").expect("a room name");
         let request = IngestRequest { room, key: None, protocol: "rtmp", encoder: None, via: IngestVia::Ring };
@@ -184,6 +190,10 @@ async fn every_kind_of_stream_conforms_from_its_start_to_its_end() {
             wrong.push(format!("{name}: {report}"));
         }
         keep_playlists(name, &report);
+        if name == HEVC {
+            let is_beside = |text: &&String| text.contains("CODECS=\"hvc1.") && text.contains("CODECS=\"avc1.");
+            assert!(report.texts.iter().any(|text| is_beside(&text)), "H.264 is listed beside it");
+        }
         judged.extend(report.judged.iter().copied());
         assert!(report.playlists > 15 && report.media > 15, "{name}: it looked at too little: {report}");
     }

@@ -2,7 +2,6 @@
 //! asks, and what an encoder pushes over RTMP is watched over WHEP.
 #![expect(clippy::disallowed_methods, reason = "a test has no app whose shutdown would wait for its tasks")]
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -15,17 +14,10 @@ use tokio::time::timeout;
 
 use crate::stage::Stage;
 use crate::support::PATIENCE;
+pub use worker::worker;
 
-/// The worker that was built beside this test. `cargo test --workspace` builds it; a narrower one may not have.
-pub fn worker() -> PathBuf {
-    let own = std::env::current_exe().expect("a test has a path");
-    let worker = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("telstar-worker");
-    if !worker.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--offline", "-p", "telstar-worker"]).status();
-        assert!(built.is_ok_and(|status| status.success()), "cargo builds the worker");
-    }
-    worker
-}
+#[path = "../support/worker.rs"]
+mod worker;
 
 pub async fn stage() -> Stage {
     let path = worker();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use telstar_media::{CodecConfig, Frame};
 use telstar_units::{Timescale, TrackId};
 
-use crate::config::AUDIO_BOUNDARIES_MAX;
+use crate::config::BOUNDARIES_MAX;
 use crate::lane::{Boundary, Limits, Moment, WallClock};
 use crate::rendition::Rendition;
 use crate::segment::Sample;
@@ -119,7 +119,7 @@ impl AudioLane {
     pub fn push_boundary(&mut self, boundary: Boundary) -> bool {
         self.boundaries.push_back(boundary);
         let mut changed = self.end.is_some_and(|end| self.reach(self.moment(end)));
-        while self.boundaries.len() > AUDIO_BOUNDARIES_MAX {
+        while self.boundaries.len() > BOUNDARIES_MAX {
             changed |= self.take_boundary();
         }
         changed

@@ -120,8 +120,13 @@ pub(crate) const HELD_FRAMES_MAX: usize = 1_024;
 /// only when video has stopped, which forces a boundary on both.
 pub(crate) const TARGET_DURATION_SLACK: Duration = Duration::from_millis(450);
 
-/// Boundaries that audio may lag behind video before the missing audio becomes a gap.
-pub(crate) const AUDIO_BOUNDARIES_MAX: usize = 3;
+/// Boundaries that sound or the alternate may lag behind the picture before what is missing becomes a gap.
+pub(crate) const BOUNDARIES_MAX: usize = 3;
+
+/// How long viewers wait for an alternate that is wanted. A worker takes half a second, and it begins with the next segment.
+/// Higher: where it cannot be made, those who do not need it wait longer; lower: those who need it find nothing that they can
+/// play. A guess.
+pub(crate) const ALTERNATE_WAIT: Duration = Duration::from_secs(8);
 
 /// Frames kept back before the first playlist: 60 frames per second for the 10 s wait, with audio, four times over.
 /// When it is full, the playlist settles for what it has seen.

@@ -10,6 +10,8 @@
 //!   first picture is shown that much after its sound begins, exactly as the encoder said.
 //! - *Presentation times are exact.* Decode times are exact but for the first sample of a video part whose predecessor
 //!   was closed on a predicted duration; see `video.rs`. Sample durations always add up to the next `tfdt`.
+//! - *Three renditions at most.* The picture decides where segments end; sound, and the alternate (the same picture in H.264 while
+//!   somebody may need it), end theirs there.
 //! - *Parts leave with their last frame* while video comes evenly, else with the next frame. With a variable frame rate a
 //!   part may therefore miss 85 % of the part target, and a frame that lasts longer than the part target makes a part
 //!   that does too: nothing but re-encoding could cut it.
@@ -21,6 +23,7 @@ mod boxes;
 mod budget;
 mod cadence;
 mod config;
+mod follower;
 mod lane;
 mod listing;
 mod multivariant;
@@ -41,7 +44,7 @@ pub use budget::Budget;
 pub use config::{DvrWindow, HlsConfig};
 pub use multivariant::CodecFacts;
 pub use packager::{Counters, Effect, KeptInit, KeptListing, Numbers, Packager, Warning};
-pub use playlist::{PartId, rendition_name};
+pub use playlist::{PartId, RenditionId, rendition_name};
 pub use rendered::{Rendered, gzip};
 pub use rendition::Init;
 pub use segment::{Content, KeyPicture, Part, Segment, SegmentId};

@@ -5,11 +5,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use telstar_media::MediaKind;
-
 use crate::config::SKIP_TARGET_DURATIONS;
 use crate::pictures;
-use crate::playlist::{self, PartId};
+use crate::playlist::{self, PartId, RenditionId};
 use crate::rendered::Rendered;
 use crate::segment::Segment;
 
@@ -23,8 +21,8 @@ pub(crate) struct Facts {
     pub parts_from_msn: u64,
     /// Where the next part will be found, while one is expected.
     pub hint: Option<PartId>,
-    /// The other rendition and its last part.
-    pub report: Option<(MediaKind, PartId)>,
+    /// The other renditions and their last parts.
+    pub reports: Vec<(RenditionId, PartId)>,
     pub ended: bool,
     /// EXT-X-PLAYLIST-TYPE:EVENT.
     pub is_event: bool,

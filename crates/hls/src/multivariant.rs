@@ -1,4 +1,5 @@
-//! The multivariant playlist: one variant, its sound as a rendition group of its own.
+//! The multivariant playlist: one variant, its sound as a rendition group of its own, and the same picture in H.264 as a
+//! second variant where not every player decodes the first.
 
 use std::collections::HashMap;
 
@@ -9,12 +10,15 @@ use m3u8_rs::{
 use telstar_media::codec::{Colour, VideoRange};
 use telstar_media::{CodecConfig, MediaKind};
 
-use crate::playlist::{PICTURES_PLAYLIST, rendition_name};
+use crate::playlist::{PICTURES_PLAYLIST, RenditionId, rendition_name};
 use crate::rendered::Rendered;
 
 const AUDIO_GROUP: &str = "audio";
 /// EXT-X-MEDIA in fMP4 playlists: version 6, as the media playlists.
 const VERSION: usize = 6;
+/// SCORE (RFC 8216bis §4.4.6.2): whoever decodes both plays what the source sent.
+const SCORE_SOURCE: &str = "2";
+const SCORE_ALTERNATE: &str = "1";
 
 /// What the multivariant playlist says. It is written anew only when one of these changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +26,27 @@ pub(crate) struct Variant {
     pub video: Option<CodecFacts>,
     pub audio: Option<CodecFacts>,
     pub frame_rate: Option<f64>,
-    pub bandwidth_bps: u64,
-    pub average_bandwidth_bps: u64,
+    pub bandwidth: Bandwidth,
+    /// The picture in H.264, with the same sound.
+    pub alternate: Option<AlternateVariant>,
     /// Peak and average bandwidth of the I-frame playlist, once there is one.
     pub pictures: Option<(u64, u64)>,
     pub independent: bool,
+}
+
+/// What the playlist says of the second variant, where that differs from the first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlternateVariant {
+    pub facts: CodecFacts,
+    pub frame_rate: Option<f64>,
+    pub bandwidth: Bandwidth,
+}
+
+/// BANDWIDTH and AVERAGE-BANDWIDTH.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bandwidth {
+    pub peak_bps: u64,
+    pub average_bps: u64,
 }
 
 /// A codec as the playlist names it.
@@ -55,25 +75,36 @@ impl CodecFacts {
 }
 
 pub(crate) fn render(variant: &Variant) -> Rendered {
-    let uri = |kind| format!("{}/index.m3u8", rendition_name(kind));
+    let uri = |id: RenditionId| format!("{}/index.m3u8", rendition_name(id));
     let separate_audio = variant.audio.as_ref().filter(|_| variant.video.is_some());
-    let codecs: Vec<&str> =
-        [&variant.video, &variant.audio].into_iter().flatten().filter_map(|facts| facts.rfc6381.as_deref()).collect();
-    let stream = VariantStream {
-        uri: uri(if variant.video.is_some() { MediaKind::Video } else { MediaKind::Audio }),
-        bandwidth: variant.bandwidth_bps,
-        average_bandwidth: Some(variant.average_bandwidth_bps),
-        codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
-        resolution: variant.video.as_ref().and_then(resolution),
-        frame_rate: variant.frame_rate,
-        audio: separate_audio.map(|_| AUDIO_GROUP.into()),
-        closed_captions: variant.video.is_some().then_some(ClosedCaptionGroupId::None),
-        other_attributes: video_range(variant),
-        ..VariantStream::default()
+    let audio_codec = variant.audio.as_ref().and_then(|facts| facts.rfc6381.as_deref());
+    let score = |score| variant.alternate.is_some().then_some(("SCORE", score));
+    let stream = |id, video: Option<&CodecFacts>, frame_rate, bandwidth: Bandwidth, score| {
+        let video_codec = video.and_then(|facts| facts.rfc6381.as_deref());
+        let codecs: Vec<&str> = video_codec.into_iter().chain(audio_codec).collect();
+        VariantStream {
+            uri: uri(id),
+            bandwidth: bandwidth.peak_bps,
+            average_bandwidth: Some(bandwidth.average_bps),
+            codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
+            resolution: video.and_then(resolution),
+            frame_rate,
+            audio: separate_audio.map(|_| AUDIO_GROUP.into()),
+            closed_captions: video.is_some().then_some(ClosedCaptionGroupId::None),
+            other_attributes: attributes(video_range(video).into_iter().chain(score)),
+            ..VariantStream::default()
+        }
     };
+    let kind = if variant.video.is_some() { MediaKind::Video } else { MediaKind::Audio };
+    let first = stream(kind.into(), variant.video.as_ref(), variant.frame_rate, variant.bandwidth, score(SCORE_SOURCE));
+    // More bits do not make it better: it is made of the first.
+    let second = variant.alternate.as_ref().map(|alternate| {
+        let AlternateVariant { facts, frame_rate, bandwidth } = alternate;
+        stream(RenditionId::Alternate, Some(facts), *frame_rate, *bandwidth, score(SCORE_ALTERNATE))
+    });
     let alternatives = separate_audio.map(|audio| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
-        uri: Some(uri(MediaKind::Audio)),
+        uri: Some(uri(MediaKind::Audio.into())),
         group_id: AUDIO_GROUP.into(),
         // RFC 5646 §4.1: what the source is spoken in is not known.
         language: Some("und".into()),
@@ -90,12 +121,12 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         average_bandwidth: Some(average_bps),
         codecs: video.rfc6381.clone(),
         resolution: resolution(video),
-        other_attributes: video_range(variant),
+        other_attributes: attributes(video_range(Some(video))),
         ..VariantStream::default()
     });
     let playlist = MasterPlaylist {
         version: Some(VERSION),
-        variants: std::iter::once(stream).chain(pictures).collect(),
+        variants: std::iter::once(first).chain(second).chain(pictures).collect(),
         independent_segments: variant.independent,
         alternatives: alternatives.into_iter().collect(),
         ..MasterPlaylist::default()
@@ -106,9 +137,14 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
 }
 
 /// RFC 8216bis §4.4.6.2: VIDEO-RANGE is not needed where everything is SDR.
-fn video_range(variant: &Variant) -> Option<HashMap<String, QuotedOrUnquoted>> {
-    let range = variant.video.as_ref()?.range.filter(|range| *range != VideoRange::Sdr)?;
-    Some(HashMap::from([("VIDEO-RANGE".into(), QuotedOrUnquoted::Unquoted(range.name().into()))]))
+fn video_range(video: Option<&CodecFacts>) -> Option<(&'static str, &'static str)> {
+    let range = video?.range.filter(|range| *range != VideoRange::Sdr)?;
+    Some(("VIDEO-RANGE", range.name()))
+}
+
+fn attributes<'a>(named: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<HashMap<String, QuotedOrUnquoted>> {
+    let named = named.into_iter().map(|(name, value)| (name.into(), QuotedOrUnquoted::Unquoted(value.into())));
+    Some(named.collect::<HashMap<_, _>>()).filter(|named| !named.is_empty())
 }
 
 fn resolution(video: &CodecFacts) -> Option<Resolution> {
@@ -125,10 +161,9 @@ mod tests {
 
     fn check(video: Option<CodecFacts>, audio: Option<CodecFacts>, expect: &str) {
         let frame_rate = video.is_some().then_some(29.97);
-        let (bandwidth_bps, average_bandwidth_bps) = (2_500_000, 2_000_000);
+        let bandwidth = Bandwidth { peak_bps: 2_500_000, average_bps: 2_000_000 };
         let pictures = video.is_some().then_some((400_000, 300_000));
-        let variant =
-            Variant { video, audio, frame_rate, bandwidth_bps, average_bandwidth_bps, pictures, independent: true };
+        let variant = Variant { video, audio, frame_rate, bandwidth, alternate: None, pictures, independent: true };
         assert_eq!(render(&variant).text(), expect);
     }
 

@@ -18,6 +18,7 @@ use crate::rendition::{Place, Rendition};
 use crate::snapshot::State;
 use crate::video::VideoLane;
 
+mod alternate;
 mod change;
 mod dvr;
 mod effect;
@@ -28,6 +29,7 @@ mod sound;
 mod stretch;
 mod tracks;
 
+use self::alternate::Alternate;
 use self::change::SoundChange;
 use self::dvr::Disk;
 pub use self::dvr::{KeptInit, KeptListing};
@@ -76,6 +78,7 @@ pub struct Packager {
     video_stalled: bool,
     video: Option<VideoLane>,
     audio: Option<AudioLane>,
+    alternate: Alternate,
     /// Renditions of an earlier run that no source has taken up yet.
     parked: Vec<Rendition>,
     /// Who keeps segments beyond memory.
@@ -144,6 +147,7 @@ impl Packager {
             video_stalled: false,
             video: None,
             audio: None,
+            alternate: Alternate::default(),
             parked: Vec::new(),
             disk: None,
             is_event: false,
@@ -206,6 +210,7 @@ impl Packager {
             of(&epoch.video).or(of(&epoch.audio))
         });
         match kind {
+            None if self.is_alternate(track) => self.accept_alternate(frame),
             None => self.counters.frames_dropped += 1,
             Some(MediaKind::Audio) => self.accept(now, MediaKind::Audio, frame),
             Some(MediaKind::Video) => {
@@ -247,11 +252,12 @@ impl Packager {
         if self.sound_due().is_some_and(|due| due <= now) {
             self.go_on_without_sound();
         }
+        self.give_up_alternate_if_due(now);
         if self.forget_at.is_some_and(|at| at <= now) {
             self.forget_at = None;
             self.forget_listing(now);
             let kinds: Vec<MediaKind> = self.renditions().map(|rendition| rendition.kind).collect();
-            (self.video, self.audio) = (None, None);
+            (self.video, self.audio, self.alternate.lane) = (None, None, None);
             self.parked.clear();
             self.discard_missing(&kinds);
             self.set_state(State::Offline);
@@ -262,8 +268,9 @@ impl Packager {
 
     /// When [`Packager::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiries = self.renditions().filter_map(|rendition| rendition.shelf.next_expiry());
-        self.held_due().into_iter().chain(self.sound_due()).chain(self.forget_at).chain(expiries).min()
+        let expiries = self.all_renditions().filter_map(|rendition| rendition.shelf.next_expiry());
+        let dues = [self.held_due(), self.sound_due(), self.alternate_due(), self.forget_at];
+        dues.into_iter().flatten().chain(expiries).min()
     }
 
     /// The next thing to do.
@@ -274,7 +281,7 @@ impl Packager {
     /// Nothing is going on and nothing is held: a packager that begins behind [`Packager::next_numbers`] does as well.
     pub fn is_idle(&self) -> bool {
         let is_empty = |rendition: &Rendition| rendition.shelf.bytes_held() + rendition.shelf.bytes_kept() == 0;
-        let holds_nothing = self.renditions().all(is_empty);
+        let holds_nothing = self.all_renditions().all(is_empty);
         self.state == State::Offline && self.epoch.is_none() && self.forget_at.is_none() && holds_nothing
     }
 
@@ -291,6 +298,7 @@ impl Packager {
         self.counters
     }
 
+    /// Those of the source's tracks, which players list, and a disk keeps, whether or not there is an alternate.
     fn renditions(&self) -> impl Iterator<Item = &Rendition> {
         let video = self.video.as_ref().map(|lane| &lane.rendition);
         video.into_iter().chain(self.audio.as_ref().map(|lane| &lane.rendition)).chain(&self.parked)
@@ -299,6 +307,17 @@ impl Packager {
     fn renditions_mut(&mut self) -> impl Iterator<Item = &mut Rendition> {
         let video = self.video.as_mut().map(|lane| &mut lane.rendition);
         video.into_iter().chain(self.audio.as_mut().map(|lane| &mut lane.rendition)).chain(&mut self.parked)
+    }
+
+    fn all_renditions(&self) -> impl Iterator<Item = &Rendition> {
+        self.renditions().chain(self.alternate_rendition())
+    }
+
+    fn all_renditions_mut(&mut self) -> impl Iterator<Item = &mut Rendition> {
+        let video = self.video.as_mut().map(|lane| &mut lane.rendition);
+        let audio = self.audio.as_mut().map(|lane| &mut lane.rendition);
+        let alternate = self.alternate.lane.as_mut().map(|lane| &mut lane.rendition);
+        video.into_iter().chain(audio).chain(&mut self.parked).chain(alternate)
     }
 
     fn is_running(&self) -> bool {
@@ -316,7 +335,7 @@ impl Packager {
 
     /// The listing is over: the next one has its own target duration.
     fn forget_listing(&mut self, now: Instant) {
-        self.renditions_mut().for_each(|rendition| rendition.shelf.unlist_all(now));
+        self.all_renditions_mut().for_each(|rendition| rendition.shelf.unlist_all(now));
         if self.continues && self.disk.is_some() {
             self.effects.push_back(Effect::ListingOver);
         }

@@ -36,11 +36,41 @@ pub struct PartId {
     pub part: u32,
 }
 
+/// Names a rendition of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RenditionId {
+    /// What the source's track of a kind is listed as.
+    Source(MediaKind),
+    /// The picture once more, in H.264, beside one that not every player decodes.
+    Alternate,
+}
+
+impl RenditionId {
+    /// All that a room may have.
+    pub const ALL: [RenditionId; 3] =
+        [RenditionId::Source(MediaKind::Video), RenditionId::Source(MediaKind::Audio), RenditionId::Alternate];
+
+    /// What its samples are.
+    pub fn kind(self) -> MediaKind {
+        match self {
+            RenditionId::Source(kind) => kind,
+            RenditionId::Alternate => MediaKind::Video,
+        }
+    }
+}
+
+impl From<MediaKind> for RenditionId {
+    fn from(kind: MediaKind) -> RenditionId {
+        RenditionId::Source(kind)
+    }
+}
+
 /// The directory of a rendition below the room, and of its playlist.
-pub fn rendition_name(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Video => "video",
-        MediaKind::Audio => "audio",
+pub fn rendition_name(id: impl Into<RenditionId>) -> &'static str {
+    match id.into() {
+        RenditionId::Source(MediaKind::Video) => "video",
+        RenditionId::Source(MediaKind::Audio) => "audio",
+        RenditionId::Alternate => "h264",
     }
 }
 
@@ -150,8 +180,8 @@ fn write_footer(text: &mut String, facts: &Facts) {
     if let Some(PartId { epoch, msn, part }) = facts.hint {
         line!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{epoch}/{msn}.{part}.m4s\"");
     }
-    if let Some((kind, PartId { msn, part, .. })) = facts.report {
-        let name = rendition_name(kind);
+    for (other, PartId { msn, part, .. }) in &facts.reports {
+        let name = rendition_name(*other);
         line!(text, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}");
     }
 }

@@ -274,6 +274,15 @@ impl Rendition {
         self.hint_next_segment = false;
     }
 
+    /// Leaves out a number before anything is listed.
+    pub fn skip_segment(&mut self) {
+        assert!(self.open.is_none() && self.shelf.oldest().is_none(), "what is listed has consecutive numbers");
+        let place = &mut self.place;
+        place.discontinuity_sequence += u64::from(std::mem::take(&mut place.discontinuity));
+        place.msn += 1;
+        self.parts_from_msn = place.msn;
+    }
+
     /// Numbers a stretch of time for which there is no media.
     pub fn push_gap(&mut self, secs: f64, wall: WallTime) {
         let mut segment = self.make_segment(wall, true, true);
@@ -289,8 +298,14 @@ impl Rendition {
         }
     }
 
+    /// Of finished segments; before the first of them of what there is.
     pub fn meter(&self) -> Meter {
-        self.meter
+        let mut meter = self.meter;
+        if let Some(open) = self.open_segment().filter(|_| meter.secs == 0.0) {
+            let secs: f64 = open.parts.iter().map(|part| part.duration_secs()).sum();
+            meter.add(open.len(), secs.max(METER_SECS_MIN));
+        }
+        meter
     }
 
     /// Of the I-frame playlist.

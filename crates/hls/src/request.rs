@@ -10,7 +10,7 @@ use telstar_media::MediaKind;
 use telstar_units::Epoch;
 
 use crate::pictures;
-use crate::playlist::PartId;
+use crate::playlist::{PartId, RenditionId};
 use crate::rendered::Rendered;
 use crate::segment::Content;
 use crate::snapshot::{RenditionView, Snapshot};
@@ -119,14 +119,14 @@ pub enum Answer {
     NotFound,
 }
 
-/// Whether the playlists of a kind have ended. RFC 8216bis §6.2.5: directives are then ignored, whatever they say.
-pub fn has_ended(snapshot: &Snapshot, kind: MediaKind) -> bool {
-    snapshot.rendition(kind).is_some_and(|view| view.ended && view.listing.is_some())
+/// Whether the playlists of a rendition have ended. RFC 8216bis §6.2.5: directives are then ignored, whatever they say.
+pub fn has_ended(snapshot: &Snapshot, id: impl Into<RenditionId>) -> bool {
+    snapshot.rendition(id).is_some_and(|view| view.ended && view.listing.is_some())
 }
 
 /// Answers a request for a media playlist.
-pub fn answer(snapshot: &Snapshot, kind: MediaKind, directives: &Directives) -> Answer {
-    let Some(view) = snapshot.rendition(kind) else { return Answer::NotFound };
+pub fn answer(snapshot: &Snapshot, id: impl Into<RenditionId>, directives: &Directives) -> Answer {
+    let Some(view) = snapshot.rendition(id) else { return Answer::NotFound };
     let Some(listing) = &view.listing else { return Answer::NotFound };
     let ready = || Answer::Ready(directives.skip.map_or_else(|| listing.full(), |_| listing.delta()).clone());
     // RFC 8216bis §6.2.5.2: an ended playlist is answered at once, whatever is asked.
@@ -209,12 +209,13 @@ pub enum Media<T> {
 }
 
 /// Answers a request for a part.
-pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Content> {
-    let Some(view) = snapshot.rendition(kind) else { return Media::NotFound };
+pub fn part(snapshot: &Snapshot, rendition: impl Into<RenditionId>, id: PartId) -> Media<Content> {
+    let rendition = rendition.into();
+    let Some(view) = snapshot.rendition(rendition) else { return Media::NotFound };
     let segment = view.by_msn(id.msn).filter(|segment| segment.epoch == id.epoch);
     let range = segment.and_then(|segment| Some((segment, segment.part_range(id.part)?)));
     match range {
-        Some((segment, range)) => Media::Ready(segment.content(kind, Bytes::new(), range)),
+        Some((segment, range)) => Media::Ready(segment.content(rendition.kind(), Bytes::new(), range)),
         // RFC 8216bis §4.4.5.3: only the hinted part is held for; a hint that was dropped is not found.
         None if view.hint == Some(id) => Media::Wait,
         None => Media::NotFound,
@@ -222,9 +223,10 @@ pub fn part(snapshot: &Snapshot, kind: MediaKind, id: PartId) -> Media<Content> 
 }
 
 /// Answers a request for a whole segment.
-pub fn segment(snapshot: &Snapshot, kind: MediaKind, epoch: Epoch, msn: u64) -> Media<Content> {
-    match snapshot.rendition(kind).and_then(|view| view.segment(epoch, msn)) {
-        Some(segment) => Media::Ready(segment.content(kind, Bytes::new(), 0..segment.len())),
+pub fn segment(snapshot: &Snapshot, id: impl Into<RenditionId>, epoch: Epoch, msn: u64) -> Media<Content> {
+    let id = id.into();
+    match snapshot.rendition(id).and_then(|view| view.segment(epoch, msn)) {
+        Some(segment) => Media::Ready(segment.content(id.kind(), Bytes::new(), 0..segment.len())),
         None => Media::NotFound,
     }
 }

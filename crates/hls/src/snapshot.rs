@@ -9,7 +9,7 @@ use telstar_media::MediaKind;
 use telstar_units::Epoch;
 
 use crate::listing::Listing;
-use crate::playlist::PartId;
+use crate::playlist::{PartId, RenditionId};
 use crate::rendered::Rendered;
 use crate::rendition::Init;
 use crate::segment::{Part, Segment};
@@ -42,19 +42,32 @@ pub struct Snapshot {
     pub video: Option<RenditionView>,
     /// The sound.
     pub audio: Option<RenditionView>,
+    /// The pictures in H.264, beside others that not every player decodes.
+    pub alternate: Option<RenditionView>,
+    /// Not every player decodes the pictures; [`Snapshot::alternate`] is not listed, but may be in a moment if it is wanted.
+    pub lacks_alternate: bool,
 }
 
 impl Snapshot {
     /// The snapshot of a room that nobody publishes to.
     pub fn offline() -> Snapshot {
-        Snapshot { state: State::Offline, multivariant: None, target_duration_secs: None, video: None, audio: None }
+        Snapshot {
+            state: State::Offline,
+            multivariant: None,
+            target_duration_secs: None,
+            video: None,
+            audio: None,
+            alternate: None,
+            lacks_alternate: false,
+        }
     }
 
-    /// A rendition by its kind.
-    pub fn rendition(&self, kind: MediaKind) -> Option<&RenditionView> {
-        match kind {
-            MediaKind::Video => self.video.as_ref(),
-            MediaKind::Audio => self.audio.as_ref(),
+    /// A rendition by its name.
+    pub fn rendition(&self, id: impl Into<RenditionId>) -> Option<&RenditionView> {
+        match id.into() {
+            RenditionId::Source(MediaKind::Video) => self.video.as_ref(),
+            RenditionId::Source(MediaKind::Audio) => self.audio.as_ref(),
+            RenditionId::Alternate => self.alternate.as_ref(),
         }
     }
 }
@@ -62,7 +75,7 @@ impl Snapshot {
 /// One rendition of a snapshot.
 #[derive(Debug)]
 pub struct RenditionView {
-    pub(crate) kind: MediaKind,
+    pub(crate) id: RenditionId,
     pub(crate) listing: Option<Listing>,
     /// Fetchable segments in order of their consecutive numbers.
     pub(crate) finished: Arc<[Arc<Segment>]>,
@@ -85,13 +98,13 @@ impl RenditionView {
         self.listing.as_ref().map(Listing::delta)
     }
 
-    /// The I-frame playlist, while anything is listed. Sound has none.
+    /// The I-frame playlist, while anything is listed. Only the source's pictures have one.
     pub fn picture_playlist(&self) -> Option<&Arc<Rendered>> {
         self.picture_listing().map(Listing::pictures)
     }
 
     pub(crate) fn picture_listing(&self) -> Option<&Listing> {
-        self.listing.as_ref().filter(|listing| self.kind == MediaKind::Video && !listing.finished().is_empty())
+        self.listing.as_ref().filter(|listing| self.id == MediaKind::Video.into() && !listing.finished().is_empty())
     }
 
     /// The part that will come next, while one is announced.

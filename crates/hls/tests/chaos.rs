@@ -2,15 +2,17 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use support::source::{AUDIO, Arrival, Source, VIDEO};
-use telstar_hls::{Budget, Effect, HlsConfig, Packager, Snapshot};
-use telstar_media::{Frame, MediaKind, TrackInfo};
+use telstar_hls::{Budget, Effect, HlsConfig, Packager, RenditionId, Snapshot};
+use telstar_media::{Frame, TrackInfo};
 use telstar_units::{Epoch, TrackId, WallTime};
 
 const RUNS: u64 = 100;
 const STEPS: usize = 60;
+const ALTERNATE: TrackId = TrackId(1 << 40);
 
 /// Small and repeatable: a failing run is named by its number (Knuth's MMIX constants).
 struct Dice(u64);
@@ -33,7 +35,9 @@ struct Run {
     /// Added to every stamp of both tracks.
     offset_ms: i64,
     /// The newest number listed, per rendition.
-    newest: [u64; 2],
+    newest: [u64; 3],
+    /// What a worker has not made yet of pictures that came.
+    unmade: VecDeque<Frame>,
     sources: [Vec<Arrival>; 2],
     next_frame: usize,
 }
@@ -53,7 +57,8 @@ impl Run {
             audio: AUDIO,
             other_sound: false,
             offset_ms: 0,
-            newest: [0; 2],
+            newest: [0; 3],
+            unmade: VecDeque::new(),
             sources,
             next_frame: 0,
         }
@@ -72,7 +77,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(12) {
+        match self.dice.roll(14) {
             0 => self.start(),
             1 => self.packager.end_epoch(self.now()),
             2 if self.dice.roll(4) == 0 => self.packager.finish(self.now()),
@@ -83,6 +88,12 @@ impl Run {
                 self.audio = TrackId(old.0 + 1);
                 self.other_sound = !self.other_sound;
                 self.packager.replace_track(self.now(), old, self.audio_track());
+            }
+            7 => {
+                let wanted = self.dice.roll(4) > 0;
+                self.packager.want_alternate(self.now(), wanted);
+                let track = TrackInfo { id: ALTERNATE, ..support::source::video_track() };
+                self.packager.set_alternate(self.now(), (self.dice.roll(3) > 0).then_some(track));
             }
             // Another configuration on the same track.
             6 => self.other_sound = !self.other_sound,
@@ -128,6 +139,22 @@ impl Run {
         let track = if is_video { VIDEO } else { self.audio };
         self.wait(if is_video { 33 } else { 0 });
         self.packager.handle_frame(self.now(), track, &frame);
+        if is_video {
+            self.unmade.push_back(frame);
+            self.make();
+        }
+    }
+
+    /// A worker is late, or busy, or loses pictures.
+    fn make(&mut self) {
+        let delay = 1 + self.dice.roll(3) as usize * 20;
+        while self.unmade.len() > delay {
+            let Some(frame) = self.unmade.pop_front() else { return };
+            if self.dice.roll(50) > 0 {
+                let frame = Frame { dts: frame.pts, ..frame };
+                self.packager.handle_frame(self.now(), ALTERNATE, &frame);
+            }
+        }
     }
 
     fn drain(&mut self) {
@@ -139,15 +166,16 @@ impl Run {
     }
 
     fn check(&mut self, snapshot: &Snapshot) {
-        if let (Some(video), Some(audio)) = (&snapshot.video, &snapshot.audio) {
-            let twins = audio.segments();
+        for other in [&snapshot.audio, &snapshot.alternate] {
+            let (Some(video), Some(other)) = (&snapshot.video, other) else { continue };
+            let twins = other.segments();
             for segment in video.segments() {
                 let Some(twin) = twins.iter().find(|twin| twin.msn == segment.msn) else { continue };
                 let sequences = (segment.discontinuity_sequence, twin.discontinuity_sequence);
                 assert!(sequences.0 == sequences.1, "{sequences:?} of number {}", segment.msn);
             }
         }
-        for (index, kind) in [MediaKind::Video, MediaKind::Audio].into_iter().enumerate() {
+        for (index, kind) in RenditionId::ALL.into_iter().enumerate() {
             let Some(view) = snapshot.rendition(kind) else { continue };
             let numbers: Vec<u64> = view.segments().iter().map(|segment| segment.msn).collect();
             assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{kind:?}: {numbers:?}");

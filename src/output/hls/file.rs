@@ -4,8 +4,7 @@
 
 use bytes::Bytes;
 use telstar_hls::request::{Media, part, picture, segment};
-use telstar_hls::{Content, PartId, RenditionView, Snapshot};
-use telstar_media::MediaKind;
+use telstar_hls::{Content, PartId, RenditionId, RenditionView, Snapshot};
 use telstar_units::Epoch;
 
 use super::Found;
@@ -54,17 +53,17 @@ impl File {
         }
     }
 
-    pub(super) fn find(self, snapshot: &Snapshot, kind: MediaKind) -> Found<Source> {
+    pub(super) fn find(self, snapshot: &Snapshot, rendition: RenditionId) -> Found<Source> {
         let content = match self {
             File::Init(epoch, init) => {
-                let bytes = snapshot.rendition(kind).and_then(|view| view.init(epoch, init));
+                let bytes = snapshot.rendition(rendition).and_then(|view| view.init(epoch, init));
                 return match bytes {
                     Some(bytes) => Found::There(Source::Init(bytes.clone())),
                     None => Found::No(Problem::not_found("file")),
                 };
             }
-            File::Segment(epoch, msn) => segment(snapshot, kind, epoch, msn),
-            File::Part(id) => part(snapshot, kind, id),
+            File::Segment(epoch, msn) => segment(snapshot, rendition, epoch, msn),
+            File::Part(id) => part(snapshot, rendition, id),
             File::Picture(epoch, msn, index) => picture(snapshot, epoch, msn, index),
         };
         match content {

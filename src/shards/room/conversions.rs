@@ -85,6 +85,10 @@ impl Conversions {
         Some((meter.info(), meter.config()?))
     }
 
+    pub(super) fn has_any(&self) -> bool {
+        !self.all.is_empty()
+    }
+
     /// When the next one has been held long enough.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.all.iter().filter_map(|conversion| Some(conversion.unneeded_since? + CONVERSION_HOLD)).min()
@@ -94,7 +98,7 @@ impl Conversions {
 impl ShardRoom {
     /// Begins what is needed and is not there, and ends what nobody has needed for a while.
     pub(super) fn update_conversions(&mut self, now: Instant) {
-        let needs: Vec<(TrackInfo, Target)> = self.feed_needs().chain(self.landed_needs()).collect();
+        let needs: Vec<(TrackInfo, Target)> = self.feed_needs().chain(self.listing_needs(now)).collect();
         for (track, to) in &needs {
             let known = self.conversions.all.iter().any(|one| one.want.track == *track && one.want.to == *to);
             if known || self.conversions.all.len() >= CONVERSIONS_MAX {
@@ -120,7 +124,7 @@ impl ShardRoom {
                 over.push(conversion.want.as_track);
             }
         }
-        over.into_iter().for_each(|as_track| self.end_conversion(as_track));
+        over.into_iter().for_each(|as_track| self.end_conversion(now, as_track));
         let wants = self.conversions.wants();
         if wants != self.status.wants {
             self.status.wants = wants;
@@ -129,11 +133,17 @@ impl ShardRoom {
     }
 
     /// Somebody converts: from the newest group of pictures on.
-    pub(in super::super) fn convert(&mut self, as_track: TrackId, frames: Arc<ViewerRing>, converted: Arc<IngestRing>) {
+    pub(in super::super) fn convert(
+        &mut self,
+        now: Instant,
+        as_track: TrackId,
+        frames: Arc<ViewerRing>,
+        converted: Arc<IngestRing>,
+    ) {
         let at = self.conversions.all.iter().position(|conversion| conversion.want.as_track == as_track);
         let track = at.map(|at| self.conversions.all[at].want.track.clone());
         let subscribed = track.as_ref().map(|track| {
-            self.stop_converting(as_track);
+            self.stop_converting(now, as_track);
             self.hub.subscribe(SubscriberSpec {
                 track: track.id,
                 layer: BASE,
@@ -187,16 +197,16 @@ impl ShardRoom {
             }
             more |= ring.has_batches();
             if ring.is_over() {
-                self.stop_converting(as_track);
+                self.stop_converting(now, as_track);
             }
         }
         more
     }
 
     /// A track is over, and with it what is made of it.
-    pub(super) fn end_conversions_of(&mut self, track: TrackId) {
+    pub(super) fn end_conversions_of(&mut self, now: Instant, track: TrackId) {
         for want in self.conversions.wants().iter().filter(|want| want.track.id == track) {
-            self.end_conversion(want.as_track);
+            self.end_conversion(now, want.as_track);
         }
     }
 
@@ -214,13 +224,13 @@ impl ShardRoom {
         Some(FeedFormat { codec: info.codec, profile_level_id })
     }
 
-    fn end_conversion(&mut self, as_track: TrackId) {
-        self.stop_converting(as_track);
+    fn end_conversion(&mut self, now: Instant, as_track: TrackId) {
+        self.stop_converting(now, as_track);
         self.conversions.all.retain(|conversion| conversion.want.as_track != as_track);
     }
 
     /// Lets go of whoever converts; another may come.
-    fn stop_converting(&mut self, as_track: TrackId) {
+    fn stop_converting(&mut self, now: Instant, as_track: TrackId) {
         let of = |conversion: &&mut Conversion| conversion.want.as_track == as_track;
         let running = self.conversions.all.iter_mut().find(of).and_then(|conversion| conversion.running.take());
         let Some(running) = running else { return };
@@ -228,7 +238,7 @@ impl ShardRoom {
         running.frames.close();
         running.converted.detach();
         if running.made.is_some() {
-            self.let_go(as_track);
+            self.let_go(now, as_track);
         }
         self.apply_hub();
     }
@@ -236,7 +246,7 @@ impl ShardRoom {
     fn handle_converted(&mut self, now: Instant, as_track: TrackId, item: IngestItem) {
         let of = |conversion: &&mut Conversion| conversion.want.as_track == as_track;
         let Some(conversion) = self.conversions.all.iter_mut().find(of) else { return };
-        let (source, to) = (conversion.want.track.id, conversion.want.to);
+        let (source, to) = (conversion.want.track.clone(), conversion.want.to);
         let Some(running) = &mut conversion.running else { return };
         match item {
             // The next worker says it again.
@@ -247,7 +257,7 @@ impl ShardRoom {
             IngestItem::Track(info) => match self.take_into_hub(&info) {
                 Ok(()) => {
                     self.conversions.note_made(info.clone());
-                    self.offer_converted(now, source, info);
+                    self.offer_converted(now, &source, info);
                 }
                 Err(error) => tracing::warn!(%error, "a converted track was not taken"),
             },

@@ -9,14 +9,13 @@ use bytes::Bytes;
 use telstar_media::rtp::landing::{Arrived, Landed as Item, Landing};
 use telstar_media::{Codec, Frame, KeyframeMode, MediaKind, Origin, TrackInfo};
 use telstar_sfu::{Kind, Tapped};
-use telstar_transcode::Target;
 use telstar_units::{ParticipantId, Timescale, TrackId};
 
 use super::super::HLS_DEMAND;
 use super::super::joint::ForCall;
 use super::super::meter::TrackStats;
 use super::gate::Gate;
-use super::outlets::{Packaging, listing_takes};
+use super::outlets::{Listed, Packaging};
 use super::{ShardCounters, ShardRoom, ShardWarning};
 
 /// How long before the end of a segment its keyframe is asked for. It must not come earlier than the packager takes for the
@@ -170,19 +169,6 @@ impl ShardRoom {
         }
     }
 
-    /// The conversions that the listing needs.
-    pub(super) fn landed_needs(&self) -> impl Iterator<Item = (TrackInfo, Target)> {
-        let ingest = self.ingest.iter().filter(|ingest| ingest.landed.is_some());
-        let main = ingest.flat_map(|ingest| &ingest.tracks).filter(|track| track.is_main);
-        main.map(|track| track.meter.info()).filter(|info| !listing_takes(info.codec)).map(|info| {
-            let to = match info.kind() {
-                MediaKind::Video => Target::H264,
-                MediaKind::Audio => Target::Aac,
-            };
-            (info.clone(), to)
-        })
-    }
-
     /// A keyframe of a track that landed is wanted. One that has just begun begins with one.
     pub(super) fn want_keyframe(&mut self, track: TrackId) {
         let Some(ingest) = self.ingest.as_mut().filter(|ingest| ingest.landed.is_some()) else { return };
@@ -198,7 +184,7 @@ impl ShardRoom {
         let segment = self.settings.packager.segment_min.saturating_sub(KEYFRAME_LEAD);
         let Some(landed) = self.ingest.as_mut().and_then(|ingest| ingest.landed.as_mut()) else { return };
         let is_main = landed.tracks.iter().any(|known| known.id == track && known.is_main);
-        let passes = frame.config.codec().kind() == MediaKind::Video && listing_takes(frame.config.codec());
+        let passes = frame.config.codec().kind() == MediaKind::Video && Listed::of(frame.config.codec()).passes();
         if frame.key && is_main && passes {
             landed.next_keyframe = is_listed.then(|| now + segment);
         }
@@ -242,7 +228,7 @@ impl ShardRoom {
         self.tap(tapped, false);
         self.drain_hub(now);
         self.take_tracks_from_viewers();
-        tracks.iter().for_each(|track| self.let_go(track.meter.info().id));
+        tracks.iter().for_each(|track| self.let_go(now, track.meter.info().id));
         self.apply_hub();
         self.show_tracks();
     }

@@ -16,6 +16,7 @@ impl ShardRoom {
         let epoch = Epoch::next(self.numbers.last_epoch, wall.unix_secs());
         self.numbers.last_epoch = Some(epoch);
         self.hides_listing = false;
+        self.told.clone_from(&tracks);
         let packager = self.packager.take();
         let made = packager.is_none();
         let mut packager = packager.unwrap_or_else(|| self.make_packager(wall));
@@ -26,6 +27,7 @@ impl ShardRoom {
         packager.require_target_duration(if from_call { landing::TARGET_DURATION_SECS } else { 0 });
         let began = wall.plus_micros(-i64::try_from(age.as_micros()).unwrap_or_default());
         packager.start_epoch(now, epoch, began, tracks);
+        packager.set_alternate(now, self.alternate.as_ref().map(|outlet| outlet.info.clone()));
         self.packager = Some(packager);
         self.apply_packager(now);
     }

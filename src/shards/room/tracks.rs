@@ -6,7 +6,7 @@ use telstar_media::hub::{HubError, View};
 use telstar_media::{Frame, TrackInfo};
 use telstar_units::TrackId;
 
-use super::outlets::listing_takes;
+use super::outlets::Listed;
 use super::{BASE, ShardCounters, ShardRoom, Track, TrackMeter};
 
 impl ShardRoom {
@@ -16,9 +16,10 @@ impl ShardRoom {
         let Some(ingest) = &mut self.ingest else { return };
         let old = replaces.and_then(|old| ingest.take_track(old));
         let is_main = old.as_ref().map_or(ingest.main(info.kind()).is_none(), |old| old.is_main);
-        let is_offered = is_main && ingest.landed.as_ref().is_none_or(|_| listing_takes(info.codec));
+        let is_listed = is_main && Listed::of(info.codec).passes();
+        let is_offered = is_main && (is_listed || ingest.landed.is_none());
         if let Some(old) = old {
-            self.let_go(old.meter.info().id);
+            self.let_go(now, old.meter.info().id);
         }
         match self.take_into_hub(&info) {
             Ok(()) => {
@@ -27,7 +28,10 @@ impl ShardRoom {
                     ingest.tracks.push(track);
                 }
                 if is_offered {
-                    self.offer_track(now, info, replaces);
+                    self.offer_to_viewers(&info, replaces);
+                }
+                if is_listed {
+                    self.list_track(now, info);
                 }
                 self.show_tracks();
             }
@@ -42,9 +46,9 @@ impl ShardRoom {
     }
 
     /// A track is over, and with it what is made of it.
-    pub(super) fn let_go(&mut self, track: TrackId) {
-        self.end_conversions_of(track);
-        self.withdraw(track);
+    pub(super) fn let_go(&mut self, now: Instant, track: TrackId) {
+        self.end_conversions_of(now, track);
+        self.withdraw(now, track);
         self.hub.remove_track(track);
     }
 

@@ -65,8 +65,9 @@ export class HlsEngine implements Engine {
     this.hls.on(Hls.Events.MANIFEST_PARSED, () => handlers.onReady());
     this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
       if (!data.details.live) handlers.onEnded();
-      const others = data.details.renditionReports?.length ?? 0;
-      if (lacksRendition(others, this.hls.audioTracks.length)) handlers.onNewRendition();
+      const reported = data.details.renditionReports?.flatMap((report) => report['URI'] ?? []) ?? [];
+      const known = [...this.hls.levels.map((level) => level.uri), ...this.hls.audioTracks.map((track) => track.url)];
+      if (lacksRendition(reported, known)) handlers.onNewRendition();
     });
     this.hls.once(Hls.Events.FRAG_LOADING, () => this.startWhereItPlays());
     this.hls.on(Hls.Events.BUFFER_APPENDED, () => this.startWhereThereIsSomething());

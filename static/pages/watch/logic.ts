@@ -102,12 +102,24 @@ export function liveLatencySecs(byClock: number | null, byEdge: number | null): 
   return byClock;
 }
 
+/** The picture, as the source sends it and in H.264 for browsers that do not decode that: one of them is enough. */
+const PICTURES = ['video', 'h264'];
+
+/** The directory that a media playlist lies in, which names its rendition. */
+export function renditionOf(playlistUrl: string): string {
+  return playlistUrl.split('?')[0]!.split('/').at(-2) ?? '';
+}
+
 /**
  * A media playlist reports on every other rendition (EXT-X-RENDITION-REPORT), but the multivariant playlist is read only
- * once: sound that begins later is among the first and not among the tracks, and so is a picture that joins sound alone.
+ * once: sound that begins later is among the first and not among the second, and so is a picture that joins sound alone.
  */
-export function lacksRendition(reportedOthers: number, audioTracks: number): boolean {
-  return reportedOthers > audioTracks;
+export function lacksRendition(reportedUrls: readonly string[], knownUrls: readonly string[]): boolean {
+  const names = (urls: readonly string[]): string[] => urls.map(renditionOf);
+  const [reported, known] = [names(reportedUrls), names(knownUrls)];
+  const lacks = (alike: readonly string[]): boolean =>
+    reported.some((name) => alike.includes(name)) && !known.some((name) => alike.includes(name));
+  return lacks(['audio']) || lacks(PICTURES);
 }
 
 /** A picture that stands still for this long gets a new engine, whatever the target duration. A guess. */

@@ -6,7 +6,7 @@ mod scaler;
 use ffmpeg::format::Pixel;
 use ffmpeg::{Packet, Rational, codec, frame, picture};
 use ffmpeg_next as ffmpeg;
-use telstar_transcode::{CodecRecord, Config, MediaFrame, Settings};
+use telstar_transcode::{CodecRecord, Config, MediaFrame, Settings, Target};
 use telstar_units::Timescale;
 
 use crate::conversion::{Counts, decoder_of, is_again};
@@ -35,6 +35,8 @@ pub struct Picture {
     last: Option<i64>,
     last_key: Option<i64>,
     wants_key: bool,
+    /// The source's picture, or one that was left out before it, stands alone.
+    mirrors_key: bool,
     /// From here on pictures come out; before, they were fed to be decoded only.
     shown_from: Option<i64>,
 }
@@ -55,6 +57,7 @@ impl Picture {
             last: None,
             last_key: None,
             wants_key: true,
+            mirrors_key: false,
             shown_from: None,
         })
     }
@@ -109,6 +112,8 @@ impl Picture {
             if self.shown_from.is_none_or(|from| at < from) {
                 continue;
             }
+            // Whoever cuts the source where it has keyframes cuts here, too.
+            self.mirrors_key |= decoded.is_key() && self.config.target == Target::H264;
             if self.is_surplus(at) {
                 counts.skipped();
                 continue;
@@ -139,12 +144,13 @@ impl Picture {
         }
         let since_key = self.last_key.map(|key| at.saturating_sub(key));
         let longest = i64::from(self.config.settings.keyframe_interval_ms) * VIDEO_HZ / 1_000;
-        let key = since_key.is_none_or(|since| since >= longest || self.wants_key && since >= KEYFRAME_PAUSE);
+        let is_due = |since| since >= longest || self.wants_key && since >= KEYFRAME_PAUSE;
+        let key = self.mirrors_key || since_key.is_none_or(is_due);
         // What the source's picture was does not matter to the encoder.
         plain.set_kind(if key { picture::Type::I } else { picture::Type::None });
         plain.set_pts(Some(at));
         if key {
-            (self.last_key, self.wants_key) = (Some(at), false);
+            (self.last_key, self.wants_key, self.mirrors_key) = (Some(at), false, false);
         }
         self.last = Some(at);
         match &mut self.encoder {

@@ -34,6 +34,9 @@ impl Packager {
                     video.fill_gaps(furthest.msn, end);
                 }
             }
+            if let Some(alternate) = &mut self.alternate.lane {
+                alternate.flush(furthest.msn, video_end);
+            }
             self.next.msn = furthest.msn.max(self.next.msn);
         }
         let pictures = self.renditions().filter(|rendition| rendition.kind == MediaKind::Video);
@@ -50,7 +53,7 @@ impl Packager {
 
     pub(super) fn expire(&mut self, now: Instant) {
         let mut gone = false;
-        self.renditions_mut().for_each(|rendition| gone |= rendition.expire(now));
+        self.all_renditions_mut().for_each(|rendition| gone |= rendition.expire(now));
         // Nobody is told: what went was not listed. But the bytes are only free once no snapshot refers to them.
         self.dirty |= gone;
     }
@@ -66,11 +69,11 @@ impl Packager {
             DvrWindow::Event => None,
         };
         let window = Window { listed_secs, memory_secs, part_secs: target_secs * PART_WINDOW_TARGET_DURATIONS };
-        self.renditions_mut().for_each(|rendition| rendition.slide(now, window));
+        self.all_renditions_mut().for_each(|rendition| rendition.slide(now, window));
         if self.state == State::Ended {
             self.renditions_mut().for_each(|rendition| rendition.shelf.free_kept());
         }
-        let held = self.renditions().map(|rendition| rendition.shelf.bytes_held()).sum();
+        let held = self.all_renditions().map(|rendition| rendition.shelf.bytes_held()).sum();
         let owed = self.share.owes(held);
         if owed > 0 {
             self.evict(owed);
@@ -83,7 +86,7 @@ impl Packager {
 
     fn evict(&mut self, owed: u64) {
         let mut bytes = 0;
-        self.renditions_mut().for_each(|rendition| bytes += rendition.evict(owed.saturating_sub(bytes)));
+        self.all_renditions_mut().for_each(|rendition| bytes += rendition.evict(owed.saturating_sub(bytes)));
         if bytes > 0 {
             self.counters.evicted_bytes += bytes;
             self.warn(Warning::BudgetEvicted { bytes });

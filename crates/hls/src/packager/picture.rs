@@ -68,6 +68,9 @@ impl Packager {
         if let Some(ticks) = outcome.gop_ticks {
             self.note_keyframe_interval(Some(timescale.seconds(ticks)));
         }
+        if let Some(boundary) = outcome.boundary {
+            self.bound_alternate(boundary);
+        }
         match outcome.boundary {
             Some(boundary) if sound_changes => self.cut_for_sound_change(boundary),
             Some(boundary) => self.bound_audio(now, boundary),

@@ -8,10 +8,11 @@ use telstar_media::MediaKind;
 use super::{Effect, Packager};
 use crate::config::{DvrWindow, SKIP_WINDOW_TARGET_DURATIONS};
 use crate::listing::{Facts, Listing};
-use crate::multivariant::{self, Variant};
-use crate::playlist::PartId;
+use crate::multivariant::{self, AlternateVariant, Bandwidth, Variant};
+use crate::playlist::{PartId, RenditionId};
 use crate::rendered::Rendered;
 use crate::rendition::Rendition;
+use crate::segment::Segment;
 use crate::snapshot::{RenditionView, Snapshot, State, last_part};
 
 /// Over the peak that was measured: what is promised must hold for the next segments too. RFC 8216bis §4.4.6.2 asks for an
@@ -41,6 +42,8 @@ impl Packager {
             target_duration_secs: self.target_duration_secs,
             video: self.view(MediaKind::Video),
             audio: self.view(MediaKind::Audio),
+            alternate: self.alternate_view(),
+            lacks_alternate: self.lacks_alternate(),
         }
     }
 
@@ -49,14 +52,25 @@ impl Packager {
     }
 
     fn view(&mut self, kind: MediaKind) -> Option<RenditionView> {
-        let (finished, unlisted) =
-            self.renditions_mut().find(|rendition| rendition.kind == kind).map(|rendition| rendition.shelf.view())?;
-        let rendition = self.rendition(kind)?;
-        let other = match kind {
-            MediaKind::Video => MediaKind::Audio,
-            MediaKind::Audio => MediaKind::Video,
-        };
-        let part_target_max_ms = self.renditions().map(|rendition| rendition.part_target_ms).max().unwrap_or(0);
+        let held = self.renditions_mut().find(|rendition| rendition.kind == kind)?.shelf.view();
+        Some(self.view_of(kind.into(), self.rendition(kind)?, held))
+    }
+
+    fn alternate_view(&mut self) -> Option<RenditionView> {
+        let held = self.alternate.lane.as_mut()?.rendition.shelf.view();
+        Some(self.view_of(RenditionId::Alternate, self.alternate_rendition()?, held))
+    }
+
+    /// The renditions that are listed, with their newest parts.
+    fn newest_parts(&self) -> impl Iterator<Item = (RenditionId, PartId)> {
+        let sources = self.renditions().map(|rendition| (rendition.kind.into(), rendition));
+        let alternate = self.alternate_rendition().map(|rendition| (RenditionId::Alternate, rendition));
+        sources.chain(alternate).filter_map(|(id, rendition)| Some((id, newest(rendition)?)))
+    }
+
+    fn view_of(&self, id: RenditionId, rendition: &Rendition, held: (Arc<[Arc<Segment>]>, usize)) -> RenditionView {
+        let (finished, unlisted) = held;
+        let part_target_max_ms = self.all_renditions().map(|rendition| rendition.part_target_ms).max().unwrap_or(0);
         let hint = (self.state == State::Live).then(|| hint(rendition)).flatten();
         let ended = self.state == State::Ended;
         // Without a target duration nothing is listed yet, but what an earlier listing named stays fetchable.
@@ -66,9 +80,10 @@ impl Packager {
             part_target_max_ms,
             parts_from_msn: rendition.parts_from_msn,
             hint,
-            report: self.rendition(other).and_then(newest).map(|newest| (other, newest)),
+            reports: self.newest_parts().filter(|(other, _)| *other != id).collect(),
             ended,
-            is_event: self.is_event,
+            // Of the alternate there is no more than memory holds.
+            is_event: self.is_event && id != RenditionId::Alternate,
             skips: self.offers_skips(target_duration_secs),
             all_independent: rendition.all_independent(),
         };
@@ -76,16 +91,7 @@ impl Packager {
         let open = rendition.open_segment().map(|open| Arc::new(open.clone()));
         let listing = facts.map(|facts| Listing::new(finished.clone(), unlisted, open.clone(), facts));
         let inits = rendition.inits().to_vec();
-        Some(RenditionView {
-            kind,
-            listing,
-            finished,
-            open,
-            inits,
-            hint,
-            part_target_ms: rendition.part_target_ms,
-            ended,
-        })
+        RenditionView { id, listing, finished, open, inits, hint, part_target_ms: rendition.part_target_ms, ended }
     }
 
     /// Delta updates are worth it once the list is twice as long as what they must leave in. It is the configuration that
@@ -107,12 +113,10 @@ impl Packager {
         }
         let mut variant = self.variant_now();
         let published = self.variant.as_ref().map(|(published, _)| published);
-        // A promise that still holds is kept, and its average with it.
-        match published.filter(|published| published.bandwidth_bps >= variant.bandwidth_bps) {
-            Some(Variant { bandwidth_bps, average_bandwidth_bps, .. }) => {
-                (variant.bandwidth_bps, variant.average_bandwidth_bps) = (*bandwidth_bps, *average_bandwidth_bps);
-            }
-            None => variant.bandwidth_bps = with_headroom(variant.bandwidth_bps),
+        variant.bandwidth.keep_promise(published.map(|published| &published.bandwidth));
+        if let Some(alternate) = &mut variant.alternate {
+            let promised = published.and_then(|published| published.alternate.as_ref());
+            alternate.bandwidth.keep_promise(promised.map(|promised| &promised.bandwidth));
         }
         let promised = published.and_then(|published| published.pictures);
         variant.pictures = variant.pictures.map(|(peak_bps, average_bps)| {
@@ -129,18 +133,50 @@ impl Packager {
     fn variant_now(&self) -> Variant {
         let listed = || self.renditions().filter(|rendition| is_listed(rendition));
         let of = |kind| listed().find(|rendition| rendition.kind == kind);
-        let peak_bps = listed().map(|rendition| rendition.meter().peak_bps).sum::<f64>();
-        let average_bps = listed().map(|rendition| rendition.meter().average_bps()).sum::<f64>();
         let video = of(MediaKind::Video);
+        let alternate = self.alternate.lane.as_ref().filter(|lane| video.is_some() && is_listed(&lane.rendition));
+        let audio = || listed().filter(|rendition| rendition.kind == MediaKind::Audio);
         let pictures = video.map(Rendition::picture_meter).filter(|meter| meter.peak_bps > 0.0);
         Variant {
             video: video.and_then(Rendition::facts).cloned(),
             audio: of(MediaKind::Audio).and_then(Rendition::facts).cloned(),
             frame_rate: self.frame_rate.filter(|_| self.rendition(MediaKind::Video).is_some()),
-            bandwidth_bps: rounded(peak_bps),
-            average_bandwidth_bps: rounded(average_bps),
+            bandwidth: bandwidth(listed()),
+            alternate: alternate.and_then(|lane| {
+                Some(AlternateVariant {
+                    facts: lane.rendition.facts()?.clone(),
+                    frame_rate: self.frame_rate.zip(lane.frame_rate()).map(|(source, own)| alike(source, own)),
+                    bandwidth: bandwidth(audio().chain([&lane.rendition])),
+                })
+            }),
             pictures: pictures.map(|meter| (rounded(meter.peak_bps), rounded(meter.average_bps()))),
-            independent: self.rendition(MediaKind::Video).is_none_or(Rendition::all_independent),
+            independent: self.all_renditions().filter(|rendition| is_listed(rendition)).all(Rendition::all_independent),
+        }
+    }
+}
+
+/// Of what is played together.
+fn bandwidth<'a>(together: impl Iterator<Item = &'a Rendition>) -> Bandwidth {
+    let (mut peak_bps, mut average_bps) = (0.0, 0.0);
+    for rendition in together {
+        peak_bps += rendition.meter().peak_bps;
+        average_bps += rendition.meter().average_bps();
+    }
+    Bandwidth { peak_bps: rounded(peak_bps), average_bps: rounded(average_bps) }
+}
+
+/// The alternate's frame rate: the source's unless the worker left pictures out.
+fn alike(source: f64, own: f64) -> f64 {
+    const ALIKE: f64 = 0.05;
+    if (source - own).abs() <= source * ALIKE { source } else { (own * 1_000.0).round() / 1_000.0 }
+}
+
+impl Bandwidth {
+    /// A promise that still holds is kept, and its average with it.
+    fn keep_promise(&mut self, promised: Option<&Bandwidth>) {
+        match promised.filter(|promised| promised.peak_bps >= self.peak_bps) {
+            Some(promised) => *self = *promised,
+            None => self.peak_bps = with_headroom(self.peak_bps),
         }
     }
 }
@@ -153,7 +189,7 @@ fn rounded(bps: f64) -> u64 {
     (bps.max(1.0) as u64).next_multiple_of(BANDWIDTH_STEP_BPS)
 }
 
-fn is_listed(rendition: &Rendition) -> bool {
+pub(super) fn is_listed(rendition: &Rendition) -> bool {
     newest(rendition).is_some()
 }
 

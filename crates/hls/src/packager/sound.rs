@@ -190,8 +190,9 @@ impl Packager {
         match &mut self.video {
             Some(video) => {
                 let from = audio.segment_from();
+                let mut video_end = None;
                 if video.rendition.open_segment().is_some() {
-                    video.flush();
+                    video_end = video.flush();
                 } else {
                     video.rendition.push_gap(at.secs_since(from).max(0.0), video.clock.at(from));
                 }
@@ -199,6 +200,7 @@ impl Packager {
                     video.rendition.discontinuity_next();
                 }
                 audio.push_boundary(Boundary { at, discontinuity });
+                self.bound_alternate(Boundary { at: video_end.unwrap_or(at), discontinuity });
             }
             None => {
                 audio.rendition.close_segment(at.ticks);

@@ -56,6 +56,7 @@ impl Packager {
         self.epoch = Some(epoch);
         let before: Vec<MediaKind> = self.renditions().map(|rendition| rendition.kind).collect();
         self.begin_video_lane(target_duration_secs);
+        self.resume_alternate(self.next, self.prelude.video_start().map(|start| self.shifted_moment(start)));
         self.begin_audio_lane(target_duration_secs);
         self.discard_missing(&before);
         if self.video.is_none() && self.audio.is_none() {

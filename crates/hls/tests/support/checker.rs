@@ -10,7 +10,7 @@ use quick_m3u8::tag::hls::{PreloadHintType, Tag};
 use quick_m3u8::tag::{HlsPlaylistType, KnownTag};
 use quick_m3u8::{HlsLine, Reader};
 use telstar_hls::request::{self, Answer, Directives, Media};
-use telstar_hls::{PartId, RenditionView, Snapshot, State, rendition_name};
+use telstar_hls::{PartId, RenditionId, RenditionView, Snapshot, State, rendition_name};
 use telstar_media::MediaKind;
 use telstar_units::Epoch;
 
@@ -76,7 +76,7 @@ pub struct Playlist {
     pub skipped: u64,
     pub segments: Vec<ListedSegment>,
     pub hint: Option<String>,
-    pub report: Option<(String, u64, u64)>,
+    pub reports: Vec<(String, u64, u64)>,
     pub ended: bool,
 }
 
@@ -134,7 +134,7 @@ impl Playlist {
                     }
                     Tag::RenditionReport(report) => {
                         let last_part = report.last_part().expect("L11");
-                        playlist.report = Some((report.uri().into(), report.last_msn(), last_part));
+                        playlist.reports.push((report.uri().into(), report.last_msn(), last_part));
                     }
                     Tag::Endlist(_) => playlist.ended = true,
                     other => panic!("a tag that nobody asked for: {other:?}"),
@@ -246,32 +246,44 @@ impl Checker {
             return;
         }
         let mut playlists = Vec::new();
-        for kind in [MediaKind::Video, MediaKind::Audio] {
-            let Some(view) = snapshot.rendition(kind).filter(|view| view.playlist().is_some()) else { continue };
-            assert!(self.kinds.contains(&kind), "{kind:?} was never sent");
+        for id in RenditionId::ALL {
+            let Some(view) = snapshot.rendition(id).filter(|view| view.playlist().is_some()) else { continue };
+            assert!(self.kinds.contains(&id.kind()), "{id:?} was never sent");
             let text = view.playlist().expect("listed").text();
             let text = String::from_utf8(text.to_vec()).expect("UTF-8");
             let playlist = Playlist::read(&text);
-            let name = rendition_name(kind);
+            let name = rendition_name(id);
             let history = self.history.entry(name).or_default();
             check_header(&playlist);
             check_parts(&playlist, self.expect, snapshot.state);
             check_media(&playlist, view, history, self.expect, &self.newest_frame);
             history.retention = self.retention;
             history.follow(now, &playlist, view, snapshot.state, self.expect);
-            check_directives(snapshot, kind, &playlist, view);
-            playlists.push((kind, playlist));
+            check_directives(snapshot, id, &playlist, view);
+            playlists.push((id, playlist));
         }
-        if let [(_, video), (_, audio)] = playlists.as_slice() {
-            check_pair(video, audio, self.expect);
-            check_report(snapshot, video, MediaKind::Audio, audio);
-            check_report(snapshot, audio, MediaKind::Video, video);
+        if let [(_, first), others @ ..] = playlists.as_slice() {
+            for (id, other) in others {
+                check_pair(first, other, self.expect);
+                if *id == RenditionId::Alternate {
+                    check_twins(first, other, self.expect);
+                }
+            }
+        }
+        for (id, playlist) in &playlists {
+            let others: Vec<_> = playlists.iter().filter(|(other, _)| other != id).collect();
+            check_reports(snapshot, playlist, &others);
         }
     }
 
+    /// The alternate has left: when it comes again, it is another playlist.
+    pub fn forget_alternate(&mut self) {
+        self.history.remove(rendition_name(RenditionId::Alternate));
+    }
+
     /// All samples of a rendition, in order of their segments.
-    pub fn samples(&self, kind: MediaKind) -> Vec<super::media::ReadSample> {
-        let Some(history) = self.history.get(rendition_name(kind)) else { return Vec::new() };
+    pub fn samples(&self, id: impl Into<RenditionId>) -> Vec<super::media::ReadSample> {
+        let Some(history) = self.history.get(rendition_name(id)) else { return Vec::new() };
         let mut uris: Vec<(u64, u32, &ReadPart)> = history
             .parts
             .iter()
@@ -284,12 +296,12 @@ impl Checker {
         uris.into_iter().flat_map(|(_, _, part)| part.samples.clone()).collect()
     }
 
-    pub fn segments(&self, kind: MediaKind) -> Vec<ListedSegment> {
-        self.history.get(rendition_name(kind)).map(|h| h.segments.values().cloned().collect()).unwrap_or_default()
+    pub fn segments(&self, id: impl Into<RenditionId>) -> Vec<ListedSegment> {
+        self.history.get(rendition_name(id)).map(|h| h.segments.values().cloned().collect()).unwrap_or_default()
     }
 
-    pub fn playlist(&self, kind: MediaKind) -> Playlist {
-        self.history[rendition_name(kind)].last.clone().expect("a playlist")
+    pub fn playlist(&self, id: impl Into<RenditionId>) -> Playlist {
+        self.history[rendition_name(id)].last.clone().expect("a playlist")
     }
 
     /// Hints that did not come true.
@@ -523,17 +535,33 @@ impl History {
     }
 }
 
-/// L11: the report is the other playlist's newest part.
-fn check_report(snapshot: &Snapshot, playlist: &Playlist, other: MediaKind, other_playlist: &Playlist) {
+/// L11: there is a report of every other playlist, of its newest part.
+fn check_reports(snapshot: &Snapshot, playlist: &Playlist, others: &[&(RenditionId, Playlist)]) {
     if snapshot.state == State::Ended {
         return;
     }
-    let (uri, msn, part) = playlist.report.clone().expect("L11: a report of every other rendition");
-    assert_eq!(uri, format!("../{}/index.m3u8", rendition_name(other)));
-    let newest = other_playlist.segments.last().expect("something is listed");
-    // A part target that changes at a discontinuity takes the parts before it off the list until the next one comes.
-    let last = newest.parts.len().checked_sub(1).map_or(part, |last| last as u64);
-    assert_eq!((msn, part), (newest.msn, last));
+    assert_eq!(playlist.reports.len(), others.len(), "L11: a report of every other rendition");
+    for ((uri, msn, part), (id, other)) in playlist.reports.iter().zip(others) {
+        assert_eq!(*uri, format!("../{}/index.m3u8", rendition_name(*id)));
+        let newest = other.segments.last().expect("something is listed");
+        // A part target that changes at a discontinuity takes the parts before it off the list until the next one comes.
+        let last = newest.parts.len().checked_sub(1).map_or(*part, |last| last as u64);
+        assert_eq!((*msn, *part), (newest.msn, last));
+    }
+}
+
+/// The picture twice: the same segments, cut at the same pictures.
+fn check_twins(video: &Playlist, alternate: &Playlist, expect: Expect) {
+    assert_eq!(video.part_target, alternate.part_target);
+    for segment in video.finished().filter(|_| expect.even) {
+        let Some(twin) = alternate.finished().find(|twin| twin.msn == segment.msn) else { continue };
+        // As far as the source's clock of milliseconds is exact.
+        assert!((millis_of(&segment.date_time) - millis_of(&twin.date_time)).abs() <= 1);
+        let secs = |segment: &ListedSegment| segment.whole.as_ref().map_or(0.0, |(_, secs)| *secs);
+        // The end of all lies where the last picture of each in decode order is over.
+        let is_last = video.ended && segment.msn == video.segments.last().map_or(0, |last| last.msn);
+        assert!(is_last || (secs(segment) - secs(twin)).abs() < 0.002, "{segment:?} {twin:?}");
+    }
 }
 
 /// Both renditions: one target duration, the same discontinuities at the same numbers, ends in step.
@@ -563,7 +591,7 @@ pub fn millis_of(date_time: &str) -> i64 {
 }
 
 /// D1 to D6 and L10 against what this very playlist lists.
-fn check_directives(snapshot: &Snapshot, kind: MediaKind, playlist: &Playlist, view: &RenditionView) {
+fn check_directives(snapshot: &Snapshot, kind: RenditionId, playlist: &Playlist, view: &RenditionView) {
     let ask = |query: String| match Directives::parse(&query) {
         Ok(directives) => request::answer(snapshot, kind, &directives),
         Err(error) => Answer::BadRequest(error),
