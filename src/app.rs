@@ -63,6 +63,7 @@ fn packager_config(hls: &config::Hls) -> HlsConfig {
             PlaylistType::Live if hls.dvr_window_secs == 0 => DvrWindow::Off,
             PlaylistType::Live => DvrWindow::Last(Duration::from_secs(hls.dvr_window_secs.into())),
         },
+        h264_beside: hls.h264_beside,
         ..HlsConfig::default()
     }
 }

@@ -55,13 +55,6 @@ impl Mixes {
         Mixes { inner: Arc::new(Inner { rooms, calls, shards, workers, tasks, running }) }
     }
 
-    /// Somebody who may watch the room wants its frames: what comes over WebRTC is made frames of, and a call is mixed.
-    /// Returns as [`Mixes::demand`] does.
-    pub fn demand_frames(&self, entry: &Arc<RoomEntry>) -> bool {
-        self.inner.rooms.demand_hls(entry);
-        self.demand(entry)
-    }
-
     /// Somebody who may watch the room wants to, which counts for [`HLS_DEMAND`]. Returns whether its call is mixed, from now on
     /// or already; not while it has an ingest, and not without a call.
     pub fn demand(&self, entry: &Arc<RoomEntry>) -> bool {

@@ -26,6 +26,9 @@ section! {
         first_playlist_secs: u32 = 10 => 1..=60,
         /// Memory for the media of all rooms together. When it is full the oldest segments of the largest room go first.
         memory_budget_mib: u32 = 1_024 => 16..=1_048_576,
+        /// Whether HEVC, AV1 and VP9 are listed with the same picture in H.264 beside them while somebody watches. Without it
+        /// players that do not decode them see nothing, and no processor time is spent.
+        h264_beside: bool = true,
         /// How long an encoder may be away and still continue the same stream, behind a discontinuity. Then the stream
         /// ends and its playlist says so.
         reconnect_window_secs: u32 = 30 => 0..=3_600,

@@ -139,7 +139,8 @@ impl Player {
 
     /// Somebody wants to play the room over HLS. Returns whether its call is mixed for that.
     fn demand(&self) -> bool {
-        self.state.mixes.demand_frames(self.room())
+        self.state.rooms.demand_hls(self.room());
+        self.state.mixes.demand(self.room())
     }
 
     /// The room's first playlist. What comes over WebRTC is listed for those who ask, so the first of them waits for it, as for

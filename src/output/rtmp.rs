@@ -72,7 +72,7 @@ impl PlayDoor {
         let entry = self.permit(Some(address), entry, token.as_ref()).await?;
         let slot = self.slots.take(address, false).ok_or(PlayRefusal::Busy)?;
         let handle = self.rooms.watch(&entry, self.buffer_bytes_max).ok_or(PlayRefusal::Busy)?;
-        self.mixes.demand_frames(&entry);
+        self.mixes.demand(&entry);
         let key = ViewerKey(self.viewer_keys.hash_one((address, &request.player.flash_ver)));
         Ok(Watching {
             handle,
@@ -90,7 +90,7 @@ impl PlayDoor {
         watching.recheck_at = Instant::now() + RECHECK_INTERVAL;
         match self.permit(None, Some(Arc::clone(&watching.entry)), watching.token.as_ref()).await {
             Ok(_) => {
-                self.mixes.demand_frames(&watching.entry);
+                self.mixes.demand(&watching.entry);
                 Ok(())
             }
             Err(PlayRefusal::NotFound) => Err(PlayRefusal::Ended),

@@ -23,7 +23,7 @@ cd "$here"
 
 calls=(call lab call-limits call-limits-exact call-nat call-tcp call-proxy call-embed call-p2p call-kill)
 whx=(measuring whip-clients whep-rtmp whip-hls call-hls firefox-whep whep-many worker-kill)
-all=(watch players keyframes encoders obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}")
+all=(watch players keyframes encoders codecs obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}")
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.

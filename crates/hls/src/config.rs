@@ -18,6 +18,8 @@ pub struct HlsConfig {
     pub window_target_durations: u32,
     /// What stays listed when somebody keeps segments, see [`crate::Packager::with_disk`].
     pub dvr_window: DvrWindow,
+    /// Pictures that not every player decodes may have H.264 beside them, see [`crate::Packager::want_alternate`].
+    pub h264_beside: bool,
 }
 
 /// What stays listed behind the live edge, if there is a disk to keep it.
@@ -39,6 +41,7 @@ impl Default for HlsConfig {
             first_playlist_wait: Duration::from_secs(10),
             window_target_durations: 4,
             dvr_window: DvrWindow::Off,
+            h264_beside: true,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The lane of the alternate: the same pictures in another codec, cut where the first rendition is cut.
 //!
 //! A worker makes them, so that they come later than the first rendition's, and each keyframe of the source stands alone here,
-//! too. Presentation times are the source's, exactly. Segments end at the first rendition's boundaries to the tick, so that both
-//! list the same durations. What does not come in time, or stops coming, is a gap under the number that it would have had.
+//! too. Presentation times are the source's, exactly. Segments end where the first rendition's next one begins to be shown, so
+//! that both list the same durations, but for what an open group of pictures shows before its keyframe. What does not come in time, or stops coming, is a gap under the number that it would have had.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -101,9 +101,6 @@ impl FollowLane {
         if is_behind {
             return Wish::Drop;
         }
-        if frame.key {
-            self.take_as_boundary(dts);
-        }
         self.reach(dts);
         let is_known = self.config.as_deref() == Some(&*frame.config);
         // In the middle of a segment nothing else can begin.
@@ -173,19 +170,6 @@ impl FollowLane {
             self.take_boundary();
         }
         changed
-    }
-
-    /// The keyframe that the first rendition ended its segment with may be stamped a little before where that ends, by the
-    /// rounding of the source's clock.
-    fn take_as_boundary(&mut self, dts: i64) {
-        let near = self.frame_ticks() / 2;
-        let (at, timescale) = (self.moment(dts), self.timescale());
-        if let Some(boundary) = self.boundaries.front_mut() {
-            let ticks = rescale(boundary.at.ticks, boundary.at.timescale, timescale);
-            if ticks > dts && ticks - dts <= near {
-                boundary.at = at;
-            }
-        }
     }
 
     /// Ends the segments whose boundaries lie at or before a time.

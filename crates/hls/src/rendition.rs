@@ -298,14 +298,8 @@ impl Rendition {
         }
     }
 
-    /// Of finished segments; before the first of them of what there is.
     pub fn meter(&self) -> Meter {
-        let mut meter = self.meter;
-        if let Some(open) = self.open_segment().filter(|_| meter.secs == 0.0) {
-            let secs: f64 = open.parts.iter().map(|part| part.duration_secs()).sum();
-            meter.add(open.len(), secs.max(METER_SECS_MIN));
-        }
-        meter
+        self.meter
     }
 
     /// Of the I-frame playlist.

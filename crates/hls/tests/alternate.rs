@@ -266,3 +266,43 @@ fn nobody_waits_for_an_alternate_that_does_not_come() {
     room.drain();
     assert!(room.snapshot.lacks_alternate);
 }
+
+#[test]
+fn behind_an_open_group_of_pictures_a_segment_begins_with_its_keyframe() {
+    const FRAME_MS: i64 = 40;
+    const GOP: i64 = 50;
+    // Two pictures of each group are shown before its keyframe, which they follow (types 21 and 8: CRA and RASL).
+    let plain = in_hevc(&Source { audio_hz: None, ..Source::default() }.frames());
+    let frame = |n: i64| {
+        let (gop, at) = (n / GOP, n % GOP);
+        let (shown, nal_type) = match at {
+            0 if gop > 0 => (2, 21),
+            1 | 2 if gop > 0 => (at - 1, 8),
+            _ => (at, if at == 0 { 19 } else { 1 }),
+        };
+        let unit = [&[nal_type << 1, 1], format!("v{n:08}").as_bytes()].concat();
+        let payload = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat().into();
+        let (dts, pts) = (n * FRAME_MS * 90, (gop * GOP + shown + 2) * FRAME_MS * 90);
+        let config = Arc::clone(&plain[0].frame.config);
+        Arrival {
+            at_ms: n * FRAME_MS,
+            track: VIDEO,
+            frame: Frame { config, dts, pts, duration: 0, key: at == 0, payload },
+        }
+    };
+    let frames: Vec<Arrival> = (0..40 * 25).map(frame).collect();
+    let mut room = Room::new(Expect { even: false, keyframes_in_time: false, aligned: false }, vec![MediaKind::Video]);
+    room.start(UNIX_SECS, &Source { audio_hz: None, ..Source::default() });
+    for arrival in interleaved(&frames, &made_of(&frames, 100)) {
+        room.advance_to(arrival.at_ms);
+        if room.snapshot.lacks_alternate && room.state == State::Live {
+            want(&mut room);
+        }
+        room.play_one(&arrival);
+    }
+    let playlist = room.checker.playlist(RenditionId::Alternate);
+    assert!(playlist.independent_segments && playlist.segments.len() >= 4, "{playlist:?}");
+    assert!(!room.checker.playlist(MediaKind::Video).independent_segments);
+    let segments = room.checker.segments(RenditionId::Alternate);
+    assert!(segments.iter().all(|segment| segment.parts[0].independent && !segment.gap));
+}

@@ -156,7 +156,7 @@ impl ShardRoom {
 
     /// The conversions that the listing needs. What stands beside a track is needed only while somebody asks for playlists.
     pub(super) fn listing_needs(&self, now: Instant) -> impl Iterator<Item = (TrackInfo, Target)> {
-        let is_listed = self.is_listed(now);
+        let is_listed = self.is_listed(now) && self.settings.packager.h264_beside;
         let main = self.ingest.iter().flat_map(|ingest| &ingest.tracks).filter(|track| track.is_main);
         main.map(|track| track.meter.info()).filter_map(move |info| match Listed::of(info.codec) {
             Listed::As(to) => Some((info.clone(), to)),
@@ -169,7 +169,8 @@ impl ShardRoom {
     pub(super) fn wants_alternate(&self, now: Instant) -> bool {
         let picture = self.ingest.as_ref().and_then(|ingest| ingest.main(MediaKind::Video));
         let codec = picture.map(|picture| picture.meter.info().codec);
-        self.is_listed(now) && codec.is_some_and(|codec| matches!(Listed::of(codec), Listed::Beside(_)))
+        let is_listed = self.is_listed(now) && self.settings.packager.h264_beside;
+        is_listed && codec.is_some_and(|codec| matches!(Listed::of(codec), Listed::Beside(_)))
     }
 
     pub(super) fn update_alternate(&mut self, now: Instant) {

@@ -41,7 +41,7 @@ const h264 = () => clip('h264-aac', [...PICTURE, '-itsoffset', '0.1', ...SOUND(4
 /** GStreamer's MP4 reader cuts at edit lists; an FLV has none. */
 const h264Flv = async () => prepared(`encoders-h264-aac-${SECONDS}s.flv`, ['-i', await h264(), '-c', 'copy']);
 const hevc = () => clip('hevc-aac', [...PICTURE, ...SOUND(48_000)], ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error:keyint=60:bframes=3', '-tag:v', 'hvc1', '-c:a', 'aac', '-ac', '2']);
-const av1 = () => clip('av1-opus', [...PICTURE, ...SOUND(48_000)], ['-c:v', 'libaom-av1', '-cpu-used', '8', '-usage', 'realtime', '-g', '60', '-strict', '-2', '-c:a', 'libopus', '-ac', '2']);
+const av1 = () => clip('av1-flac', [...PICTURE, ...SOUND(48_000)], ['-c:v', 'libaom-av1', '-cpu-used', '8', '-usage', 'realtime', '-g', '60', '-strict', '-2', '-c:a', 'flac', '-ac', '2']);
 
 const H264_AAC = { tags: { video: 'avc1', audio: 'mp4a' }, codecs: ['avc1.64', 'mp4a.40.2'] };
 const CASES = [
@@ -49,10 +49,10 @@ const CASES = [
   { name: 'gstreamer', ...H264_AAC, timeMaxMs: TIME_FROM_FLV_MAX_MS, publish: ({ rtmp }, name) => sendClip(h264Flv, (file) => publishGstreamerCopy(rtmp, file, { name })) },
   { name: 'obs', ...H264_AAC, timeMaxMs: TIME_FROM_FLV_MAX_MS, isRecorded: true, publish: recordObs },
   { name: 'hevc-aac', tags: { video: 'hvc1', audio: 'mp4a' }, codecs: ['hvc1.1.', 'mp4a.40.2'], publish: ({ rtmp }, name) => sendClip(hevc, (file) => publishEnhanced(rtmp, file, { name })) },
-  { name: 'av1-opus', tags: { video: 'av01', audio: 'Opus' }, codecs: ['av01.0.', 'Opus'], publish: ({ rtmp }, name) => sendClip(av1, (file) => publishEnhanced(rtmp, file, { name })) },
+  { name: 'av1-flac', tags: { video: 'av01', audio: 'fLaC' }, codecs: ['av01.0.', 'fLaC'], publish: ({ rtmp }, name) => sendClip(av1, (file) => publishEnhanced(rtmp, file, { name })) },
 ];
 
-const results = new Results('encoders', 'ffmpeg, GStreamer, OBS and Enhanced RTMP (HEVC with AAC, AV1 with Opus) come out of HLS with no access unit lost and every time kept; ffprobe reads it.');
+const results = new Results('encoders', 'ffmpeg, GStreamer, OBS and Enhanced RTMP (HEVC with AAC, AV1 with FLAC) come out of HLS with no access unit lost and every time kept; ffprobe reads it.');
 await results.during(async () => {
   results.figure('pyav', await pyavVersion());
   const server = await Telstar.launch({ serveArgs: ['--hls-reconnect-window-secs', String(RECONNECT_WINDOW_SECS)] });

@@ -58,10 +58,11 @@ impl Packager {
     pub(super) fn lacks_alternate(&self) -> bool {
         let is_lacked = |codec| !matches!(codec, Codec::H264);
         let is_needed = self.video.as_ref().is_some_and(|video| is_lacked(video.config.codec()));
-        self.state == State::Live
+        self.config.h264_beside
+            && self.state == State::Live
             && is_needed
             && !self.alternate.given_up
-            && !self.alternate_rendition().is_some_and(super::publish::is_listed)
+            && self.listed_alternate().is_none()
     }
 
     pub(super) fn alternate_due(&self) -> Option<Instant> {
@@ -74,6 +75,11 @@ impl Packager {
             self.alternate.given_up = true;
             self.dirty = true;
         }
+    }
+
+    /// Once it has a whole segment, because players that know no parts begin with one.
+    pub(super) fn listed_alternate(&self) -> Option<&FollowLane> {
+        self.alternate.lane.as_ref().filter(|lane| lane.rendition.shelf.oldest().is_some())
     }
 
     pub(super) fn alternate_rendition(&self) -> Option<&Rendition> {

@@ -6,7 +6,7 @@ use telstar_media::{Frame, MediaKind};
 
 use super::{Effect, Packager, Warning};
 use crate::config::{KEYFRAME_INTERVAL_WARN_SECS, REORDER_DELAY_MAX_SECS};
-use crate::lane::Moment;
+use crate::lane::{Boundary, Moment};
 
 impl Packager {
     /// The frame with its decode time put off by what the epoch's first keyframe is shown after it is decoded.
@@ -69,7 +69,10 @@ impl Packager {
             self.note_keyframe_interval(Some(timescale.seconds(ticks)));
         }
         if let Some(boundary) = outcome.boundary {
-            self.bound_alternate(boundary);
+            // Pictures that the keyframe precedes and that are shown before it belong to the segment before: in order of showing
+            // there is nothing open.
+            let shown = if frame.key { Moment::new(pts, timescale) } else { boundary.at };
+            self.bound_alternate(Boundary { at: shown, ..boundary });
         }
         match outcome.boundary {
             Some(boundary) if sound_changes => self.cut_for_sound_change(boundary),

@@ -58,13 +58,13 @@ impl Packager {
 
     fn alternate_view(&mut self) -> Option<RenditionView> {
         let held = self.alternate.lane.as_mut()?.rendition.shelf.view();
-        Some(self.view_of(RenditionId::Alternate, self.alternate_rendition()?, held))
+        Some(self.view_of(RenditionId::Alternate, &self.listed_alternate()?.rendition, held))
     }
 
     /// The renditions that are listed, with their newest parts.
     fn newest_parts(&self) -> impl Iterator<Item = (RenditionId, PartId)> {
         let sources = self.renditions().map(|rendition| (rendition.kind.into(), rendition));
-        let alternate = self.alternate_rendition().map(|rendition| (RenditionId::Alternate, rendition));
+        let alternate = self.listed_alternate().map(|lane| (RenditionId::Alternate, &lane.rendition));
         sources.chain(alternate).filter_map(|(id, rendition)| Some((id, newest(rendition)?)))
     }
 
@@ -134,7 +134,7 @@ impl Packager {
         let listed = || self.renditions().filter(|rendition| is_listed(rendition));
         let of = |kind| listed().find(|rendition| rendition.kind == kind);
         let video = of(MediaKind::Video);
-        let alternate = self.alternate.lane.as_ref().filter(|lane| video.is_some() && is_listed(&lane.rendition));
+        let alternate = self.listed_alternate().filter(|lane| video.is_some() && is_listed(&lane.rendition));
         let audio = || listed().filter(|rendition| rendition.kind == MediaKind::Audio);
         let pictures = video.map(Rendition::picture_meter).filter(|meter| meter.peak_bps > 0.0);
         Variant {
@@ -150,7 +150,11 @@ impl Packager {
                 })
             }),
             pictures: pictures.map(|meter| (rounded(meter.peak_bps), rounded(meter.average_bps()))),
-            independent: self.all_renditions().filter(|rendition| is_listed(rendition)).all(Rendition::all_independent),
+            independent: self
+                .renditions()
+                .chain(alternate.map(|lane| &lane.rendition))
+                .filter(|rendition| is_listed(rendition))
+                .all(Rendition::all_independent),
         }
     }
 }
@@ -189,7 +193,7 @@ fn rounded(bps: f64) -> u64 {
     (bps.max(1.0) as u64).next_multiple_of(BANDWIDTH_STEP_BPS)
 }
 
-pub(super) fn is_listed(rendition: &Rendition) -> bool {
+fn is_listed(rendition: &Rendition) -> bool {
     newest(rendition).is_some()
 }
 
