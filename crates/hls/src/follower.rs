@@ -222,10 +222,4 @@ impl FollowLane {
         }
         self.waits_for_key = true;
     }
-
-    /// Frames a second, while they come evenly.
-    pub fn frame_rate(&self) -> Option<f64> {
-        let ticks = self.cadence.steady()?;
-        Some(f64::from(self.timescale().hz()) / ticks as f64)
-    }
 }

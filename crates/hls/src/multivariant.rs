@@ -38,7 +38,6 @@ pub(crate) struct Variant {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AlternateVariant {
     pub facts: CodecFacts,
-    pub frame_rate: Option<f64>,
     pub bandwidth: Bandwidth,
 }
 
@@ -79,7 +78,7 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
     let separate_audio = variant.audio.as_ref().filter(|_| variant.video.is_some());
     let audio_codec = variant.audio.as_ref().and_then(|facts| facts.rfc6381.as_deref());
     let score = |score| variant.alternate.is_some().then_some(("SCORE", score));
-    let stream = |id, video: Option<&CodecFacts>, frame_rate, bandwidth: Bandwidth, score| {
+    let stream = |id, video: Option<&CodecFacts>, bandwidth: Bandwidth, score| {
         let video_codec = video.and_then(|facts| facts.rfc6381.as_deref());
         let codecs: Vec<&str> = video_codec.into_iter().chain(audio_codec).collect();
         VariantStream {
@@ -88,7 +87,8 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
             average_bandwidth: Some(bandwidth.average_bps),
             codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
             resolution: video.and_then(resolution),
-            frame_rate,
+            // RFC 8216bis §4.4.6.2: the greatest, which a worker may leave pictures out of.
+            frame_rate: variant.frame_rate,
             audio: separate_audio.map(|_| AUDIO_GROUP.into()),
             closed_captions: video.is_some().then_some(ClosedCaptionGroupId::None),
             other_attributes: attributes(video_range(video).into_iter().chain(score)),
@@ -96,11 +96,11 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         }
     };
     let kind = if variant.video.is_some() { MediaKind::Video } else { MediaKind::Audio };
-    let first = stream(kind.into(), variant.video.as_ref(), variant.frame_rate, variant.bandwidth, score(SCORE_SOURCE));
+    let first = stream(kind.into(), variant.video.as_ref(), variant.bandwidth, score(SCORE_SOURCE));
     // More bits do not make it better: it is made of the first.
     let second = variant.alternate.as_ref().map(|alternate| {
-        let AlternateVariant { facts, frame_rate, bandwidth } = alternate;
-        stream(RenditionId::Alternate, Some(facts), *frame_rate, *bandwidth, score(SCORE_ALTERNATE))
+        let AlternateVariant { facts, bandwidth } = alternate;
+        stream(RenditionId::Alternate, Some(facts), *bandwidth, score(SCORE_ALTERNATE))
     });
     let alternatives = separate_audio.map(|audio| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,

@@ -39,7 +39,7 @@ await results.during(async () => {
     for (const player of ['hlsjs', 'shaka']) await played(room, camera, codec, player);
     const told = await timelineOfPlaylist(room.playlist, TOLD_SECONDS);
     const apart = spread(avOffsets(told, asTaken(await camera.clock())));
-    results.check(`${codec}: sound and picture within ${APART_MAX_MS} ms by the playlist's own times`, apart !== null && Math.abs(apart.median) <= APART_MAX_MS, { offset_ms: apart, pictures: told.pictures.length, beeps: told.beeps.length });
+    results.check(`${codec}: sound and picture within ${APART_MAX_MS} ms by the playlist's own times`, apart !== null && Math.abs(apart.median) <= APART_MAX_MS, { offset_ms: apart, beeps: told.beeps.length, ...evenness(told) });
     const report = await examine(room.playlist);
     results.check(`${codec}: the conformance client finds no rule broken`, report.ok, report);
     await camera.end();

@@ -145,7 +145,6 @@ impl Packager {
             alternate: alternate.and_then(|lane| {
                 Some(AlternateVariant {
                     facts: lane.rendition.facts()?.clone(),
-                    frame_rate: self.frame_rate.zip(lane.frame_rate()).map(|(source, own)| alike(source, own)),
                     bandwidth: bandwidth(audio().chain([&lane.rendition])),
                 })
             }),
@@ -167,12 +166,6 @@ fn bandwidth<'a>(together: impl Iterator<Item = &'a Rendition>) -> Bandwidth {
         average_bps += rendition.meter().average_bps();
     }
     Bandwidth { peak_bps: rounded(peak_bps), average_bps: rounded(average_bps) }
-}
-
-/// The alternate's frame rate: the source's unless the worker left pictures out.
-fn alike(source: f64, own: f64) -> f64 {
-    const ALIKE: f64 = 0.05;
-    if (source - own).abs() <= source * ALIKE { source } else { (own * 1_000.0).round() / 1_000.0 }
 }
 
 impl Bandwidth {
