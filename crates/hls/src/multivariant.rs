@@ -121,7 +121,8 @@ pub(crate) fn render(variant: &Variant) -> Rendered {
         average_bandwidth: Some(average_bps),
         codecs: video.rfc6381.clone(),
         resolution: resolution(video),
-        other_attributes: attributes(video_range(Some(video))),
+        // Parsers take it for a variant, all of which have a SCORE if one has.
+        other_attributes: attributes(video_range(Some(video)).into_iter().chain(score(SCORE_SOURCE))),
         ..VariantStream::default()
     });
     let playlist = MasterPlaylist {
@@ -189,6 +190,38 @@ mod tests {
                 ),
             );
         }
+    }
+
+    #[test]
+    fn a_picture_in_two_codecs_is_two_variants_with_one_sound_of_which_the_first_is_better() {
+        let facts = |name: &str| facts(name, Some((1_280, 720)), None).expect("it is named");
+        let bandwidth = |peak_bps| Bandwidth { peak_bps, average_bps: peak_bps / 2 };
+        let alternate = AlternateVariant { facts: facts("avc1.42c01f"), bandwidth: bandwidth(4_000_000) };
+        let variant = Variant {
+            video: Some(facts("hvc1.1.6.L93.90")),
+            audio: Some(CodecFacts { size: None, channels: Some(2), ..facts("mp4a.40.2") }),
+            frame_rate: Some(25.0),
+            bandwidth: bandwidth(2_000_000),
+            alternate: Some(alternate),
+            pictures: Some((400_000, 300_000)),
+            independent: true,
+        };
+        let text = String::from_utf8(render(&variant).text().to_vec()).expect("text");
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.contains("STREAM-INF") || !line.starts_with('#')).collect();
+        assert_eq!(
+            lines,
+            [
+                "#EXT-X-STREAM-INF:BANDWIDTH=2000000,AVERAGE-BANDWIDTH=1000000,CODECS=\"hvc1.1.6.L93.90,mp4a.40.2\",\
+                 RESOLUTION=1280x720,FRAME-RATE=25,SCORE=2,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE",
+                "video/index.m3u8",
+                "#EXT-X-STREAM-INF:BANDWIDTH=4000000,AVERAGE-BANDWIDTH=2000000,CODECS=\"avc1.42c01f,mp4a.40.2\",\
+                 RESOLUTION=1280x720,FRAME-RATE=25,SCORE=1,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE",
+                "h264/index.m3u8",
+                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,AVERAGE-BANDWIDTH=300000,CODECS=\"hvc1.1.6.L93.90\",\
+                 RESOLUTION=1280x720,SCORE=2,URI=\"video/iframes.m3u8\"",
+            ]
+        );
     }
 
     #[test]
