@@ -92,7 +92,7 @@ pub(super) struct ShardRoom {
     /// The tracks of the present epoch that the packager was told of.
     told: Vec<TrackInfo>,
     packaging: Packaging,
-    /// Until when the latest request for a playlist counts.
+    /// Until when the latest request for a playlist counts. Its end is noticed once.
     listed_until: Option<Instant>,
     /// The listing has ended while the ingest goes on, and nobody sees it.
     hides_listing: bool,
@@ -205,6 +205,7 @@ impl ShardRoom {
         }
         self.apply_packager(now);
         self.forget_viewers();
+        self.listed_until = self.listed_until.filter(|until| *until > now);
         self.update_landing(now);
         self.update_mixing(now);
         self.pass_on(now);
@@ -253,13 +254,10 @@ impl ShardRoom {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let landed = self.ingest.as_ref().and_then(|ingest| ingest.landed.as_ref());
-        // While it is listed, its end must be noticed.
-        let is_noticed = landed.is_some() && !matches!(self.packaging, Packaging::Off) || self.conversions.has_any();
-        let listed = self.listed_until.filter(|_| is_noticed);
         let landed = landed.and_then(Landed::poll_timeout);
         let own = [self.packaging_timeout(), self.next_status, self.restored_until];
         let mixing = self.mixing.as_ref().and_then(Mixing::poll_timeout);
-        own.into_iter().chain([listed, landed, mixing, self.conversions.poll_timeout()]).flatten().min()
+        own.into_iter().chain([self.listed_until, landed, mixing, self.conversions.poll_timeout()]).flatten().min()
     }
 
     /// The next thing for the SFU of this thread.

@@ -2,7 +2,8 @@
 //!
 //! A worker makes them, so that they come later than the first rendition's, and each keyframe of the source stands alone here,
 //! too. Presentation times are the source's, exactly. Segments end where the first rendition's next one begins to be shown, so
-//! that both list the same durations, but for what an open group of pictures shows before its keyframe. What does not come in time, or stops coming, is a gap under the number that it would have had.
+//! that both list the same durations, but for what an open group of pictures shows before its keyframe. What does not come in
+//! time, or stops coming, is a gap under the number that it would have had.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -85,10 +85,6 @@ impl Conversions {
         Some((meter.info(), meter.config()?))
     }
 
-    pub(super) fn has_any(&self) -> bool {
-        !self.all.is_empty()
-    }
-
     /// When the next one has been held long enough.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.all.iter().filter_map(|conversion| Some(conversion.unneeded_since? + CONVERSION_HOLD)).min()

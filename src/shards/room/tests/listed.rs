@@ -98,3 +98,19 @@ fn a_sound_that_becomes_another_codec_takes_the_place_of_what_was_listed() {
     let newest = snapshot.audio.as_ref().and_then(|view| view.last_part()).expect("listed").msn;
     assert_eq!(Some(newest), snapshot.video.as_ref().and_then(|view| view.last_part()).map(|part| part.msn));
 }
+
+#[test]
+fn when_nobody_asks_for_playlists_any_more_a_room_with_conversions_wakes_for_it_once() {
+    let mut bench = room();
+    bench.room.feed(FEED, |_| true);
+    let ring = strange(&mut bench, Codec::H264, Codec::Aac);
+    bench.stream(&ring, 0..5, |index| as_track(AUDIO, aac(index)));
+    assert!(bench.wants().contains(&(AUDIO, Target::Opus)), "somebody watches over WebRTC");
+    bench.room.demand_hls(bench.now);
+    bench.turn();
+    for _ in 0..3 {
+        bench.pass(HLS_DEMAND);
+        let due = bench.room.poll_timeout();
+        assert!(due.is_none_or(|due| due > bench.now), "its thread would not sleep");
+    }
+}
