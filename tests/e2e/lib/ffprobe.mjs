@@ -9,8 +9,7 @@ const ENTRIES = 'packet=codec_type,pts_time,dts_time,flags,data_hash:stream=code
  * its access units in decode order, times in seconds and hashed as lib/mp4.mjs does.
  */
 export async function probe(input) {
-  // The first variant is what the source sent; H.264 beside it is another program.
-  const from = /\.m3u8$/.test(input) ? ['-live_start_index', '0', '-select_streams', 'p:0'] : [];
+  const from = /\.m3u8$/.test(input) ? ['-live_start_index', '0'] : [];
   const read = JSON.parse(await run('ffprobe', 'ffprobe', ['-v', 'error', ...from, '-show_data_hash', 'SHA256', '-show_entries', ENTRIES, '-of', 'json', input]));
   const of = (kind) => read.packets.filter((packet) => packet.codec_type === kind).map(unit);
   return {
