@@ -43,19 +43,6 @@ export function compare(sent, received) {
   return result;
 }
 
-/**
- * Both lists from the first to the last unit that each of them has exactly once: where two outputs of one encoder
- * began and ended apart, what both must have. Silence repeats itself, and so cannot say where a list begins.
- */
-export function commonSpan(sent, received) {
-  const count = (units) => units.reduce((seen, { hash }) => seen.set(hash, (seen.get(hash) ?? 0) + 1), new Map());
-  const [inSent, inReceived] = [count(sent), count(received)];
-  const isSure = ({ hash }) => inSent.get(hash) === 1 && inReceived.get(hash) === 1;
-  const [first, last] = [received.find(isSure), received.findLast(isSure)];
-  const cut = (units) => (first ? units.slice(units.findIndex((unit) => unit.hash === first.hash), units.findIndex((unit) => unit.hash === last.hash) + 1) : []);
-  return [cut(sent), cut(received)];
-}
-
 /** Samples of a track should each begin where the one before ended. */
 export function gaps(samples) {
   return samples.slice(1).flatMap((sample, i) => (sample.dts !== samples[i].dts + samples[i].duration ? [{ at: i + 1, ticks: sample.dts - samples[i].dts - samples[i].duration }] : []));

@@ -5,17 +5,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { realClip } from './clips.mjs';
 import { runDir } from './paths.mjs';
-import { start } from './process.mjs';
+import { start, until } from './process.mjs';
 
-/** Screen number of the virtual display; `E2E_DISPLAY` when it is taken. */
-const DISPLAY = process.env.E2E_DISPLAY ?? ':97';
+/** Far above what Xvfb needs until its screen is there. */
+const SCREEN_MS = 10_000;
 
 /**
  * Starts OBS streaming to `server` with `key`. `keyframeSeconds: 0` is OBS's own "auto", which is 250 frames;
- * anything else uses the advanced output mode, where the interval can be set. With `recordTo` it records into that
- * folder what the encoders of the stream make, as FLV.
+ * anything else uses the advanced output mode, where the interval can be set.
  */
-export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs', fps = 30, preset = 'ultrafast', recordTo = null }) {
+export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs', fps = 30, preset = 'ultrafast' }) {
   const home = path.join(runDir(), `${name}-home`);
   const config = path.join(home, '.config/obs-studio');
   const profile = path.join(config, 'basic/profiles/Telstar');
@@ -30,7 +29,7 @@ export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs',
   writeFileSync(path.join(profile, 'basic.ini'), ini({
     General: { Name: 'Telstar' },
     Output: { Mode: keyframeSeconds ? 'Advanced' : 'Simple', Reconnect: true, RetryDelay: 2, MaxRetries: 25 },
-    SimpleOutput: { StreamEncoder: 'x264', VBitrate: 1200, ABitrate: 128, Preset: preset, UseAdvanced: false, ...(recordTo && { FilePath: recordTo, RecFormat: 'flv', RecQuality: 'Stream' }) },
+    SimpleOutput: { StreamEncoder: 'x264', VBitrate: 1200, ABitrate: 128, Preset: preset, UseAdvanced: false },
     AdvOut: { Encoder: 'obs_x264', TrackIndex: 1, ApplyServiceSettings: false },
     Video: { BaseCX: 854, BaseCY: 480, OutputCX: 854, OutputCY: 480, FPSType: 0, FPSCommon: String(fps) },
     Audio: { SampleRate: 48000, ChannelSetup: 'Stereo' },
@@ -39,9 +38,12 @@ export async function startObs({ server, key, keyframeSeconds = 0, name = 'obs',
   if (keyframeSeconds) writeFileSync(path.join(profile, 'streamEncoder.json'), JSON.stringify({ keyint_sec: keyframeSeconds, bitrate: 1200, preset: 'ultrafast', rate_control: 'CBR' }));
   writeFileSync(path.join(config, 'basic/scenes/Telstar.json'), JSON.stringify(scene(clip)));
 
-  const screen = start(`${name}-xvfb`, 'Xvfb', [DISPLAY, '-screen', '0', '1280x800x24', '-nolisten', 'tcp']);
-  const obs = start(name, 'obs', ['--startstreaming', ...(recordTo ? ['--startrecording'] : []), '--profile', 'Telstar', '--collection', 'Telstar', '--minimize-to-tray', '--disable-updater', '--multi'], {
-    env: { HOME: home, XDG_CONFIG_HOME: path.join(home, '.config'), XDG_RUNTIME_DIR: home, DISPLAY, LIBGL_ALWAYS_SOFTWARE: '1', QT_QPA_PLATFORM: 'xcb' },
+  // Xvfb takes a free number and says it: one that was killed leaves its number locked.
+  let display;
+  const screen = start(`${name}-xvfb`, 'Xvfb', ['-displayfd', '1', '-screen', '0', '1280x800x24', '-nolisten', 'tcp'], { onLine: (line, from) => { if (from === 'stdout') display = `:${line}`; } });
+  await until('a virtual screen', SCREEN_MS, () => display);
+  const obs = start(name, 'obs', ['--startstreaming', '--profile', 'Telstar', '--collection', 'Telstar', '--minimize-to-tray', '--disable-updater', '--multi'], {
+    env: { HOME: home, XDG_CONFIG_HOME: path.join(home, '.config'), XDG_RUNTIME_DIR: home, DISPLAY: display, LIBGL_ALWAYS_SOFTWARE: '1', QT_QPA_PLATFORM: 'xcb' },
   });
   const stopObs = obs.stop;
   obs.stop = async (...how) => { await stopObs(...how); await screen.stop(); };

@@ -5,10 +5,10 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { RtmpMessages } from './chunks.mjs';
 import { runDir } from './paths.mjs';
 import { sleep, start, until } from './process.mjs';
 
-const HANDSHAKE_BYTES = 1 + 2 * 1536;
 /** A picture's size in RTP may differ from its share of the best pairing by this part. */
 const SIZES_DIFFER_MAX = 0.1;
 
@@ -94,7 +94,7 @@ function rtp(tracks, at, bytes) {
 /** The publisher's half of an RTMP connection: when each coded picture was there whole. */
 class RtmpStream {
   constructor() {
-    Object.assign(this, { pictures: [], next: null, waiting: new Map(), bytes: Buffer.alloc(0), skip: HANDSHAKE_BYTES, chunk: 128, chunks: new Map() });
+    Object.assign(this, { pictures: [], next: null, waiting: new Map(), messages: new RtmpMessages((message) => this.message(message)) });
   }
 
   segment(at, sequence, isSyn, data) {
@@ -106,47 +106,11 @@ class RtmpStream {
     for (let one = this.waiting.get(this.next); one; one = this.waiting.get(this.next)) {
       this.waiting.delete(this.next);
       this.next = (this.next + one.data.length) >>> 0;
-      this.push(one.at, one.data);
+      this.messages.push(one.data, one.at);
     }
   }
 
-  push(at, data) {
-    this.bytes = this.bytes.length ? Buffer.concat([this.bytes, data]) : data;
-    const skipped = Math.min(this.skip, this.bytes.length);
-    this.skip -= skipped;
-    this.bytes = this.bytes.subarray(skipped);
-    for (let used = this.take(at); used; used = this.take(at)) this.bytes = this.bytes.subarray(used);
-  }
-
-  /** One chunk, if it is there whole; how long it was. */
-  take(at) {
-    const { bytes } = this;
-    if (bytes.length < 3) return 0;
-    let id = bytes[0] & 63;
-    let head = 1;
-    if (id === 0) { id = 64 + bytes[1]; head = 2; } else if (id === 1) { id = 64 + bytes[1] + 256 * bytes[2]; head = 3; }
-    const form = bytes[0] >> 6;
-    const fields = [11, 7, 3, 0][form];
-    if (bytes.length < head + fields + 4) return 0;
-    const state = this.chunks.get(id) ?? { got: 0, body: [] };
-    this.chunks.set(id, state);
-    if (form < 3) state.isExtended = bytes.readUIntBE(head, 3) === 0xffffff;
-    if (form < 2) { state.length = bytes.readUIntBE(head + 3, 3); state.type = bytes[head + 6]; }
-    head += fields + (state.isExtended ? 4 : 0);
-    const size = Math.min(this.chunk, state.length - state.got);
-    if (bytes.length < head + size) { return 0; }
-    state.body.push(bytes.subarray(head, head + size));
-    state.got += size;
-    if (state.got === state.length) {
-      this.message(at, state.type, Buffer.concat(state.body));
-      state.got = 0;
-      state.body = [];
-    }
-    return head + size;
-  }
-
-  message(at, type, body) {
-    if (type === 1) this.chunk = body.readUInt32BE(0) & 0x7fffffff;
+  message({ at, type, body }) {
     // H.264 by the original FLV: an access unit, not a configuration. 5 bytes stand before it.
     if (type === 9 && (body[0] & 15) === 7 && body[1] === 1) this.pictures.push({ at, bytes: body.length - 5, key: body[0] >> 4 === 1 });
   }

@@ -2,14 +2,15 @@
 // comes out of HLS is what each of them sent, unit by unit and at the same times. Two readers say so: the client of
 // lib/hls.mjs, part by part, and ffprobe, segment by segment. Nothing here judges speed.
 
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { relayRtmp } from '../lib/chunks.mjs';
 import { encoderArgs, prepared } from '../lib/clips.mjs';
 import { publishCopy, publishGstreamerCopy } from '../lib/encoders.mjs';
 import { probe } from '../lib/ffprobe.mjs';
 import { FlvReader, withoutParameterSets } from '../lib/flv.mjs';
 import { following, parseMultivariant } from '../lib/hls.mjs';
-import { avOffset, commonSpan, compare, disorder, gaps } from '../lib/integrity.mjs';
+import { avOffset, compare, disorder, gaps } from '../lib/integrity.mjs';
 import { startObs } from '../lib/obs.mjs';
 import { runDir } from '../lib/paths.mjs';
 import { sleep } from '../lib/process.mjs';
@@ -47,7 +48,7 @@ const H264_AAC = { tags: { video: 'avc1', audio: 'mp4a' }, codecs: ['avc1.64', '
 const CASES = [
   { name: 'ffmpeg', ...H264_AAC, publish: ({ rtmp }, name) => sendClip(h264, (file) => publishCopy(rtmp, file, { name, loop: false })) },
   { name: 'gstreamer', ...H264_AAC, timeMaxMs: TIME_FROM_FLV_MAX_MS, publish: ({ rtmp }, name) => sendClip(h264Flv, (file) => publishGstreamerCopy(rtmp, file, { name })) },
-  { name: 'obs', ...H264_AAC, timeMaxMs: TIME_FROM_FLV_MAX_MS, isRecorded: true, publish: recordObs },
+  { name: 'obs', ...H264_AAC, publish: watchObs },
   { name: 'hevc-aac', tags: { video: 'hvc1', audio: 'mp4a' }, codecs: ['hvc1.1.', 'mp4a.40.2'], publish: ({ rtmp }, name) => sendClip(hevc, (file) => publishEnhanced(rtmp, file, { name })) },
   { name: 'av1-flac', tags: { video: 'av01', audio: 'fLaC' }, codecs: ['av01.0.', 'fLaC'], publish: ({ rtmp }, name) => sendClip(av1, (file) => publishEnhanced(rtmp, file, { name })) },
 ];
@@ -72,23 +73,25 @@ async function sendClip(make, publish) {
   };
 }
 
-/** OBS encodes by itself. It records what it streams, from the same encoders: the recording says what was sent. */
-async function recordObs({ key }, name, { rtmp }) {
-  const folder = path.join(runDir(), `${name}-recording`);
-  mkdirSync(folder);
-  const obs = await startObs({ server: rtmp, key, name, preset: 'veryfast', recordTo: folder });
+/** OBS encodes by itself: what it says over RTMP is what was sent. It lasts until it is told to stop. */
+async function watchObs({ key }, name, { rtmp }) {
+  const relay = await relayRtmp(rtmp);
+  const obs = await startObs({ server: relay.base, key, name, preset: 'veryfast' });
   return {
     finish: async () => {
       await sleep(SECONDS * 1000);
       const ok = !obs.ended;
       await obs.stop();
+      relay.close();
       return { ok, tail: ok ? [] : obs.tail.slice(-3) };
     },
     source: async () => {
-      const file = path.join(folder, readdirSync(folder)[0]);
+      const flv = relay.flv();
+      const file = path.join(runDir(), `${name}.flv`);
+      writeFileSync(file, flv);
       const units = { video: [], audio: [] };
       // OBS repeats its parameter sets in every keyframe; with `avc1` they stand in the sample entry alone.
-      new FlvReader(({ kind, dtsMs, ptsMs, ...unit }) => units[kind].push({ ...unit, dts: dtsMs / 1000, pts: ptsMs / 1000 }), { clean: withoutParameterSets }).push(readFileSync(file));
+      new FlvReader(({ kind, dtsMs, ptsMs, ...unit }) => units[kind].push({ ...unit, dts: dtsMs / 1000, pts: ptsMs / 1000 }), { clean: withoutParameterSets }).push(flv);
       return { streams: (await probe(file)).streams, units };
     },
   };
@@ -133,11 +136,11 @@ function judgePlaylist(what, { follower, samples }) {
 }
 
 /** Nothing lost, and every time kept: with one shift for all units, steps and A/V offset are the source's. */
-function judgeUnits({ name, timeMaxMs = TIME_MAX_MS, isRecorded }, reader, source, read) {
+function judgeUnits({ name, timeMaxMs = TIME_MAX_MS }, reader, source, read) {
   const shifts = {};
   for (const kind of KINDS) {
     const what = `${name}: ${kind} by ${reader}`;
-    const [sent, got] = isRecorded ? commonSpan(source[kind], read[kind]) : [source[kind], read[kind]];
+    const [sent, got] = [source[kind], read[kind]];
     const { pairs, ...outcome } = compare(sent, got);
     const seconds = sent.length ? sent.at(-1).dts - sent[0].dts : 0;
     results.check(`${what}: no access unit lost, doubled, reordered or changed`, seconds >= SECONDS - 1 && outcome.lost + outcome.doubled + outcome.reordered + outcome.foreign === 0, { seconds: round(seconds, 1), ...outcome });
