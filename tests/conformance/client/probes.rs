@@ -100,42 +100,49 @@ impl Prober {
     /// D5.
     async fn too_far(&self, first: &Playlist) {
         let limit = first.part_target.filter(|target| *target > 0.0).map(advance_parts_max);
-        self.too_far_for("three segments ahead", |list, more| {
-            Some(format!("_HLS_msn={}", list.last_msn()? + 3 + more))
-        })
-        .await;
+        self.too_far_for("three segments ahead", |list, more| Some((list.last_msn()? + 3 + more, None))).await;
         if let Some(limit) = limit {
             let ask = |list: &Playlist, more: u64| {
                 let (msn, part) = list.last_part()?;
                 // Of a segment that is whole, the next part is another segment's.
                 list.segment(msn).filter(|segment| segment.whole.is_none())?;
-                Some(format!("_HLS_msn={msn}&_HLS_part={}", part as u64 + limit + 1 + more))
+                Some((msn, Some(part as u64 + limit + 1 + more)))
             };
             self.too_far_for("beyond the Advance Part Limit", ask).await;
         }
     }
 
-    /// Asks until it is refused. A stream that grows behind a question may make it a right one, so that one answer says
-    /// little; a server that never refuses says enough. The later questions are further ahead than a slow machine is late.
-    async fn too_far_for(&self, what: &'static str, ask: impl Fn(&Playlist, u64) -> Option<String>) {
-        let mut last = None;
+    /// Asks until it is refused, or until an answer shows that it had to be. A stream that grows behind a question may make it a
+    /// right one: an answer with a playlist that reaches far enough says nothing, one that is held says little; a server that
+    /// never refuses says enough. The later questions are further ahead than a slow machine is late.
+    async fn too_far_for(&self, what: &'static str, ask: impl Fn(&Playlist, u64) -> Option<(u64, Option<u64>)>) {
+        let mut held = None;
         for attempt in 0..ATTEMPTS_MAX {
             let Some(before) = self.newest().await.filter(|list| !list.ended) else { return };
-            let Some(query) = ask(&before, attempt / 2) else {
+            let Some(asked) = ask(&before, attempt / 2) else {
                 // Between two segments: as soon as the next part is there, there is something to ask.
                 self.next_part(&before).await;
                 continue;
             };
+            let query = match asked {
+                (msn, Some(part)) => format!("_HLS_msn={msn}&_HLS_part={part}"),
+                (msn, None) => format!("_HLS_msn={msn}"),
+            };
             let probe = What::Probe(self.index, Probe::TooFar(what));
             let url = with_query(&self.url, &query);
             let exchange = self.http.exchange(probe, &url, &Ask::default(), REFUSED_WITHIN).await;
-            let refused = exchange.status == 400;
-            last = Some(exchange);
-            if refused {
-                break;
+            let status = exchange.status;
+            let reaches = |list: &Playlist| ask(list, 0).is_none_or(|too_far| asked < too_far);
+            if status == 200 && reaches(&Playlist::read(&exchange.text(), &self.url)) {
+                continue;
             }
+            if status != 0 {
+                self.http.note(exchange);
+                return;
+            }
+            held = Some(exchange);
         }
-        if let Some(exchange) = last {
+        if let Some(exchange) = held {
             self.http.note(exchange);
         }
     }

@@ -123,7 +123,9 @@ impl Fault {
             NoReport | ReportAbsolute => ("L11", &[]),
             // The ends of renditions are compared by what the reports say.
             ReportStale => ("L11", &["T3"]),
-            NoDate | DatesDrift | VersionTooLow => ("L12", &[]),
+            NoDate | VersionTooLow => ("L12", &[]),
+            // Each segment is later than the one before: renditions are compared at the same one, if the client has both.
+            DatesDrift => ("L12", &["M6"]),
             AnsweredEarly => ("D1", &[]),
             BehindFinishedRefused => ("D2", &[]),
             PastRefused => ("D3", &[]),

@@ -30,7 +30,7 @@ await results.during(async () => {
   for (const codec of ['VP8', 'H264']) {
     const looped = await zeroOfLoopback(browser, rigs, codec);
     results.check(`a camera in the same page over ${codec}`, looped.offset !== null && Math.abs(looped.offset.median - zero.median) < LOOPBACK_MAX_MS && looped.measured.unread === 0,
-      { av_offset_ms: looped.offset, latency_ms: spread(latencies(looped.measured, looped.clock.takenAt)), levels_db: looped.levels, ...evenness(looped.measured) });
+      { av_offset_ms: looped.offset, latency_ms: spread(latencies(looped.measured, looped.clock.takenAt)), levels_db: looped.levels, unread: looped.measured.unread, ...evenness(looped.measured) });
   }
   await browser.close();
   rigs.close();
