@@ -24,7 +24,7 @@ await results.during(async () => {
     const room = await server.room(name);
     const encoder = await publish(room.rtmp, `encoder-${name}`);
     const live = await server.untilLive(room.name);
-    const page = await open(browser, room.watch);
+    const page = await open(browser, `${room.watch}?transport=hls`);
     const figures = await watch(page, SECONDS);
     await page.screenshot(name);
     await page.close();

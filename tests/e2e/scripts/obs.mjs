@@ -1,5 +1,5 @@
-// Acceptance lines 2 and 4 with OBS: two boxes copied from the terminal, everything else as OBS comes; it is watched,
-// its long keyframe interval is remarked upon, and it comes back by itself when the server has been killed.
+// Acceptance lines 2 and 4 with OBS: two boxes copied from the terminal, everything else as OBS comes; it is watched over HLS and by
+// the link as it stands, its long keyframe interval is remarked upon, and it comes back by itself when the server has been killed.
 
 import { openChromium } from '../lib/browsers.mjs';
 import { startObs } from '../lib/obs.mjs';
@@ -22,11 +22,14 @@ await results.during(async () => {
   const name = new URL(link).pathname.split('/').at(-1);
   const live = await server.untilLive(name, RECOVERY_MS);
   results.figure('encoder_as_the_server_sees_it', live.ingest);
-  const page = await open(browser, link);
-  const document = await page.snapshot();
-  const figures = await watch(page, SECONDS);
-  await page.screenshot('obs');
-  results.check(`OBS: ${SECONDS} s without a stall`, smooth(figures), figures);
+  const pages = new Map();
+  for (const [way, address] of [['HLS', `${link}?transport=hls`], ['the link', link]]) pages.set(way, await open(browser, address));
+  const documents = new Map(await Promise.all([...pages].map(async ([way, page]) => [way, await page.snapshot()])));
+  await Promise.all([...pages].map(async ([way, page]) => {
+    const figures = await watch(page, SECONDS);
+    results.check(`OBS by ${way}: ${SECONDS} s without a stall`, smooth(figures), figures);
+  }));
+  await pages.get('HLS').screenshot('obs');
   const { live: now } = await server.api('GET', `/api/v1/rooms/${name}`);
   const warning = now.warnings?.find((w) => w.code === 'keyframe_interval');
   results.check('the room says that the keyframe interval is long', Math.abs((warning?.params.seconds ?? 0) - 250 / 30) < 0.2, { warning });
@@ -37,12 +40,14 @@ await results.during(async () => {
   await server.start();
   await server.untilLive(name, RECOVERY_MS);
   results.figure('obs_live_again_after_ms', Date.now() - from);
-  let playing = 0;
-  while (playing < 3 && Date.now() - from < RECOVERY_MS) playing = await moved(page, 4);
-  results.check('the viewer plays again by itself', playing >= 3, { after_ms: Date.now() - from, page: (await page.snapshot()).page });
-  results.check('without a reload', sameDocument(document, await page.snapshot()));
-  results.check('and keeps playing', await moved(page, 10) > 8);
-  await page.screenshot('obs-after-restart');
+  await Promise.all([...pages].map(async ([way, page]) => {
+    let playing = 0;
+    while (playing < 3 && Date.now() - from < RECOVERY_MS) playing = await moved(page, 4);
+    results.check(`the viewer by ${way} plays again by itself`, playing >= 3, { after_ms: Date.now() - from, page: (await page.snapshot()).page });
+    results.check(`by ${way} without a reload`, sameDocument(documents.get(way), await page.snapshot()));
+    results.check(`by ${way} it keeps playing`, await moved(page, 10) > 8);
+  }));
+  await pages.get('HLS').screenshot('obs-after-restart');
   await browser.close();
   await obs.stop();
   await server.stop();

@@ -19,7 +19,10 @@ await results.during(async () => {
   let encoder = await publishClocked(room.rtmp, { name: 'encoder-1' });
   await server.untilLive(room.name);
   const browsers = [await openChromium(), await openFirefox()];
-  const viewers = await Promise.all(browsers.map((browser) => open(browser, room.watch)));
+  const viewers = [];
+  for (const browser of browsers) {
+    for (const transport of ['hls', 'webrtc']) viewers.push(Object.assign(await open(browser, `${room.watch}?transport=${transport}`), { transport }));
+  }
   const documents = await Promise.all(viewers.map((v) => v.snapshot()));
   await sleep(5000);
   const before = await mediaPlaylist(room);
@@ -58,10 +61,10 @@ process.exit();
 async function judge(results, what, viewers, documents, encoder, from) {
   await Promise.all(viewers.map(async (viewer, i) => {
     const seen = await untilMoving(viewer, encoder, 60_000);
-    results.check(`${what}: ${viewer.browser} shows the new encoder's picture`, seen !== null, { after_ms: seen && seen - from, page: (await viewer.snapshot()).page });
+    results.check(`${what}: ${viewer.browser} by ${viewer.transport} shows the new encoder's picture`, seen !== null, { after_ms: seen && seen - from, page: (await viewer.snapshot()).page });
     const seconds = await moved(viewer, 8);
-    results.check(`${what}: ${viewer.browser} keeps playing`, seconds > 6, { played_seconds: seconds, of: 8, stalls: (await viewer.snapshot()).stalls });
-    results.check(`${what}: ${viewer.browser} was not reloaded`, sameDocument(documents[i], await viewer.snapshot()));
+    results.check(`${what}: ${viewer.browser} by ${viewer.transport} keeps playing`, seconds > 6, { played_seconds: seconds, of: 8, stalls: (await viewer.snapshot()).stalls });
+    results.check(`${what}: ${viewer.browser} by ${viewer.transport} was not reloaded`, sameDocument(documents[i], await viewer.snapshot()));
   }));
 }
 

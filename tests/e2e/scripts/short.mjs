@@ -25,7 +25,7 @@ try {
 
   const { follower, samples, done } = following(multivariant.variants[0].url);
   browser = await openChromium();
-  const page = await open(browser, room.watch);
+  const page = await open(browser, `${room.watch}?transport=hls`);
   const numbers = [];
   await until('five seconds of pictures', PATIENCE_MS, async () => {
     const read = await page.evaluate(() => window.__probe.readPicture());

@@ -1,4 +1,4 @@
-// Acceptance line 5: three watch tabs over HTTPS and two over HTTP/1.1, in one browser, for a minute. Over HTTP/1.1 a
+// Acceptance line 5: three watch tabs over HTTPS and two over HTTP/1.1, in one browser, for a minute of HLS. Over HTTP/1.1 a
 // browser opens six connections to a host and no more, and blocked playlist requests hold theirs.
 
 import { openChromium } from '../lib/browsers.mjs';
@@ -16,9 +16,9 @@ await results.during(async () => {
   const encoder = await publishPrepared(room.rtmp);
   await server.untilLive(room.name);
   const browser = await openChromium();
-  const secure = `${server.https}/watch/${room.name}`;
+  const [secure, plain] = [server.https, server.http].map((base) => `${base}/watch/${room.name}?transport=hls`);
   const tabs = [];
-  for (const url of [secure, secure, secure, room.watch, room.watch]) tabs.push(await open(browser, url));
+  for (const url of [secure, secure, secure, plain, plain]) tabs.push(await open(browser, url));
   const protocols = await Promise.all(tabs.map((tab) => tab.evaluate(() => [...new Set(performance.getEntriesByType('resource').filter((r) => r.name.includes('/live/')).map((r) => r.nextHopProtocol))])));
   results.check('three tabs speak HTTP/2 and two HTTP/1.1', protocols.slice(0, 3).every((p) => p.includes('h2')) && protocols.slice(3).every((p) => p.includes('http/1.1')), { protocols });
   const figures = await Promise.all(tabs.map((tab) => watch(tab, SECONDS)));
