@@ -50,7 +50,8 @@ await results.during(async () => {
     await sleep(WATCH_MS);
     const after = await tile(page, other);
     results.check(`the page of ${['Anna', 'Ben'][i]}, on another origin, shows ${other}`, seen && after.frames - before.frames > WATCH_MS / 100, { before, after, said: page.said.filter((line) => /error/.test(line)).slice(0, 5) });
-    results.check('without beginning anew', after?.starts === 0, { starts: after?.starts });
+    // The first question may come before the event of the first start.
+    results.check('without beginning anew', after !== null && after.starts === before.starts, { starts: [before?.starts, after?.starts] });
     await page.screenshot(`embed-call-${i + 1}`);
   }
   const { participants } = await server.api('GET', `/api/v1/rooms/${ROOM}/participants`);
