@@ -14,6 +14,8 @@ const LATE_MS = 120;
 const ERROR_MAX_MS = 10;
 /** A browser brings them together by steps of tens of milliseconds; its own zero is taken off what is judged. */
 const LOOPBACK_MAX_MS = 60;
+/** Pictures whose number an encoder at its first, low rate may blur. */
+const UNREAD_MAX_PERCENT = 1;
 
 const results = new Results('measuring', `A sound that is ${LATE_MS} ms late is measured within ${ERROR_MAX_MS} ms, a camera in the same page within ${LOOPBACK_MAX_MS} ms.`);
 await results.during(async () => {
@@ -29,7 +31,7 @@ await results.during(async () => {
   results.check(`its sound ${LATE_MS} ms late is seen`, Math.abs(shifted.median - zero.median - LATE_MS) < ERROR_MAX_MS, { av_offset_ms: shifted.median, openings: shifted.offsets });
   for (const codec of ['VP8', 'H264']) {
     const looped = await zeroOfLoopback(browser, rigs, codec);
-    results.check(`a camera in the same page over ${codec}`, looped.offset !== null && Math.abs(looped.offset.median - zero.median) < LOOPBACK_MAX_MS && looped.measured.unread === 0,
+    results.check(`a camera in the same page over ${codec}`, looped.offset !== null && Math.abs(looped.offset.median - zero.median) < LOOPBACK_MAX_MS && looped.measured.unread * 100 <= UNREAD_MAX_PERCENT * looped.measured.pictures.length,
       { av_offset_ms: looped.offset, latency_ms: spread(latencies(looped.measured, looped.clock.takenAt)), levels_db: looped.levels, unread: looped.measured.unread, ...evenness(looped.measured) });
   }
   await browser.close();
