@@ -12,8 +12,11 @@ use super::playlist::Playlist;
 use super::record::{Exchange, Probe, What};
 use super::watch::PATIENCE;
 
-/// How often a question is asked anew, because the stream may have gone on in between.
-const ATTEMPTS_MAX: u64 = 5;
+/// How often a question is asked anew, because the stream may have gone on in between. A server that refused none of so many
+/// refuses none.
+const QUESTIONS_MAX: u64 = 5;
+/// How often there is looked for something to ask.
+const TRIES_MAX: u64 = 3 * QUESTIONS_MAX;
 /// What waits for nothing is answered within this, on any machine.
 const IMMEDIATELY: Duration = Duration::from_secs(4);
 /// RFC 8216bis §6.2.5.2: what is too far ahead is refused immediately. What is not refused within this is held.
@@ -113,13 +116,13 @@ impl Prober {
     }
 
     /// Asks until it is refused, or until an answer shows that it had to be. A stream that grows behind a question may make it a
-    /// right one: an answer with a playlist that reaches far enough says nothing, one that is held says little; a server that
-    /// never refuses says enough. The later questions are further ahead than a slow machine is late.
+    /// right one, so that one answer whose playlist reaches far enough says nothing, and one that is held says little; a server
+    /// that never refuses says enough. The later questions are further ahead than a slow machine is late.
     async fn too_far_for(&self, what: &'static str, ask: impl Fn(&Playlist, u64) -> Option<(u64, Option<u64>)>) {
-        let mut held = None;
-        for attempt in 0..ATTEMPTS_MAX {
+        let (mut questions, mut last) = (0, None);
+        for _ in 0..TRIES_MAX {
             let Some(before) = self.newest().await.filter(|list| !list.ended) else { return };
-            let Some(asked) = ask(&before, attempt / 2) else {
+            let Some(asked) = ask(&before, questions / 2) else {
                 // Between two segments: as soon as the next part is there, there is something to ask.
                 self.next_part(&before).await;
                 continue;
@@ -131,18 +134,17 @@ impl Prober {
             let probe = What::Probe(self.index, Probe::TooFar(what));
             let url = with_query(&self.url, &query);
             let exchange = self.http.exchange(probe, &url, &Ask::default(), REFUSED_WITHIN).await;
-            let status = exchange.status;
+            questions += 1;
+            let is_held = exchange.status == 0;
             let reaches = |list: &Playlist| ask(list, 0).is_none_or(|too_far| asked < too_far);
-            if status == 200 && reaches(&Playlist::read(&exchange.text(), &self.url)) {
-                continue;
-            }
-            if status != 0 {
+            let has_become_right = exchange.status == 200 && reaches(&Playlist::read(&exchange.text(), &self.url));
+            if questions == QUESTIONS_MAX || !(is_held || has_become_right) {
                 self.http.note(exchange);
                 return;
             }
-            held = Some(exchange);
+            last = is_held.then_some(exchange).or(last);
         }
-        if let Some(exchange) = held {
+        if let Some(exchange) = last {
             self.http.note(exchange);
         }
     }
