@@ -159,15 +159,15 @@ fn write_segment(text: &mut String, segment: &Segment, new_init: bool, part_targ
     if let Some(part_target_ms) = part_target_ms {
         for (index, part) in segment.parts.iter().enumerate() {
             let independent = if part.independent() { ",INDEPENDENT=YES" } else { "" };
-            let duration = listed_part_secs(part.duration_secs(), part_target_ms);
-            line!(text, "#EXT-X-PART:DURATION={duration:.6},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
+            let duration = part.listed_secs(part_target_ms);
+            line!(text, "#EXT-X-PART:DURATION={duration:.9},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
         }
     }
     if let Some(duration) = complete {
         if segment.gap {
             line!(text, "#EXT-X-GAP");
         }
-        line!(text, "#EXTINF:{duration:.6},");
+        line!(text, "#EXTINF:{duration:.9},");
         line!(text, "{epoch}/{msn}.m4s");
     }
 }
@@ -184,15 +184,6 @@ fn write_footer(text: &mut String, facts: &Facts) {
         let name = rendition_name(*other);
         line!(text, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}");
     }
-}
-
-/// A part's duration as it is listed: rounded up to a microsecond and one more, within the part target. Shaka 5 places
-/// each part by the sum of those before it. If that falls behind the media by as little as a rounding error it sets the
-/// buffer's timestamp offset anew, for which it resets the parser, and what follows is dropped up to the next keyframe.
-/// Ahead of it, it has a millisecond; segments (EXTINF) are exact, so nothing adds up beyond one of them.
-fn listed_part_secs(secs: f64, part_target_ms: u64) -> f64 {
-    const MICROS: f64 = 1e6;
-    ((secs * MICROS).ceil() + 1.0).min(part_target_ms as f64 * 1e3) / MICROS
 }
 
 /// Milliseconds as decimal seconds.

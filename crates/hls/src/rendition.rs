@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::config::ENTRY_SPACING_MIN;
 use crate::lane::ticks;
 use crate::multivariant::CodecFacts;
-use crate::segment::{KeyPicture, OpenPart, Sample, Segment};
+use crate::segment::{KeyPicture, OpenPart, Part, Sample, Segment};
 use crate::shelf::{Shelf, Window};
 
 /// An init segment under its number.
@@ -261,7 +261,8 @@ impl Rendition {
         self.close_part(end);
         if let Some(OpenSegment { mut segment, start, starts_with_key }) = self.open.take() {
             let secs = self.timescale.seconds((end - start).max(0));
-            segment.duration_secs = Some(secs);
+            let more = |part: &Arc<Part>| (part.listed_secs(self.part_target_ms) - part.duration_secs()).max(0.0);
+            segment.duration_secs = Some(secs + segment.parts.iter().map(more).sum::<f64>());
             segment.gap = segment.parts.is_empty();
             // Without a keyframe at its beginning it is a gap there: each entry says how long it is shown, from its beginning on.
             if self.kind == MediaKind::Video && starts_with_key {

@@ -56,6 +56,16 @@ impl Part {
         self.timescale.seconds(self.ticks)
     }
 
+    /// The same as it is listed: rounded up to a nanosecond and one more, within the part target. Shaka 5 places each part by the
+    /// sum of those before it. Where that falls behind the media by as little as a rounding error, it sets the buffer's timestamp
+    /// offset anew, for which it resets the parser, and pictures are dropped up to the next keyframe. Ahead of the media it has a
+    /// millisecond, which is some days. EXTINF is the sum of what is listed of the parts, so that nothing falls back when a
+    /// segment is finished either.
+    pub(crate) fn listed_secs(&self, part_target_ms: u64) -> f64 {
+        const NANOS: f64 = 1e9;
+        ((self.duration_secs() * NANOS).ceil() + 1.0).min(part_target_ms as f64 * 1e6) / NANOS
+    }
+
     /// It holds an independent frame.
     pub fn independent(&self) -> bool {
         self.independent
@@ -125,7 +135,7 @@ pub struct Segment {
     pub gap: bool,
     /// Its parts so far; none any more once its bytes are kept outside only.
     pub parts: Vec<Arc<Part>>,
-    /// Seconds from its first sample to the next segment's, once it is finished.
+    /// Seconds from its first sample to the next segment's, as listed, once it is finished.
     pub duration_secs: Option<f64>,
     /// The clock of its pictures.
     pub timescale: Timescale,
