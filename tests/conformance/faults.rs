@@ -17,7 +17,14 @@ const AT_ONCE: usize = 40;
 
 async fn watch(fault: Fault, course: Course, over_tls: bool) -> Report {
     let origin = Origin::start(fault, course, over_tls).await;
-    let options = Options { url: origin.url(), watch: WATCH, course, i_frames_required: true, keyframes_in_time: true };
+    let options = Options {
+        url: origin.url(),
+        watch: WATCH,
+        course,
+        i_frames_required: true,
+        keyframes_in_time: true,
+        apart_secs_max: None,
+    };
     examine(options).await
 }
 

@@ -25,8 +25,15 @@ async fn any_server_that_is_named_conforms() {
     let Ok(url) = std::env::var("CONFORMANCE_URL") else { return };
     let secs = std::env::var("CONFORMANCE_SECONDS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(20);
     let watch = Duration::from_secs(secs);
-    let report =
-        examine(Options { url, watch, course: Course::Live, i_frames_required: true, keyframes_in_time: true }).await;
+    let report = examine(Options {
+        url,
+        watch,
+        course: Course::Live,
+        i_frames_required: true,
+        keyframes_in_time: true,
+        apart_secs_max: None,
+    })
+    .await;
     println!("{report}");
     for (line, reason) in NOT_JUDGED {
         println!("not judged: {line}: {reason}");

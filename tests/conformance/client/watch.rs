@@ -34,6 +34,8 @@ pub struct Options {
     /// The source sends keyframes often enough for each segment to begin with one. Without them a server that does not
     /// re-encode cannot help it.
     pub keyframes_in_time: bool,
+    /// T3 for renditions that are encoded meanwhile, in seconds: those are as late as the machine is slow. None: the rule's own.
+    pub apart_secs_max: Option<f64>,
 }
 
 /// A server that has just been started may still have nothing to play.

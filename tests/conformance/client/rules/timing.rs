@@ -139,8 +139,9 @@ pub fn together(session: &Session, found: &mut Findings<'_>) {
                 let theirs = other.zip(place).and_then(|(other, place)| end_of_part(other, place));
                 let (Some(own), Some(theirs)) = (own, theirs) else { continue };
                 let apart = (own - theirs).abs() as f64 / 1e6;
+                let most = session.record.options.apart_secs_max.unwrap_or(APART_PART_TARGETS * target + 0.01);
                 found.check(
-                    apart <= APART_PART_TARGETS * target + 0.01,
+                    apart <= most,
                     || format!("two renditions end {apart:.3} s apart, part targets are {target}"),
                     || excerpt(seen, &["RENDITION-REPORT"]),
                 );
