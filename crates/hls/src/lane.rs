@@ -60,6 +60,7 @@ pub(crate) struct Limits {
     pub segment_min: i64,
     pub target_duration: i64,
     pub tolerance: i64,
+    /// A tick below what is listed, because parts are listed a little longer than they are (`Part::listed_secs`).
     pub part_target: i64,
     /// What a segment may last beyond the target duration.
     pub slack: i64,
@@ -74,7 +75,7 @@ impl Limits {
             segment_min: ticks(config.segment_min, timescale),
             target_duration: ticks(Duration::from_secs(target_duration_secs), timescale),
             tolerance: ticks(SEGMENT_TOLERANCE, timescale),
-            part_target: ticks(Duration::from_millis(part_target_ms), timescale),
+            part_target: (ticks(Duration::from_millis(part_target_ms), timescale) - 1).max(1),
             slack: ticks(TARGET_DURATION_SLACK, timescale),
             decode_early_max: ticks(DECODE_EARLY_MAX, timescale),
             jump_min: ticks(SEGMENT_TOLERANCE, timescale),

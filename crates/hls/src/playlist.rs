@@ -160,14 +160,14 @@ fn write_segment(text: &mut String, segment: &Segment, new_init: bool, part_targ
         for (index, part) in segment.parts.iter().enumerate() {
             let independent = if part.independent() { ",INDEPENDENT=YES" } else { "" };
             let duration = part.listed_secs(part_target_ms);
-            line!(text, "#EXT-X-PART:DURATION={duration:.9},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
+            line!(text, "#EXT-X-PART:DURATION={duration:.12},URI=\"{epoch}/{msn}.{index}.m4s\"{independent}");
         }
     }
     if let Some(duration) = complete {
         if segment.gap {
             line!(text, "#EXT-X-GAP");
         }
-        line!(text, "#EXTINF:{duration:.9},");
+        line!(text, "#EXTINF:{duration:.12},");
         line!(text, "{epoch}/{msn}.m4s");
     }
 }

@@ -35,6 +35,9 @@ struct PartKey {
     composition_offset: i64,
 }
 
+/// 2^-22: what the last bit of a 64-bit floating-point number of Unix seconds is worth, until 2038.
+const LISTED_STEP_SECS: f64 = 1.0 / 4_194_304.0;
+
 impl Part {
     /// The bytes in order, as they lie in memory.
     pub fn chunks(&self) -> &[Bytes] {
@@ -56,14 +59,14 @@ impl Part {
         self.timescale.seconds(self.ticks)
     }
 
-    /// The same as it is listed: rounded up to a nanosecond and one more, within the part target. Shaka 5 places each part by the
-    /// sum of those before it. Where that falls behind the media by as little as a rounding error, it sets the buffer's timestamp
-    /// offset anew, for which it resets the parser, and pictures are dropped up to the next keyframe. Ahead of the media it has a
-    /// millisecond, which is some days. EXTINF is the sum of what is listed of the parts, so that nothing falls back when a
-    /// segment is finished either.
+    /// The same as it is listed: the next multiple of [`LISTED_STEP_SECS`], within the part target. Shaka 5 places each part by the
+    /// sum of those before it, beside dates in seconds. Where that falls behind the media by as little as a rounding error, it
+    /// sets the buffer's timestamp offset anew, for which it resets the parser, and pictures are dropped up to the next
+    /// keyframe. Sums of these multiples are exact, so they only ever run ahead, by a millisecond in half an hour or more. EXTINF
+    /// is the sum of what is listed of the parts, so that nothing falls back when a segment is finished either.
     pub(crate) fn listed_secs(&self, part_target_ms: u64) -> f64 {
-        const NANOS: f64 = 1e9;
-        ((self.duration_secs() * NANOS).ceil() + 1.0).min(part_target_ms as f64 * 1e6) / NANOS
+        let steps = (self.duration_secs() / LISTED_STEP_SECS).floor() + 1.0;
+        (steps * LISTED_STEP_SECS).min(part_target_ms as f64 / 1e3)
     }
 
     /// It holds an independent frame.

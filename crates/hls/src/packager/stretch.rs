@@ -150,11 +150,11 @@ impl Packager {
         self.audio = Some(AudioLane::new(track.id, rendition, limits, clock, first.config.clone(), alone, start));
     }
 
-    /// The smallest whole number of frames of at least the configured part.
+    /// The smallest whole number of frames of at least the configured part, and never exactly: parts stay below their target.
     pub(super) fn audio_part_target_ms(&self, first: &Frame, timescale: Timescale) -> u64 {
         let frame_secs = f64::from(first.duration.max(1)) / f64::from(timescale.hz());
         let frames = (self.config.part.as_secs_f64() / frame_secs).ceil().max(1.0);
-        (frames * frame_secs * 1_000.0).ceil() as u64
+        (frames * frame_secs * 1_000.0).floor() as u64 + 1
     }
 
     fn continue_rendition(&self, previous: Option<Rendition>, kind: MediaKind, timescale: Timescale) -> Rendition {
