@@ -11,6 +11,9 @@ pub const SAMPLE_RATE: u32 = 48_000;
 /// Further ahead than this is a gap, as elsewhere in this program (50 ms). Higher: sound runs away from its picture;
 /// lower: jitter of stamps becomes clicks.
 const GAP: i64 = 2_400;
+/// A gap up to this becomes silence: half a second. Browsers play on over a short hole in what they have of a track as if it were
+/// not there, and sound is early from then on by what was missing. Over a longer one players jump, and are in step behind it.
+const FILLED: i64 = 24_000;
 /// Closer than this needs no correction: 2 ms. What is not corrected is an error between sound and picture.
 const NEAR: i64 = 96;
 /// One sample in so many is added or left out while correcting: 0.5 %, a twelfth of a semitone.
@@ -49,7 +52,13 @@ impl Alignment {
     pub fn push(&mut self, at: i64, mut samples: Vec<(f32, f32)>) -> bool {
         let at = at.clamp(-FARTHEST, FARTHEST);
         let next = *self.next.get_or_insert(at);
-        let ahead = at.saturating_sub(next);
+        let mut ahead = at.saturating_sub(next);
+        if (GAP..=FILLED).contains(&ahead) {
+            self.waiting.extend(std::iter::repeat_n((0.0, 0.0), ahead as usize));
+            self.next = Some(at);
+            self.cut();
+            ahead = 0;
+        }
         if ahead > GAP {
             self.fill();
             // What the encoder holds back of this run comes out with silence behind it instead of the sound behind the gap.
@@ -138,6 +147,21 @@ mod tests {
     fn a_gap_begins_anew_where_its_sound_is_and_silence_stands_before_it() {
         let found = blocks([0, 48_000, 49_024]);
         assert_eq!(found, [(0, true), (960, false), (1_920, false), (48_000, true), (48_960, true)]);
+    }
+
+    #[test]
+    fn a_short_gap_is_silence_of_its_length_and_what_follows_is_where_it_belongs() {
+        let mut alignment = Alignment::new(960);
+        for at in [0, 1_024, 2_048 + 12_288, 3_072 + 12_288] {
+            assert!(alignment.push(at, vec![(1.0, -1.0); 1_024]));
+        }
+        alignment.fill();
+        let blocks: Vec<Block> = std::iter::from_fn(|| alignment.poll()).collect();
+        assert!(blocks.iter().enumerate().all(|(n, block)| block.at == n as i64 * 960), "unbroken");
+        let samples: Vec<f32> = blocks.iter().flat_map(|block| block.samples.iter().map(|(left, _)| *left)).collect();
+        let silent = samples.iter().position(|sample| *sample == 0.0);
+        let silence = samples[2_048..].iter().position(|sample| *sample > 0.0);
+        assert_eq!((silent, silence), (Some(2_048), Some(12_288)));
     }
 
     #[test]
