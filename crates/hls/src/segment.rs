@@ -62,7 +62,7 @@ impl Part {
     /// The same as it is listed: the next multiple of [`LISTED_STEP_SECS`], within the part target. Shaka 5 places each part by the
     /// sum of those before it, beside dates in seconds. Where that falls behind the media by as little as a rounding error, it
     /// sets the buffer's timestamp offset anew, for which it resets the parser, and pictures are dropped up to the next
-    /// keyframe. Sums of these multiples are exact, so they only ever run ahead, by a millisecond in half an hour or more. EXTINF
+    /// keyframe. Sums of these multiples are exact, so they only ever run ahead, by a millisecond in twenty minutes or more. EXTINF
     /// is the sum of what is listed of the parts, so that nothing falls back when a segment is finished either.
     pub(crate) fn listed_secs(&self, part_target_ms: u64) -> f64 {
         let steps = (self.duration_secs() / LISTED_STEP_SECS).floor() + 1.0;
