@@ -79,6 +79,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 pub fn examine(config: &Config, now: WallTime) -> Vec<Finding> {
     let mut findings = folder(&config.general.data);
     findings.extend(disk(&config.general.data));
+    findings.extend(uploads(config));
     findings.extend(ports(config));
     findings.extend(media::examine(config));
     findings.push(addresses(config));
@@ -116,12 +117,31 @@ fn folder(path: &Path) -> Vec<Finding> {
     findings
 }
 
-fn disk(path: &Path) -> Option<Finding> {
+fn free_bytes(path: &Path) -> Option<u64> {
     // The folder may not be there yet; its nearest parent is on the same disk.
     let absolute = std::path::absolute(path).ok()?;
     let existing = absolute.ancestors().find(|ancestor| ancestor.exists())?;
     let stat = rustix::fs::statvfs(existing).ok()?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Uploads are refused long before the database meets a full disk.
+fn uploads(config: &Config) -> Option<Finding> {
+    let vod = &config.vod;
+    if !vod.enabled {
+        return Some(Finding::note("uploads: off (vod.enabled)"));
+    }
+    let (free, kept) = (free_bytes(&config.general.data)? / (1024 * 1024), u64::from(vod.disk_free_mib));
+    Some(match free.checked_sub(kept) {
+        Some(room @ 1..) => Finding::good(format!("uploads: room for {room} MiB")),
+        Some(0) | None => Finding::note(format!(
+            "uploads: the disk has {free} MiB free, of which vod.disk_free_mib keeps {kept}: each is refused until there is more"
+        )),
+    })
+}
+
+fn disk(path: &Path) -> Option<Finding> {
+    let free = free_bytes(path)?;
     let text = format!("disk of the data folder: {} MiB free", free / (1024 * 1024));
     Some(if free < FREE_BYTES_MIN {
         Finding::bad(format!("{text}: make room, or choose another disk with --data DIR"))

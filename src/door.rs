@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, Method, header};
 
 use crate::api::error::{Code, Problem};
 use crate::auth::{
-    Action, AuthError, Caller, Credential, OriginCheck, Reason, RoomFacts, Secret, Throttle, ThrottleConfig, authorise,
-    sessions_of,
+    About, Action, AuthError, Caller, Credential, Denied, OriginCheck, Reason, Secret, Subject, Throttle,
+    ThrottleConfig, authorise, sessions_of,
 };
 use crate::client::Client;
 use crate::state::AppState;
@@ -124,8 +124,11 @@ pub fn playback_token_of(query: &str) -> Option<&str> {
 }
 
 /// Whether `caller` may, as a problem when not.
-pub fn permit(caller: &Caller, action: Action, room: Option<&RoomFacts>) -> Result<(), Problem> {
-    authorise(caller, action, room).map_err(Problem::from)
+pub fn permit<'a>(caller: &Caller, action: Action, subject: impl Into<Subject<'a>>) -> Result<(), Problem> {
+    authorise(caller, action, subject).map_err(|denied| match denied {
+        Denied::NotFound if action.about() == About::Asset => Problem::not_found("asset"),
+        denied => denied.into(),
+    })
 }
 
 impl FromRequestParts<AppState> for Caller {

@@ -10,12 +10,24 @@ const FOLDER_MODE: u32 = 0o700;
 /// Keys: their owner only.
 const FILE_MODE: u32 = 0o600;
 
-/// Makes the data folder with everything above it, readable by its owner only. One that exists is left as it is.
+/// Makes the data folder with everything above it, readable by its owner only. One that exists is left as it is. When
+/// this returns, a loss of power does not take it away again.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
+    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+    let made = path.ancestors().take_while(is_new).count();
+    if made > 0 {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
     }
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+    // A name is durable only after the folder that it is in; whoever made the last one may have died before that.
+    for folder in path.ancestors().skip(1).take(made.max(1)) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+            // It is not ours to read, and neither was it ours to make.
+            Err(error) if made == 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that only its owner can read. After a crash it is the old one, the new one, or absent; never half.

@@ -155,6 +155,20 @@ metrics! {
     hls_refused_requests: Counter,
     /// Bytes of HLS playlists and media that were sent.
     hls_sent_bytes: Counter,
+    /// Requests that write into uploads.
+    vod_uploads_count: Gauge,
+    /// Bytes that uploads brought.
+    vod_received_bytes: Counter,
+    /// Bytes of assets that were sent.
+    vod_sent_bytes: Counter,
+    /// Jobs on assets that are under way.
+    vod_jobs_count: Gauge,
+    /// Jobs on assets that were done.
+    vod_done_jobs: Counter,
+    /// Attempts at jobs on assets that ended without a result.
+    vod_failed_attempts: Counter,
+    /// Attempts at jobs on assets that had no worker, because none could be started. Jobs wait then.
+    vod_refused_attempts: Counter,
     /// Times that the files of a certificate were not usable, so that the old one stayed in force.
     tls_failed_renewals: Counter,
     /// Tasks that ended in a panic.

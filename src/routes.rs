@@ -16,7 +16,7 @@ use tracing::{Level, debug};
 use crate::api::error::{Code, Problem};
 use crate::state::AppState;
 use crate::telemetry::redact;
-use crate::{api, client, gateway, output, web, whx};
+use crate::{api, client, gateway, output, vod, web, whx};
 
 /// What answers without a policy of their own get: nothing may load, nobody may frame.
 const NOTHING_LOADS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -29,6 +29,8 @@ pub fn router(state: &AppState) -> Router {
         .merge(output::hls::router(state.viewer_keys.clone()))
         .merge(gateway::router(state))
         .merge(whx::router())
+        .merge(vod::tus::router())
+        .merge(vod::serve::router())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed, "See the Allow header."))
         .layer(from_fn(common_headers))

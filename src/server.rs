@@ -37,6 +37,7 @@ use crate::rtmp::{Leaving, RtmpServer};
 use crate::state::{AppState, Shared};
 use crate::tasks::{Drained, Tasks};
 use crate::tls::{self, Certificate, TlsError};
+use crate::vod::{Vod, VodError};
 use crate::webhooks::{Sender, Webhooks};
 use crate::whx::Whx;
 
@@ -64,6 +65,9 @@ pub enum StartError {
     /// There is no usable certificate.
     #[error("{0}; see the section [tls], or turn HTTPS off with --https off")]
     Tls(#[from] TlsError),
+    /// Video on demand cannot start.
+    #[error(transparent)]
+    Vod(#[from] VodError),
     /// A listener is not there.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -122,9 +126,11 @@ impl Server {
         let calls = crate::app::call_settings(&config, sockets.zip(candidates))?;
         let media = Media::start(&config, Arc::clone(&data.store), run, dvr, calls, &tasks)?;
         media.restore(kept).await.map_err(|error| DataError::Auth(error.into()))?;
+        let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
+        let vod = Vod::start(&config, store, authority, counts, &tasks).await?;
         let sender = Sender::new(config.webhooks.allow_private, tasks.clone());
         let (store, authority, counts) = (Arc::clone(&data.store), Arc::clone(&data.authority), Arc::clone(&metrics));
-        let webhooks = Webhooks::start(store, authority, &media.rooms, sender, counts, &tasks);
+        let webhooks = Webhooks::start(store, authority, &media.rooms, &vod.listings, sender, counts, &tasks);
         let (shards, authority) = (Arc::clone(&media.shards), Arc::clone(&data.authority));
         let viewers = ViewerSettings {
             per_room_max: config.whep.viewers_per_room_max as usize,
@@ -143,6 +149,7 @@ impl Server {
             dvr: media.dvr.clone(),
             calls,
             mixes,
+            vod,
             webhooks,
             changes: Changes::new(tasks.clone()),
             metrics,

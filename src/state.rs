@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::mixes::Mixes;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
+use crate::vod::Vod;
 use crate::webhooks::Webhooks;
 use crate::whx::Whx;
 
@@ -58,6 +59,8 @@ pub struct Shared {
     pub calls: Calls,
     /// The calls that are mixed for those who watch.
     pub mixes: Mixes,
+    /// Video on demand.
+    pub vod: Vod,
     /// What tells apps what happens.
     pub webhooks: Webhooks,
     /// Through which durable records are changed.

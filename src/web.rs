@@ -1,7 +1,7 @@
 //! The pages and their assets, embedded in the executable.
 //!
 //! In: `static/dist`, as `npm run build` leaves it, and the page about errors. Out: pages under a strict content security policy, hashed assets
-//! that browsers keep for ever, the client library. Only `/embed/…` can be framed, and only by the room's origins.
+//! that browsers keep for ever, the client library. Only `/embed/…` can be framed, and only by the origins of its room or asset.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::api::error::Problem;
-use crate::api::extract::RoomPath;
-use crate::auth::{Action, Caller, Credential, RoomFacts, Secret};
+use crate::api::extract::{AssetPath, RoomPath};
+use crate::auth::{Action, AssetFacts, Caller, Credential, RoomFacts, Secret, Subject};
 use crate::client::Client;
 use crate::config::address::parse_origin;
 use crate::door::{authenticate, permit, playback_token_of};
@@ -57,6 +57,9 @@ pub fn router() -> Router<AppState> {
         .route("/call/{room}", get(call))
         .route("/embed/call/{room}", get(embed_call))
         .route("/studio/{room}", get(studio))
+        .route("/library", get(|client, headers| page("library.html", client, headers)))
+        .route("/library/{asset}", get(library_asset))
+        .route("/embed/vod/{asset}", get(embed_vod))
         .route("/docs/problems", get(problems))
         .route("/assets/{name}", get(asset))
         .route("/client/v1.js", get(client_library))
@@ -90,17 +93,21 @@ async fn embed_watch(
 ) -> Result<Response, Problem> {
     let room = state.rooms.get(&room).await?.map(|room| room.facts());
     let facts = room.as_deref().map(RoomFacts::from);
-    let caller = match playback_token_of(query.as_deref().unwrap_or_default()) {
-        // A token that is not good watches nothing; the page is sent all the same and says so.
-        Some(token) => {
-            let credential = Credential::Playback(Secret::new(token.to_owned()));
-            authenticate(&state, &client, credential).await.unwrap_or(Caller::anonymous())
-        }
-        None => Caller::anonymous(),
-    };
+    let caller = caller_of_query(&state, &client, query.as_deref()).await;
     let may_watch = permit(&caller, Action::WatchRoom, facts.as_ref()).is_ok();
     let origins = room.filter(|_| may_watch).map(|room| room.embed_origins.clone()).unwrap_or_default();
     page_framed_by("embed-watch.html", &client, &headers, &origins)
+}
+
+/// Who shows the token of a query. One that is not good watches nothing; the page is sent all the same and says so.
+async fn caller_of_query(state: &AppState, client: &Client, query: Option<&str>) -> Caller {
+    match playback_token_of(query.unwrap_or_default()) {
+        Some(token) => {
+            let credential = Credential::Playback(Secret::new(token.to_owned()));
+            authenticate(state, client, credential).await.unwrap_or(Caller::anonymous())
+        }
+        None => Caller::anonymous(),
+    }
 }
 
 /// As with [`watch`], the page finds out by itself what there is.
@@ -118,6 +125,27 @@ async fn embed_call(
 ) -> Result<Response, Problem> {
     let origins = state.rooms.get(&room).await?.map(|room| room.facts().embed_origins.clone()).unwrap_or_default();
     device_page_framed_by("embed-call.html", &client, &headers, &origins)
+}
+
+/// As with [`watch`], the page finds out by itself what there is.
+async fn library_asset(AssetPath(_): AssetPath, client: Client, headers: HeaderMap) -> Result<Response, Problem> {
+    page_framed_by("library.html", &client, &headers, &[])
+}
+
+/// As with [`embed_watch`], who may frame an asset is told to whoever may watch it.
+async fn embed_vod(
+    State(state): State<AppState>,
+    AssetPath(asset): AssetPath,
+    client: Client,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let asset = state.store.asset(asset).await?;
+    let facts = asset.as_ref().map(AssetFacts::from);
+    let caller = caller_of_query(&state, &client, query.as_deref()).await;
+    let may_watch = permit(&caller, Action::WatchAsset, Subject::Asset(facts.as_ref())).is_ok();
+    let origins = asset.filter(|_| may_watch).map(|asset| asset.embed_origins).unwrap_or_default();
+    page_framed_by("embed-vod.html", &client, &headers, &origins)
 }
 
 /// Where a stream is sent from the browser. Never framed: a site around it could lay its own words over *Go live*.

@@ -1,14 +1,16 @@
-//! Webhooks: apps are told what happens in their rooms (docs/webhooks.md).
+//! Webhooks: apps are told what happens in their rooms and to their assets (docs/webhooks.md).
 //!
-//! In: events, from whoever makes them. Out: signed requests to the endpoints of the room's owner, at least once each.
+//! In: events, from whoever makes them. Out: signed requests to the endpoints of the owner, at least once each.
 //! An event is queued in the store first; from then on no crash loses it. Each endpoint has a task of its own while
 //! something waits for it, so that a slow one holds up nobody else.
 //!
 //! - `endpoint`: what an address may look like, and where it may lead;
 //! - `send`: one request, to an address that was looked at after it was resolved;
 //! - `worker`: one endpoint's queue, its attempts and its waits;
-//! - `streams`: what is live, as events.
+//! - `streams`: what is live, as events;
+//! - `assets`: what happens to assets, from the store's outbox.
 
+mod assets;
 mod endpoint;
 mod send;
 mod streams;
@@ -21,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use telstar_store::{NewDelivery, Store, StoreError, WebhookId};
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_store::{NewDelivery, Store, StoreError, Subject, WebhookId};
+use telstar_units::{AccountId, WallTime};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -30,6 +32,7 @@ use crate::auth::Authority;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::tasks::Tasks;
+use crate::vod::listings::Listings;
 
 pub use endpoint::{Endpoint, EndpointError, is_public};
 pub use send::{Resolver, SendError, Sender};
@@ -65,11 +68,23 @@ pub enum EventKind {
     StreamStarted,
     /// It is over.
     StreamEnded,
+    /// An asset was made.
+    AssetCreated,
+    /// An asset's title, openness or origins changed, or it is being made anew.
+    AssetChanged,
+    /// An asset can be watched from its beginning to its end.
+    AssetReady,
+    /// An asset cannot be watched.
+    AssetFailed,
+    /// An asset is gone.
+    AssetDeleted,
+    /// A job of an asset began or ended.
+    JobChanged,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [EventKind; 8] = [
+    pub const ALL: [EventKind; 14] = [
         EventKind::RoomStarted,
         EventKind::RoomEnded,
         EventKind::ParticipantJoined,
@@ -78,6 +93,12 @@ impl EventKind {
         EventKind::TrackUnpublished,
         EventKind::StreamStarted,
         EventKind::StreamEnded,
+        EventKind::AssetCreated,
+        EventKind::AssetChanged,
+        EventKind::AssetReady,
+        EventKind::AssetFailed,
+        EventKind::AssetDeleted,
+        EventKind::JobChanged,
     ];
 
     /// Its stable word.
@@ -91,6 +112,12 @@ impl EventKind {
             EventKind::TrackUnpublished => "track-unpublished",
             EventKind::StreamStarted => "stream-started",
             EventKind::StreamEnded => "stream-ended",
+            EventKind::AssetCreated => "asset-created",
+            EventKind::AssetChanged => "asset-changed",
+            EventKind::AssetReady => "asset-ready",
+            EventKind::AssetFailed => "asset-failed",
+            EventKind::AssetDeleted => "asset-deleted",
+            EventKind::JobChanged => "job-changed",
         }
     }
 }
@@ -100,20 +127,26 @@ impl EventKind {
 pub struct WebhookEvent {
     /// What.
     pub kind: EventKind,
-    /// Where.
-    pub room: RoomName,
-    /// Whose room that is: its webhooks are told. Stated, because the room may be deleted by now.
+    /// What it is called, if it may be told twice and is one event all the same; else it is called when it is queued.
+    pub name: Option<String>,
+    /// Where, or to what.
+    pub subject: Subject,
+    /// Whose that is: its webhooks are told. Stated, because it may be deleted by now.
     pub owner: AccountId,
     /// When.
     pub at: WallTime,
-    /// What else there is to say; the room's name is added.
+    /// What else there is to say; the subject's name is added.
     pub data: Map<String, Value>,
 }
 
 impl WebhookEvent {
     /// What is sent: the members that Standard Webhooks recommends.
     fn body(mut self) -> String {
-        self.data.insert("room".to_owned(), Value::String(self.room.to_string()));
+        let (key, name) = match &self.subject {
+            Subject::Room(room) => ("room", room.to_string()),
+            Subject::Asset(asset) => ("asset", asset.to_string()),
+        };
+        self.data.insert(key.to_owned(), Value::String(name));
         let body = json!({
             "type": self.kind.as_str(),
             "timestamp": self.at.to_rfc3339_millis(),
@@ -146,6 +179,7 @@ impl Webhooks {
         store: Arc<dyn Store>,
         authority: Arc<Authority>,
         rooms: &Rooms,
+        listings: &Listings,
         sender: Sender,
         metrics: Arc<Metrics>,
         tasks: &Tasks,
@@ -154,8 +188,10 @@ impl Webhooks {
         let webhooks = Webhooks { mailbox, metrics: Arc::clone(&metrics) };
         let workers = Mutex::default();
         let clock = Arc::clone(&authority);
+        let assets = assets::Follower::new(Arc::clone(&store), listings, webhooks.clone(), Arc::clone(&authority));
         let inner = Arc::new(Inner { store, authority, sender, metrics, tasks: tasks.clone(), workers });
         tasks.spawn("webhooks", inner.run(inbox));
+        tasks.spawn("webhooks-assets", assets.run(tasks.clone()));
         tasks.spawn("webhooks-streams", streams::follow(rooms.clone(), webhooks.clone(), clock, tasks.clone()));
         webhooks
     }
@@ -165,6 +201,12 @@ impl Webhooks {
         if self.mailbox.try_send(event).is_err() {
             self.metrics.webhooks_lost_events.add(1);
         }
+    }
+
+    /// Takes an event, as soon as there is a place for it.
+    async fn take(&self, event: WebhookEvent) {
+        // It ends with the server, and what it has not queued by then is told after the next start.
+        let _ = self.mailbox.send(event).await;
     }
 }
 
@@ -195,7 +237,7 @@ impl Inner {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         for event in events {
             let (owner, kind, at) = (event.owner, event.kind, event.at);
-            let message = match self.authority.new_message_name() {
+            let message = match event.name.clone().map_or_else(|| self.authority.new_message_name(), Ok) {
                 Ok(message) => message,
                 Err(error) => {
                     self.lost(&error);

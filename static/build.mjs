@@ -20,18 +20,23 @@ const PAGES = [
   { name: 'call', html: 'call.html' },
   { name: 'embed-call', html: 'embed-call.html' },
   { name: 'studio', html: 'studio.html' },
+  { name: 'library', html: 'library.html' },
+  { name: 'embed-vod', html: 'embed-vod.html' },
 ];
 
 /** Modules without DOM that the tests import. */
 const TESTED = {
   client: 'client/index.ts',
   'http-resource': 'client/http-resource.ts',
+  sse: 'client/sse.ts',
+  upload: 'client/upload.ts',
   'ice-fragment': 'client/ice-fragment.ts',
   'media-stats': 'client/media-stats.ts',
   'watch-logic': 'pages/watch/logic.ts',
   'watch-transport': 'pages/watch/transport.ts',
   'call-logic': 'pages/call/logic.ts',
   'studio-logic': 'pages/studio/logic.ts',
+  'library-logic': 'pages/library/logic.ts',
   faults: 'pages/shared/faults.ts',
   format: 'pages/shared/format.ts',
   messages: 'pages/shared/messages.ts',

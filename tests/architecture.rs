@@ -12,17 +12,19 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
     ("telstar-units", &[]),
     ("telstar-media", &["telstar-units"]),
     ("telstar-rtmp", &["telstar-units", "telstar-media"]),
-    ("telstar-hls", &["telstar-units", "telstar-media"]),
+    ("telstar-fmp4", &["telstar-units", "telstar-media"]),
+    ("telstar-hls", &["telstar-units", "telstar-media", "telstar-fmp4"]),
     ("telstar-sfu", &["telstar-units", "telstar-media"]),
     ("telstar-store", &["telstar-units"]),
     ("telstar-signaling", &["telstar-units"]),
     ("telstar-transcode", &["telstar-units", "telstar-media"]),
     // The only one that links codecs.
-    ("telstar-worker", &["telstar-units", "telstar-media", "telstar-transcode"]),
+    ("telstar-worker", &["telstar-units", "telstar-media", "telstar-fmp4", "telstar-transcode"]),
     // A client: it speaks to a server over sockets, whichever server that is.
     ("telstar-bench", &["telstar-rtmp"]),
     ("telstar-client", &[]),
     // Only for tests: nothing that is shipped imports it.
+    ("telstar-forgetful", &[]),
     ("telstar-sim", &["telstar-units", "telstar-media", "telstar-sfu", "telstar-signaling"]),
     (
         "telstar",
@@ -40,13 +42,15 @@ const IMPORTS_ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Edges of tests alone: a test of the whole server may be a client of it, and the SFU's tests use the simulation's clients. Nothing that is shipped has them.
-const IMPORTS_OF_TESTS: &[(&str, &str)] = &[("telstar", "telstar-client"), ("telstar-sfu", "telstar-sim")];
+const IMPORTS_OF_TESTS: &[(&str, &str)] =
+    &[("telstar", "telstar-client"), ("telstar", "telstar-forgetful"), ("telstar-sfu", "telstar-sim")];
 
 /// Crates that decide and never act: no runtime, no socket, no clock, no file, no randomness of their own.
 const CORES: &[(&str, &str)] = &[
     ("telstar-units", "crates/units"),
     ("telstar-media", "crates/media"),
     ("telstar-rtmp", "crates/rtmp"),
+    ("telstar-fmp4", "crates/fmp4"),
     ("telstar-hls", "crates/hls"),
     ("telstar-sfu", "crates/sfu"),
     ("telstar-signaling", "signaling"),
@@ -256,11 +260,16 @@ fn every_module_says_what_it_is() {
 #[test]
 fn live_state_for_pages_never_uses_eventsource() {
     // A browser opens at most six HTTP/1.1 connections to a host; a handful of tabs with an EventSource each would starve the player.
+    // The library's stream is one for all tabs.
+    let (stream, shared) = ("static/client/asset-events.ts", "static/pages/library/shared-events.ts");
     let mut errors = Vec::new();
     for file in sources(&["static/client", "static/pages"], &["ts", "mjs", "html"]) {
         for (index, line) in read(&file).lines().enumerate() {
-            if line.contains("EventSource") || line.contains("text/event-stream") {
+            if line.contains("EventSource") || (line.contains("text/event-stream") && !file.ends_with(stream)) {
                 errors.push(format!("{}:{}: use the WebSocket of @telstar/client", show(&file), index + 1));
+            }
+            if line.contains("new AssetEvents(") && !file.ends_with(shared) {
+                errors.push(format!("{}:{}: use the stream that all tabs share", show(&file), index + 1));
             }
         }
     }

@@ -30,6 +30,12 @@ impl Changes {
         Changes { tasks, turn: Arc::default(), places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
+    /// Changes that were handed over and have not come to their end.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        WAITING_MAX - self.places.available_permits()
+    }
+
     /// Runs a commit together with its effect, and answers what it answers. It ends even if nobody waits for it.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -9,6 +9,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use crate::auth::{AuthError, Denied, Reason};
+use crate::vod::uploads::UploadError;
 
 /// RFC 9457 §3.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -20,8 +21,14 @@ const RETRY_AFTER_SECS: u32 = 1;
 /// often; longer: the beginning is missed. Guess.
 const RETRY_NOT_LIVE_SECS: u32 = 3;
 
+/// tus 1.0, "Checksum": the status is the protocol's own.
+const CHECKSUM_MISMATCH: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => panic!("three digits are a status"),
+};
+
 macro_rules! codes {
-    ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal, $status:ident, $title:literal; )*) => {
+    ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal, $status:expr, $title:literal; )*) => {
         /// What went wrong. The code is stable; titles and details may change their words.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code { $( $(#[doc = $doc])* $variant, )* }
@@ -37,7 +44,7 @@ macro_rules! codes {
 
             /// The status it is answered with.
             pub fn status(self) -> StatusCode {
-                match self { $( Code::$variant => StatusCode::$status, )* }
+                match self { $( Code::$variant => $status, )* }
             }
 
             /// The same words for every occurrence.
@@ -50,57 +57,67 @@ macro_rules! codes {
 
 codes! {
     /// The request is not what the route takes, in a way that no other code names.
-    BadRequest = "bad_request", BAD_REQUEST, "Bad request";
+    BadRequest = "bad_request", StatusCode::BAD_REQUEST, "Bad request";
     /// The body is not JSON.
-    BadJson = "bad_json", BAD_REQUEST, "Not JSON";
+    BadJson = "bad_json", StatusCode::BAD_REQUEST, "Not JSON";
     /// The body is no session description, or no fragment of one.
-    BadSdp = "bad_sdp", BAD_REQUEST, "Not SDP";
+    BadSdp = "bad_sdp", StatusCode::BAD_REQUEST, "Not SDP";
     /// No credential, or one that is not good any more.
-    Unauthorised = "unauthorised", UNAUTHORIZED, "Sign in first";
+    Unauthorised = "unauthorised", StatusCode::UNAUTHORIZED, "Sign in first";
     /// A one-time sign-in code that is unknown, used or expired.
-    BadSignInCode = "bad_sign_in_code", UNAUTHORIZED, "This sign-in link is not good any more";
+    BadSignInCode = "bad_sign_in_code", StatusCode::UNAUTHORIZED, "This sign-in link is not good any more";
     /// An invite that is unknown, used up, expired or revoked.
-    BadInvite = "bad_invite", UNAUTHORIZED, "This invite is not good any more";
+    BadInvite = "bad_invite", StatusCode::UNAUTHORIZED, "This invite is not good any more";
     /// A good credential without the right.
-    Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    Forbidden = "forbidden", StatusCode::FORBIDDEN, "Not allowed";
     /// A signed-in browser's request that comes from another site.
-    ForeignOrigin = "foreign_origin", FORBIDDEN, "From another site";
+    ForeignOrigin = "foreign_origin", StatusCode::FORBIDDEN, "From another site";
     /// No such thing, or none that this credential may know of.
-    NotFound = "not_found", NOT_FOUND, "Not found";
+    NotFound = "not_found", StatusCode::NOT_FOUND, "Not found";
     /// The path exists, the method does not.
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    MethodNotAllowed = "method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed";
     /// The client took too long to send its request.
-    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Too slow";
+    RequestTimeout = "request_timeout", StatusCode::REQUEST_TIMEOUT, "Too slow";
     /// Something of that name exists.
-    Conflict = "conflict", CONFLICT, "Already there";
+    Conflict = "conflict", StatusCode::CONFLICT, "Already there";
     /// One more would be too many.
-    LimitReached = "limit_reached", CONFLICT, "Limit reached";
+    LimitReached = "limit_reached", StatusCode::CONFLICT, "Limit reached";
     /// Room tokens are signed with an API key, and the account has none.
-    NoApiKey = "no_api_key", CONFLICT, "No API key";
+    NoApiKey = "no_api_key", StatusCode::CONFLICT, "No API key";
     /// Somebody else publishes into the room.
-    InUse = "in_use", CONFLICT, "In use";
+    InUse = "in_use", StatusCode::CONFLICT, "In use";
     /// Nothing is live that could be watched.
-    NotLive = "not_live", CONFLICT, "Not live";
+    NotLive = "not_live", StatusCode::CONFLICT, "Not live";
     /// A room whose browsers send to each other has no such thing.
-    WrongMode = "wrong_mode", CONFLICT, "Not in a room of this mode";
+    WrongMode = "wrong_mode", StatusCode::CONFLICT, "Not in a room of this mode";
+    /// The upload is at another byte than the request says (`Upload-Offset`).
+    WrongOffset = "wrong_offset", StatusCode::CONFLICT, "Another offset";
+    /// It was there, and has been given up or deleted.
+    Gone = "gone", StatusCode::GONE, "Gone";
     /// What the request is about is not what it was (`If-Match`).
-    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Something else meanwhile";
+    PreconditionFailed = "precondition_failed", StatusCode::PRECONDITION_FAILED, "Something else meanwhile";
     /// The body is too large.
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
+    BodyTooLarge = "body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large";
     /// The body is of a type that the route does not take.
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    UnsupportedMediaType = "unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
     /// The body is JSON, but its fields are not what they must be.
-    InvalidFields = "invalid_fields", UNPROCESSABLE_ENTITY, "Invalid fields";
+    InvalidFields = "invalid_fields", StatusCode::UNPROCESSABLE_ENTITY, "Invalid fields";
     /// The session description is well formed, but offers what cannot be taken.
-    UnacceptableOffer = "unacceptable_offer", UNPROCESSABLE_ENTITY, "Unacceptable offer";
+    UnacceptableOffer = "unacceptable_offer", StatusCode::UNPROCESSABLE_ENTITY, "Unacceptable offer";
+    /// Somebody else writes into it.
+    Locked = "locked", StatusCode::LOCKED, "Locked";
     /// The request must say what it is about (`If-Match`).
-    PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "Say what it is about";
+    PreconditionRequired = "precondition_required", StatusCode::PRECONDITION_REQUIRED, "Say what it is about";
     /// Too many requests of this kind.
-    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
+    TooManyRequests = "too_many_requests", StatusCode::TOO_MANY_REQUESTS, "Too many requests";
+    /// The bytes that came are not those that the checksum is of.
+    ChecksumMismatch = "checksum_mismatch", CHECKSUM_MISMATCH, "Another checksum";
     /// A bug of ours; the log says more.
-    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
+    Internal = "internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error";
     /// The server has too much to do, or is shutting down.
-    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Unavailable";
+    Unavailable = "unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable";
+    /// The server has no room for it on its disk.
+    DiskFull = "disk_full", StatusCode::INSUFFICIENT_STORAGE, "Disk full";
 }
 
 /// An HTTP error on its way out.
@@ -214,6 +231,7 @@ impl From<StoreError> for Problem {
                 Problem::new(Code::InvalidFields, format!("The {what} cannot be kept as it is."))
             }
             StoreError::Busy => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
+            StoreError::Full => Problem::new(Code::DiskFull, "The disk is full."),
             StoreError::Closed => Problem::new(Code::Unavailable, "The server is shutting down."),
             StoreError::SchemaTooNew { .. } | StoreError::NotOurs | StoreError::Backend(_) => Problem::internal(error),
         }
@@ -235,6 +253,38 @@ impl From<ErrorCode> for Problem {
             _ => Problem::new(Code::Unavailable, "The server has too much to do; try again."),
         }
     }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Problem {
+        let text = sentence(&error);
+        match error {
+            UploadError::NotFound => Problem::not_found("upload"),
+            UploadError::Off | UploadError::Final => Problem::new(Code::Forbidden, text),
+            UploadError::Gone => Problem::new(Code::Gone, text),
+            UploadError::WrongOffset(_) | UploadError::Store(StoreError::Conflict("offset")) => {
+                Problem::new(Code::WrongOffset, text)
+            }
+            UploadError::TooLong | UploadError::Broken => Problem::new(Code::BadRequest, text),
+            UploadError::TooLarge(_) => Problem::new(Code::BodyTooLarge, text),
+            UploadError::Mismatch => Problem::new(Code::ChecksumMismatch, text),
+            UploadError::Busy => Problem::new(Code::Locked, text),
+            UploadError::Crowded => Problem::new(Code::Unavailable, text).retry_after_secs(RETRY_AFTER_SECS),
+            UploadError::NoRoom => Problem::new(Code::LimitReached, text),
+            UploadError::DiskFull => Problem::new(Code::DiskFull, text),
+            UploadError::Store(StoreError::Invalid(_)) => Problem::new(Code::BadRequest, text),
+            UploadError::Store(error) => error.into(),
+            UploadError::Blob(_) | UploadError::NoRandomness(_) => Problem::internal(error),
+        }
+    }
+}
+
+/// An error's words as a sentence.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut characters = text.chars();
+    let first: String = characters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", characters.as_str())
 }
 
 impl From<AuthError> for Problem {

@@ -1,13 +1,13 @@
-//! What handlers take from a request, each refusing with a problem: JSON bodies and room names.
+//! What handlers take from a request, each refusing with a problem: JSON bodies, queries and names in paths.
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use telstar_units::RoomName;
+use telstar_units::{AssetName, RoomName};
 
 use super::error::{Code, Problem};
 use crate::state::AppState;
@@ -88,6 +88,36 @@ impl FromRequestParts<AppState> for RoomPath {
         match name {
             Some(Ok(name)) => Ok(RoomPath(name)),
             _ => Err(Problem::not_found("room")),
+        }
+    }
+}
+
+/// The asset named in the path. What is no asset name is no asset.
+pub struct AssetPath(pub AssetName);
+
+impl FromRequestParts<AppState> for AssetPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("asset"))?;
+        let name = params.iter().find(|(key, _)| *key == "asset").map(|(_, value)| AssetName::parse(value));
+        match name {
+            Some(Ok(name)) => Ok(AssetPath(name)),
+            _ => Err(Problem::not_found("asset")),
+        }
+    }
+}
+
+/// The fields of the query.
+pub struct QueryOf<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(fields)) => Ok(QueryOf(fields)),
+            Err(_) => Err(Problem::new(Code::InvalidFields, "The query is not what this takes.")),
         }
     }
 }

@@ -4,12 +4,17 @@
 //! Out: JSON, or the problems of `error`. What is documented and what is routed is the same list here.
 
 mod api_keys;
+mod asset_schema;
+mod assets;
 mod call_schema;
 pub mod changes;
 pub mod error;
+mod events;
 pub mod extract;
 mod health;
 mod invites;
+mod jobs;
+mod on_demand;
 mod openapi;
 mod participants;
 mod playback_tokens;
@@ -24,8 +29,8 @@ mod text;
 mod tokens;
 mod webhooks;
 
-use axum::Router;
 use axum::routing::get;
+use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -51,6 +56,14 @@ fn routes_and_description() -> (Router<AppState>, OpenApi) {
         .routes(routes!(stream_keys::list, stream_keys::create))
         .routes(routes!(stream_keys::revoke))
         .routes(routes!(playback_tokens::create))
+        .routes(routes!(playback_tokens::create_of_asset))
+        .routes(routes!(assets::list, assets::create))
+        .routes(routes!(assets::read, assets::change, assets::delete))
+        .routes(routes!(jobs::list_of_asset, jobs::create))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::read, jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .merge(OpenApiRouter::new().routes(routes!(events::read)).layer(Extension(events::Streams::default())))
         .routes(routes!(tokens::create))
         .routes(routes!(invites::list, invites::create))
         .routes(routes!(invites::revoke))

@@ -7,6 +7,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Description, Ref, ResponseBuild
 use utoipa::{OpenApi, PartialSchema};
 
 use super::error::{Problem, ProblemBody};
+use super::on_demand;
 use crate::auth::{Action, Caller, SESSION_COOKIE};
 use crate::door::permit;
 
@@ -17,8 +18,9 @@ const PROBLEM_TYPE: &str = "application/problem+json";
 #[openapi(
     info(
         title = "Telstar",
-        description = "Rooms, stream keys and sign-in of a Telstar server. Times are RFC 3339 in UTC. Unknown fields are \
-                       ignored. Errors are problem details (RFC 9457) with a stable `code`. Live state comes over `/ws`.",
+        description = "Rooms, stream keys, videos on demand and sign-in of a Telstar server. Times are RFC 3339 in UTC. \
+                       Unknown fields are ignored. Errors are problem details (RFC 9457) with a stable `code`. Live state \
+                       comes over `/ws`, what happens to videos on demand over `/api/v1/events`.",
     ),
     paths(
         live_playlist,
@@ -31,7 +33,21 @@ const PROBLEM_TYPE: &str = "application/problem+json";
         change_publication,
         end_publication,
         change_view,
-        end_view
+        end_view,
+        on_demand::read_playlist,
+        on_demand::read_media_playlist,
+        on_demand::read_pictures,
+        on_demand::read_media,
+        on_demand::read_key,
+        on_demand::read_poster,
+        on_demand::read_storyboard,
+        on_demand::read_sheet,
+        on_demand::read_source,
+        on_demand::read_capabilities,
+        on_demand::create_upload,
+        on_demand::read_upload,
+        on_demand::append_to_upload,
+        on_demand::delete_upload
     )
 )]
 struct Frame;
@@ -66,8 +82,15 @@ pub(super) fn finish(description: &mut Description) {
         .content(PROBLEM_TYPE, ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build())
         .build();
     for item in description.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete, &mut item.head];
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.put,
+            &mut item.delete,
+            &mut item.head,
+            &mut item.options,
+        ];
         for operation in operations.into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), problem.clone().into());
         }

@@ -239,7 +239,7 @@ fn body_of(entry: &RoomEntry, caller: &Caller) -> wire::Room {
 }
 
 /// The title in NFC (Unicode Standard Annex 15), without white space around it.
-fn checked_title(title: &str) -> Result<String, Problem> {
+pub(super) fn checked_title(title: &str) -> Result<String, Problem> {
     let title: String = title.trim().nfc().collect();
     let length = title.chars().count();
     if length == 0 || length > ROOM_TITLE_CHARS_MAX || title.chars().any(char::is_control) {
@@ -249,7 +249,7 @@ fn checked_title(title: &str) -> Result<String, Problem> {
     Ok(title)
 }
 
-fn checked_origins(origins: Vec<String>) -> Result<Vec<String>, Problem> {
+pub(super) fn checked_origins(origins: Vec<String>) -> Result<Vec<String>, Problem> {
     let max = telstar_store::EMBED_ORIGINS_MAX;
     let mut checked = Vec::new();
     for origin in origins {

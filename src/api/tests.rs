@@ -1,17 +1,22 @@
-//! Changes end with their effect, even when the client goes away in the middle.
+//! Changes end with their effect, even when the client goes away in the middle. Events are told to whoever listens.
 
 use std::future::Future;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use axum::Extension;
+use axum::body::Body;
 use axum::extract::State;
-use telstar_store::PageRequest;
-use telstar_units::RoomName;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use http_body_util::BodyExt;
+use telstar_store::{AssetChange, NewAsset, PageRequest, Quota};
+use telstar_units::{AssetName, BlobName, RoomName};
 use tempfile::TempDir;
 
-use super::extract::{IdPath, Json, RoomPath};
-use super::{rooms, sessions, stream_keys};
+use super::extract::{AssetPath, IdPath, Json, RoomPath};
+use super::{assets, events, rooms, sessions, stream_keys};
 use crate::auth::{Caller, Credential, OriginCheck, Revocation, Secret};
+use crate::client::Client;
 use crate::config::address::Listen;
 use crate::rooms::{IngestHandle, IngestRequest, IngestVia};
 use crate::state::AppState;
@@ -47,6 +52,23 @@ fn begin_and_drop(handler: impl Future) {
     let mut handler = Box::pin(handler);
     let first = handler.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(first.is_pending(), "the store cannot have answered yet");
+}
+
+/// The same with a handler that asks the store first: until then nothing has begun that would have to end.
+async fn hand_over_and_drop(state: &AppState, handler: impl Future) {
+    let mut handler = Box::pin(handler);
+    let handed_over = async {
+        // The one before may not be over yet, though its effect is there.
+        while state.changes.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        while state.changes.waiting() == 0 {
+            let polled = handler.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "the change cannot have come to its end yet");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, handed_over).await.expect("the store answers");
 }
 
 async fn publisher(state: &AppState) -> (IngestHandle, i64) {
@@ -127,4 +149,101 @@ async fn the_last_of_many_changes_is_what_everybody_sees() {
     .await;
     let stored = state.store.room(demo()).await.expect("answered").expect("the first room");
     assert!(*entry.facts() == stored);
+}
+
+/// An asset of the admin whose name is one letter.
+async fn asset(state: &AppState, letter: &str) -> AssetName {
+    let text = letter.repeat(telstar_units::OPAQUE_NAME_LEN);
+    let name = AssetName::parse(&text).expect("a name");
+    let blob = BlobName::parse(&text).expect("a name");
+    let owner = state.store.first_admin().await.expect("answered").expect("an admin").id;
+    let new = NewAsset { name: name.clone(), title: "Film".to_owned(), blob, len: 1, work: String::new() };
+    let quota = Quota { account_bytes_max: 1 << 40, total_bytes_max: 1 << 40 };
+    state.store.create_asset(new, owner, quota, state.authority.now()).await.expect("made");
+    name
+}
+
+#[tokio::test]
+async fn an_asset_is_changed_and_deleted_to_the_end_when_its_client_goes() {
+    let (running, _folder) = server().await;
+    let state = running.state();
+    let name = asset(state, "a").await;
+    let change = assets::ChangeAsset { title: None, open: Some(true), embed_origins: None };
+    let path = || AssetPath(name.clone());
+    hand_over_and_drop(state, assets::change(admin(state).await, path(), State(state.clone()), Json(change))).await;
+    let stored = || async { state.store.asset(name.clone()).await.expect("answered") };
+    eventually(async { while stored().await.is_some_and(|asset| !asset.open) {} }).await;
+    hand_over_and_drop(state, assets::delete(admin(state).await, path(), State(state.clone()))).await;
+    eventually(async { while stored().await.is_some() {} }).await;
+}
+
+/// A stream of the admin's events.
+async fn listen(state: &AppState, last_id: Option<&str>) -> Body {
+    let account = state.store.first_admin().await.expect("answered").expect("an admin").id;
+    let token = state.authority.create_api_token(account, 60).await.expect("a token").secret;
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("a header");
+    let mut headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+    if let Some(id) = last_id {
+        headers.insert("last-event-id", HeaderValue::from_str(id).expect("a number"));
+    }
+    let client = Client {
+        address: std::net::IpAddr::from([127, 0, 0, 1]),
+        reached_origin: "http://127.0.0.1:8080".to_owned(),
+        is_forwarded: false,
+    };
+    let streams = Extension(events::Streams::default());
+    let opened = events::read(client, Method::GET, headers, streams, State(state.clone())).await;
+    opened.expect("admitted").into_body()
+}
+
+/// What comes until `wanted` is in it.
+async fn read_until(body: &mut Body, wanted: &str) -> String {
+    let mut text = String::new();
+    eventually(async {
+        while !text.contains(wanted) {
+            let frame = body.frame().await.expect("the stream goes on").expect("nothing fails");
+            if let Ok(bytes) = frame.into_data() {
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    })
+    .await;
+    text
+}
+
+#[tokio::test]
+async fn a_stream_of_events_goes_on_where_another_ended() {
+    let (running, _folder) = server().await;
+    let state = running.state();
+    let mut first = listen(state, None).await;
+    read_until(&mut first, "retry:").await;
+    let name = asset(state, "a").await;
+    let told = read_until(&mut first, "\"title\":\"Film\"").await;
+    assert!(told.contains("event: asset\n") && told.contains("event: job\n"), "{told}");
+    let mut ids = told.lines().filter_map(|line| line.strip_prefix("id: "));
+    let last = ids.next_back().expect("the outbox has ids").to_owned();
+    drop(first);
+
+    let change = AssetChange { title: Some("Film 2".to_owned()), ..AssetChange::default() };
+    state.store.change_asset(name.clone(), change, state.authority.now()).await.expect("changed");
+    let mut second = listen(state, Some(&last)).await;
+    read_until(&mut second, "\"title\":\"Film 2\"").await;
+    state.store.delete_asset(name, state.authority.now()).await.expect("deleted");
+    read_until(&mut second, "event: asset-deleted\n").await;
+}
+
+#[tokio::test]
+async fn whoever_comes_with_an_id_that_is_not_known_is_told_to_read_everything_again() {
+    let (running, _folder) = server().await;
+    let mut stream = listen(running.state(), Some("999999")).await;
+    read_until(&mut stream, "event: missed\n").await;
+}
+
+#[tokio::test]
+async fn a_stream_of_events_ends_when_the_server_stops() {
+    let (running, _folder) = server().await;
+    let mut stream = listen(running.state(), None).await;
+    read_until(&mut stream, "retry:").await;
+    running.state().tasks.stop();
+    eventually(async { while stream.frame().await.is_some() {} }).await;
 }

@@ -27,7 +27,7 @@ pub(super) struct NewWebhook {
     #[schema(example = "https://app.example/hooks/telstar", max_length = 2048)]
     url: String,
     /// Which events; all of them if absent.
-    #[schema(max_items = 8, example = json!(["participant-joined", "participant-left"]))]
+    #[schema(max_items = 14, example = json!(["participant-joined", "participant-left"]))]
     events: Option<Vec<String>>,
 }
 

@@ -11,6 +11,7 @@ use telstar_units::{AccountId, RoomName, WallTime};
 use tokio::sync::broadcast;
 
 use super::caller::{Caller, Principal, Standing, StreamKeyPass};
+use super::jwt::Type;
 use super::keyfile::KeyFile;
 use super::origin::OriginCheck;
 use super::secret::{Kind, NoRandomness, Opaque, Secret, locator_of, random_text};
@@ -209,10 +210,8 @@ impl Authority {
             Credential::Bearer(secret) if secret.expose().starts_with(Kind::ApiToken.prefix()) => {
                 self.api_token(&secret).await
             }
-            Credential::Bearer(secret) => {
-                self.token(&secret, &[super::jwt::Type::Room, super::jwt::Type::Playback]).await
-            }
-            Credential::Playback(secret) => self.token(&secret, &[super::jwt::Type::Playback]).await,
+            Credential::Bearer(secret) => self.token(&secret, &[Type::Room, Type::Playback, Type::AssetPlayback]).await,
+            Credential::Playback(secret) => self.token(&secret, &[Type::Playback, Type::AssetPlayback]).await,
             Credential::StreamKey(secret) => self.stream_key(&secret).await,
         }
     }

@@ -1,7 +1,7 @@
 //! Who asks: a principal, and what its credential allows.
 
 use telstar_store::{Account, ApiTokenId, PrincipalKind, PrincipalName, Role, RoomId, SessionId, StreamKeyId};
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_units::{AccountId, AssetName, RoomName, WallTime};
 
 use super::authority::Revocation;
 
@@ -105,6 +105,17 @@ pub struct RoomPass {
     pub holder: Holder,
 }
 
+/// What a playback token of an asset opens: that asset, to be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetPass {
+    /// The asset.
+    pub asset: AssetName,
+    /// The account of the API key that signed it, for its assets; `None` is this server.
+    pub signer: Option<(AccountId, Role)>,
+    /// The token's own name, by which it is denied.
+    pub jti: String,
+}
+
 /// How the signer of a token introduces its holder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Holder {
@@ -155,8 +166,10 @@ pub enum Standing {
     Session(SessionId, AccountId, Role),
     /// An API token.
     ApiToken(ApiTokenId, AccountId, Role),
-    /// A room token or a playback token.
+    /// A room token, or a playback token of a room.
     Token(RoomPass),
+    /// A playback token of an asset.
+    AssetToken(AssetPass),
     /// A stream key.
     StreamKey(StreamKeyPass),
 }
@@ -211,12 +224,15 @@ impl Caller {
 
     /// The token that was shown, by which it can be denied, if it was one.
     pub fn token(&self) -> Option<TokenName> {
-        match (&self.standing, &self.principal, self.expires_at) {
-            (Standing::Token(pass), Some(principal), Some(expires_at)) => {
-                Some(TokenName { issuer: principal.issuer.clone(), jti: pass.jti.clone(), expires_at })
+        let jti = match &self.standing {
+            Standing::Token(pass) => &pass.jti,
+            Standing::AssetToken(pass) => &pass.jti,
+            Standing::Anonymous | Standing::Session(..) | Standing::ApiToken(..) | Standing::StreamKey(_) => {
+                return None;
             }
-            _ => None,
-        }
+        };
+        let (principal, expires_at) = self.principal.as_ref().zip(self.expires_at)?;
+        Some(TokenName { issuer: principal.issuer.clone(), jti: jti.clone(), expires_at })
     }
 
     /// Whether what was taken back is what this caller came with.
@@ -228,7 +244,10 @@ impl Caller {
             (Revocation::Token { issuer: signer, jti }, Standing::Token(pass)) => {
                 pass.jti == *jti && issuer == Some(signer)
             }
-            (Revocation::ApiKey(gone), Standing::Token(_)) => issuer == Some(gone),
+            (Revocation::Token { issuer: signer, jti }, Standing::AssetToken(pass)) => {
+                pass.jti == *jti && issuer == Some(signer)
+            }
+            (Revocation::ApiKey(gone), Standing::Token(_) | Standing::AssetToken(_)) => issuer == Some(gone),
             (
                 Revocation::Session(_) | Revocation::StreamKey(_) | Revocation::ApiKey(_) | Revocation::Token { .. },
                 _,
@@ -240,7 +259,7 @@ impl Caller {
     pub fn account_role(&self) -> Option<(AccountId, Role)> {
         match self.standing {
             Standing::Session(_, account, role) | Standing::ApiToken(_, account, role) => Some((account, role)),
-            Standing::Anonymous | Standing::Token(_) | Standing::StreamKey(_) => None,
+            Standing::Anonymous | Standing::Token(_) | Standing::AssetToken(_) | Standing::StreamKey(_) => None,
         }
     }
 }

@@ -24,8 +24,10 @@ pub(super) const NAME_LEN_MAX: usize = 256;
 pub(super) enum Type {
     /// A room token. Common libraries write `JWT`, some nothing.
     Room,
-    /// A playback token.
+    /// A playback token of a room.
     Playback,
+    /// A playback token of an asset.
+    AssetPlayback,
 }
 
 impl Type {
@@ -33,6 +35,7 @@ impl Type {
         match self {
             Type::Room => "JWT",
             Type::Playback => "telstar-playback",
+            Type::AssetPlayback => "telstar-asset-playback",
         }
     }
 }
@@ -52,8 +55,12 @@ pub(super) struct Claims {
     pub(super) nbf: Option<i64>,
     /// Its own name, by which it can be denied. Required.
     pub(super) jti: String,
-    /// The room that it opens.
+    /// The room that it opens. Every kind of token but one has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) room: String,
+    /// The asset that a playback token of an asset opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asset: Option<String>,
     /// The room's number, in this server's own tokens: a new room of an old name is a different room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) room_id: Option<i64>,
@@ -148,7 +155,14 @@ pub(super) fn parse(token: &str) -> Result<Unverified<'_>, JwtError> {
     if ![&claims.iss, &claims.sub, &claims.jti].into_iter().all(|name| named(name)) {
         return Err(JwtError::Malformed);
     }
-    Ok(Unverified { typ: header.typ, signed, signature: decode(signature)?, claims })
+    let token = Unverified { typ: header.typ, signed, signature: decode(signature)?, claims };
+    // Each kind names the thing that it opens.
+    let opens_its_kind = match token.typ() {
+        Some(Type::Room | Type::Playback) => !token.claims.room.is_empty(),
+        Some(Type::AssetPlayback) => token.claims.asset.is_some(),
+        None => true,
+    };
+    if opens_its_kind { Ok(token) } else { Err(JwtError::Malformed) }
 }
 
 impl Unverified<'_> {
@@ -157,7 +171,10 @@ impl Unverified<'_> {
         match self.typ.as_deref() {
             // RFC 7515 §4.1.9: `application/` may be left out, and media types have no case.
             None => Some(Type::Room),
-            Some(typ) => [Type::Room, Type::Playback].into_iter().find(|known| typ.eq_ignore_ascii_case(known.name())),
+            Some(typ) => {
+                let known = [Type::Room, Type::Playback, Type::AssetPlayback];
+                known.into_iter().find(|known| typ.eq_ignore_ascii_case(known.name()))
+            }
         }
     }
 
@@ -220,6 +237,7 @@ mod tests {
             nbf: None,
             jti: "j".into(),
             room: "demo".into(),
+            asset: None,
             room_id: None,
             grants: vec!["publish".into()],
             name: None,

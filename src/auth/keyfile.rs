@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 use super::secret::{NoRandomness, Secret, random_bytes, random_text};
 
 const KEY_LEN: usize = 32;
+/// AES-128's.
+pub(super) const SEGMENT_KEY_LEN: usize = 16;
 const NONCE_LEN: usize = 24;
 const FILE_MODE: u32 = 0o600;
 /// The key in base64url, a line end, and room to see that something else is in the file.
@@ -61,6 +63,8 @@ pub struct KeyFile {
     sealing: Key,
     playback: Key,
     guest: Key,
+    asset_playback: Key,
+    segments: Key,
 }
 
 impl KeyFile {
@@ -99,6 +103,8 @@ impl KeyFile {
             sealing: derive(key, "telstar seal v1"),
             playback: derive(key, "telstar playback v1"),
             guest: derive(key, "telstar guest v1"),
+            asset_playback: derive(key, "telstar asset playback v1"),
+            segments: derive(key, "telstar segments v1"),
         }
     }
 
@@ -117,6 +123,19 @@ impl KeyFile {
     /// The key that signs the room tokens of guests, who came with an invite.
     pub(super) fn guest(&self) -> &[u8] {
         &*self.guest
+    }
+
+    /// The key that signs this server's own playback tokens of assets.
+    pub(super) fn asset_playback(&self) -> &[u8] {
+        &*self.asset_playback
+    }
+
+    /// The key of the segments of one asset.
+    pub(super) fn segment_key(&self, asset: &str) -> [u8; SEGMENT_KEY_LEN] {
+        let whole = derive(&self.segments, asset);
+        let mut key = [0; SEGMENT_KEY_LEN];
+        key.copy_from_slice(&whole[..SEGMENT_KEY_LEN]);
+        key
     }
 
     /// Seals the secret of the API key or the webhook `id`. It opens under the same id only, so rows cannot be swapped.
@@ -197,6 +216,8 @@ mod tests {
         assert!(first.playback() == again.playback() && *first.sealing == *again.sealing);
         assert!(first.playback() != first.sealing.as_slice() && first.guest() == again.guest());
         assert!(first.guest() != first.sealing.as_slice() && first.guest() != first.playback());
+        assert!(first.asset_playback() != first.playback() && first.asset_playback() != first.guest());
+        assert!(first.segment_key("a") == again.segment_key("a") && first.segment_key("a") != first.segment_key("b"));
     }
 
     #[test]

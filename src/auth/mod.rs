@@ -32,13 +32,15 @@ pub use authority::{
     API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, AuthError, Authority, Clock, Credential, FirstStart, Reason,
     Revocation, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, SignedIn, Started,
 };
-pub use caller::{Caller, Grant, Grants, Holder, Principal, RoomPass, Standing, StreamKeyPass, TokenName, Voucher};
+pub use caller::{
+    AssetPass, Caller, Grant, Grants, Holder, Principal, RoomPass, Standing, StreamKeyPass, TokenName, Voucher,
+};
 pub use cookie::{SECURE_SESSION_COOKIE, SESSION_COOKIE, clear_session_cookies, session_cookie, sessions_of};
 pub use invites::{GuestPass, INVITE_LIFETIME_SECS, INVITE_LIFETIME_SECS_MAX, InviteTerms};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use origin::{OriginCheck, OurOrigin};
-pub use rules::{Action, Denied, RoomFacts, authorise, call_grants};
-pub use secret::{Secret, random_text};
+pub use rules::{About, Action, AssetFacts, Denied, RoomFacts, Subject, authorise, call_grants};
+pub use secret::{NoRandomness, Secret, random_text};
 pub use throttle::{Throttle, ThrottleConfig};
 pub use tokens::{
     IDENTITY_BYTES_MAX, Minted, PLAYBACK_TOKEN_LIFETIME_SECS, PLAYBACK_TOKEN_LIFETIME_SECS_MAX,

@@ -1,9 +1,9 @@
 //! The rules: one pure function that every door asks, and that denies what it does not name.
 
-use telstar_store::{Role, Room, RoomId};
-use telstar_units::{AccountId, RoomName};
+use telstar_store::{Asset, Role, Room, RoomId};
+use telstar_units::{AccountId, AssetName, RoomName};
 
-use super::caller::{Caller, Grant, Grants, RoomPass, Standing, Voucher};
+use super::caller::{AssetPass, Caller, Grant, Grants, RoomPass, Standing, Voucher};
 
 /// Everything that can be asked of this server, one for each kind of door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +62,42 @@ pub enum Action {
     ManageApiKeys,
     /// The account's own webhooks.
     ManageWebhooks,
+    /// The account's own assets and their jobs, as lists.
+    ListAssets,
+    /// Make an asset, at once or by an upload, and do with one's own uploads whatever uploads allow.
+    CreateAsset,
+    /// What happens to the account's own assets, as it happens.
+    ReadEvents,
+    /// An asset's facts.
+    ReadAsset,
+    /// An asset's playlists, segments and pictures.
+    WatchAsset,
+    /// An asset's source.
+    DownloadAsset,
+    /// Title, openness, embedding.
+    ChangeAsset,
+    /// Delete the asset with all that is of it.
+    DeleteAsset,
+    /// Make playback tokens of an asset.
+    MintAssetTokens,
+    /// See, cancel and retry an asset's jobs, and have renditions made anew.
+    ManageJobs,
+}
+
+/// What an action is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The server as a whole.
+    Server,
+    /// A room.
+    Room,
+    /// An asset.
+    Asset,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 27] = [
+    pub const ALL: [Action; 37] = [
         Action::ReadHealth,
         Action::ReadPages,
         Action::ReadServerFacts,
@@ -94,10 +125,20 @@ impl Action {
         Action::RedeemInvite,
         Action::ManageApiKeys,
         Action::ManageWebhooks,
+        Action::ListAssets,
+        Action::CreateAsset,
+        Action::ReadEvents,
+        Action::ReadAsset,
+        Action::WatchAsset,
+        Action::DownloadAsset,
+        Action::ChangeAsset,
+        Action::DeleteAsset,
+        Action::MintAssetTokens,
+        Action::ManageJobs,
     ];
 
-    /// Whether it is asked about a room.
-    pub fn is_about_a_room(self) -> bool {
+    /// What it is asked about.
+    pub fn about(self) -> About {
         match self {
             Action::ReadHealth
             | Action::ReadPages
@@ -113,7 +154,10 @@ impl Action {
             | Action::CreateRoom
             | Action::RedeemInvite
             | Action::ManageApiKeys
-            | Action::ManageWebhooks => false,
+            | Action::ManageWebhooks
+            | Action::ListAssets
+            | Action::CreateAsset
+            | Action::ReadEvents => About::Server,
             Action::ReadRoom
             | Action::WatchRoom
             | Action::ReadIngest
@@ -125,7 +169,14 @@ impl Action {
             | Action::JoinCall
             | Action::ModerateCall
             | Action::ManageInvites
-            | Action::MintTokens => true,
+            | Action::MintTokens => About::Room,
+            Action::ReadAsset
+            | Action::WatchAsset
+            | Action::DownloadAsset
+            | Action::ChangeAsset
+            | Action::DeleteAsset
+            | Action::MintAssetTokens
+            | Action::ManageJobs => About::Asset,
         }
     }
 }
@@ -149,6 +200,41 @@ impl From<&Room> for RoomFacts {
     }
 }
 
+/// What the rules need to know of an asset. Names are never drawn twice, so the name alone says which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetFacts {
+    /// Its name.
+    pub name: AssetName,
+    /// Whose it is.
+    pub owner: AccountId,
+    /// Whether whoever has the link may watch.
+    pub open: bool,
+}
+
+impl From<&Asset> for AssetFacts {
+    fn from(asset: &Asset) -> AssetFacts {
+        AssetFacts { name: asset.name.clone(), owner: asset.owner, open: asset.open }
+    }
+}
+
+/// The thing that an action is about. One that does not exist is `None`: the answer is then what a thing that the
+/// caller may not see would get.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// The server as a whole.
+    Server,
+    /// A room. Where the action is about the server, it does not matter.
+    Room(Option<&'a RoomFacts>),
+    /// An asset.
+    Asset(Option<&'a AssetFacts>),
+}
+
+impl<'a> From<Option<&'a RoomFacts>> for Subject<'a> {
+    fn from(room: Option<&'a RoomFacts>) -> Subject<'a> {
+        Subject::Room(room)
+    }
+}
+
 /// Why not, in the three answers that a door gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -158,31 +244,42 @@ pub enum Denied {
     /// This credential does not do: 403.
     #[error("this credential does not allow that")]
     Forbidden,
-    /// There is no such room, or the caller may not know whether there is: 404, the same for both.
-    #[error("there is no such room")]
+    /// There is no such thing, or the caller may not know whether there is: 404, the same for both.
+    #[error("there is no such thing")]
     NotFound,
 }
 
-/// Whether `caller` may do `action`, in `room` where the action is about one.
-///
-/// A room that does not exist is `None`: the answer is then what a room that the caller may not see would get.
-pub fn authorise(caller: &Caller, action: Action, room: Option<&RoomFacts>) -> Result<(), Denied> {
-    let allowed = match (action.is_about_a_room(), room) {
-        (false, _) => allows_on_server(caller, action),
-        (true, Some(room)) => allows_in_room(caller, action, room),
-        (true, None) => false,
-    };
-    if allowed {
+/// Whether `caller` may do `action` with `subject`.
+pub fn authorise<'a>(caller: &Caller, action: Action, subject: impl Into<Subject<'a>>) -> Result<(), Denied> {
+    let subject = subject.into();
+    if allows(caller, action, subject) {
         return Ok(());
     }
     // Reading and watching answer 404 to everybody, so that trying names tells nothing. Else whoever shows no
-    // credential is asked for one, whether the room exists or not.
-    let reads = matches!(action, Action::ReadRoom | Action::WatchRoom);
+    // credential is asked for one, whether the thing exists or not.
+    let reads = matches!(
+        action,
+        Action::ReadRoom | Action::WatchRoom | Action::ReadAsset | Action::WatchAsset | Action::DownloadAsset
+    );
     if caller.is_anonymous() && !reads {
         return Err(Denied::Unauthenticated);
     }
-    let hidden = action.is_about_a_room() && !room.is_some_and(|room| allows_in_room(caller, Action::ReadRoom, room));
-    Err(if hidden { Denied::NotFound } else { Denied::Forbidden })
+    let is_hidden = match action.about() {
+        About::Server => false,
+        About::Room => !allows(caller, Action::ReadRoom, subject),
+        About::Asset => !allows(caller, Action::WatchAsset, subject),
+    };
+    Err(if is_hidden { Denied::NotFound } else { Denied::Forbidden })
+}
+
+fn allows(caller: &Caller, action: Action, subject: Subject<'_>) -> bool {
+    match (action.about(), subject) {
+        (About::Server, _) => allows_on_server(caller, action),
+        (About::Room, Subject::Room(Some(room))) => allows_in_room(caller, action, room),
+        (About::Asset, Subject::Asset(Some(asset))) => allows_on_asset(caller, action, asset),
+        // It is not there, or is something else.
+        (About::Room | About::Asset, _) => false,
+    }
 }
 
 fn allows_on_server(caller: &Caller, action: Action) -> bool {
@@ -203,7 +300,10 @@ fn allows_on_server(caller: &Caller, action: Action) -> bool {
         | Action::ListRooms
         | Action::CreateRoom
         | Action::ManageApiKeys
-        | Action::ManageWebhooks => caller.account_role().is_some(),
+        | Action::ManageWebhooks
+        | Action::ListAssets
+        | Action::CreateAsset
+        | Action::ReadEvents => caller.account_role().is_some(),
         Action::SignOut => matches!(caller.standing, Standing::Session(..)),
         Action::ReadRoom
         | Action::WatchRoom
@@ -216,7 +316,14 @@ fn allows_on_server(caller: &Caller, action: Action) -> bool {
         | Action::JoinCall
         | Action::ModerateCall
         | Action::ManageInvites
-        | Action::MintTokens => false,
+        | Action::MintTokens
+        | Action::ReadAsset
+        | Action::WatchAsset
+        | Action::DownloadAsset
+        | Action::ChangeAsset
+        | Action::DeleteAsset
+        | Action::MintAssetTokens
+        | Action::ManageJobs => false,
     }
 }
 
@@ -234,7 +341,32 @@ fn allows_in_room(caller: &Caller, action: Action, room: &RoomFacts) -> bool {
         }
         Standing::Token(pass) => covers(pass, room) && grants_allow(pass, action),
         Standing::StreamKey(pass) => action == Action::Publish && pass.room_id == room.id,
+        Standing::AssetToken(_) => false,
     }
+}
+
+fn allows_on_asset(caller: &Caller, action: Action, asset: &AssetFacts) -> bool {
+    if asset.open && matches!(action, Action::ReadAsset | Action::WatchAsset | Action::DownloadAsset) {
+        return true;
+    }
+    match &caller.standing {
+        // Assets are an account's; whoever takes part in a room has none of them.
+        Standing::Anonymous | Standing::Token(_) | Standing::StreamKey(_) => false,
+        Standing::Session(_, account, role) | Standing::ApiToken(_, account, role) => {
+            *role == Role::Admin || *account == asset.owner
+        }
+        // To watch is not to have the source.
+        Standing::AssetToken(pass) => action == Action::WatchAsset && covers_asset(pass, asset),
+    }
+}
+
+/// Whether the pass is for this asset, and whoever signed it has it to give.
+fn covers_asset(pass: &AssetPass, asset: &AssetFacts) -> bool {
+    let given = match pass.signer {
+        None => true,
+        Some((account, role)) => role == Role::Admin || account == asset.owner,
+    };
+    given && pass.asset == asset.name
 }
 
 /// Whether the pass is for this room, and whoever signed it has it to give.
@@ -277,7 +409,17 @@ fn grants_allow(pass: &RoomPass, action: Action) -> bool {
         | Action::CreateRoom
         | Action::RedeemInvite
         | Action::ManageApiKeys
-        | Action::ManageWebhooks => false,
+        | Action::ManageWebhooks
+        | Action::ListAssets
+        | Action::CreateAsset
+        | Action::ReadEvents
+        | Action::ReadAsset
+        | Action::WatchAsset
+        | Action::DownloadAsset
+        | Action::ChangeAsset
+        | Action::DeleteAsset
+        | Action::MintAssetTokens
+        | Action::ManageJobs => false,
     }
 }
 

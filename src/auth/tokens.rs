@@ -1,17 +1,21 @@
 //! Room tokens and playback tokens: what the authority does with signed credentials.
 //!
 //! A room token is signed with an API key's secret, by this server or by an app's own. A playback token is signed by
-//! this server for one room, or by an app in the same way as its room tokens. A guest's room token is signed by this server.
+//! this server for one room or one asset, or by an app in the same way as its room tokens. A guest's room token is
+//! signed by this server.
 
 use std::sync::atomic::Ordering;
 
-use telstar_store::{ApiKey, PageRequest, PrincipalId, PrincipalKind, RoomId};
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_store::{ApiKey, PageRequest, PrincipalId, PrincipalKind, Role, RoomId};
+use telstar_units::{AccountId, AssetName, RoomName, WallTime};
 
 use super::authority::{AuthError, Authority, LIFETIME_SECS_MAX, Reason, Revocation};
-use super::caller::{Caller, Grant, Grants, Holder, LOCAL, Principal, RoomPass, Standing, TokenName, Voucher};
+use super::caller::{
+    AssetPass, Caller, Grant, Grants, Holder, LOCAL, Principal, RoomPass, Standing, TokenName, Voucher,
+};
 use super::jwt::{self, Claims, JwtError, LEEWAY_SECS, Type};
-use super::rules::RoomFacts;
+use super::keyfile::SEGMENT_KEY_LEN;
+use super::rules::{AssetFacts, RoomFacts};
 use super::secret::{Secret, random_text};
 
 /// How long a room token is good unless it is told otherwise. Guess.
@@ -76,6 +80,7 @@ impl Authority {
             // What this server signs with keys of its own belongs to a room and to no account: links and guests.
             let key = match typ {
                 Type::Playback => self.keys.playback(),
+                Type::AssetPlayback => self.keys.asset_playback(),
                 Type::Room => self.keys.guest(),
             };
             (parsed.verify(typ, key, now).map_err(Reason::from)?, None)
@@ -87,6 +92,9 @@ impl Authority {
         };
         if self.store.token_denied(claims.iss.clone(), claims.jti.clone(), now).await? {
             return Err(Reason::Revoked.into());
+        }
+        if typ == Type::AssetPlayback {
+            return asset_caller_of(claims, account.map(|account| (account.id, account.role)));
         }
         let voucher = match (account, claims.room_id) {
             (Some(account), _) => Voucher::Account(account.id, account.role),
@@ -128,6 +136,7 @@ impl Authority {
             nbf: Some(self.now().0 / 1_000_000),
             jti: random_text(JTI_CHARACTERS)?.to_string(),
             room: token.room.to_string(),
+            asset: None,
             room_id,
             grants: token.grants.names(),
             name: token.name,
@@ -137,6 +146,22 @@ impl Authority {
 
     /// Makes a playback token for one room.
     pub fn create_playback_token(&self, room: &RoomFacts, lifetime_secs: i64) -> Result<Minted, AuthError> {
+        let (claims, expires_at) = self.playback_claims(lifetime_secs)?;
+        let claims = Claims { room: room.name.to_string(), room_id: Some(room.id.0), ..claims };
+        let token = jwt::sign(Type::Playback, &claims, self.keys.playback());
+        Ok(Minted { secret: Secret::new(token), expires_at })
+    }
+
+    /// Makes a playback token for one asset.
+    pub fn create_asset_playback_token(&self, asset: &AssetFacts, lifetime_secs: i64) -> Result<Minted, AuthError> {
+        let (claims, expires_at) = self.playback_claims(lifetime_secs)?;
+        let claims = Claims { asset: Some(asset.name.to_string()), ..claims };
+        let token = jwt::sign(Type::AssetPlayback, &claims, self.keys.asset_playback());
+        Ok(Minted { secret: Secret::new(token), expires_at })
+    }
+
+    /// Of a playback token of this server that opens nothing yet.
+    fn playback_claims(&self, lifetime_secs: i64) -> Result<(Claims, WallTime), AuthError> {
         let expires_at = self.end_of(lifetime_secs, PLAYBACK_TOKEN_LIFETIME_SECS_MAX)?;
         let jti = random_text(JTI_CHARACTERS)?.to_string();
         let claims = Claims {
@@ -145,14 +170,20 @@ impl Authority {
             exp: expires_at.0 / 1_000_000,
             nbf: None,
             jti,
-            room: room.name.to_string(),
-            room_id: Some(room.id.0),
+            room: String::new(),
+            asset: None,
+            room_id: None,
             grants: Vec::new(),
             name: None,
             metadata: None,
         };
-        let token = jwt::sign(Type::Playback, &claims, self.keys.playback());
-        Ok(Minted { secret: Secret::new(token), expires_at })
+        Ok((claims, expires_at))
+    }
+
+    /// The key that encrypts the segments of an asset. It is made of the key file, so that nothing of it is stored, and
+    /// the same at every start.
+    pub fn segment_key(&self, asset: &AssetName) -> [u8; SEGMENT_KEY_LEN] {
+        self.keys.segment_key(asset.as_str())
     }
 
     /// Denies the token that `caller` shows, until it expires: a kick, or a leaked link. Callers with another
@@ -199,17 +230,34 @@ impl Authority {
     }
 }
 
+/// A token is good for the leeway beyond its end, so a denial must last as long.
+fn end_of(claims: &Claims) -> WallTime {
+    WallTime(claims.exp.saturating_add(LEEWAY_SECS).saturating_mul(1_000_000))
+}
+
+fn asset_caller_of(claims: Claims, signer: Option<(AccountId, Role)>) -> Result<Caller, AuthError> {
+    let asset = AssetName::parse(claims.asset.as_deref().unwrap_or_default()).map_err(|_| Reason::Malformed)?;
+    let expires_at = end_of(&claims);
+    Ok(Caller {
+        standing: Standing::AssetToken(AssetPass { asset, signer, jti: claims.jti }),
+        principal: Some(Principal { issuer: claims.iss, subject: claims.sub, kind: PrincipalKind::Identity }),
+        expires_at: Some(expires_at),
+        ..Caller::anonymous()
+    })
+}
+
 fn caller_of(claims: Claims, typ: Type, voucher: Voucher) -> Result<Caller, AuthError> {
+    let expires_at = end_of(&claims);
     let room = RoomName::parse(&claims.room).map_err(|_| Reason::Malformed)?;
     let grants = match typ {
         Type::Room => Grants::parse(claims.grants.iter().map(String::as_str)),
         Type::Playback => Grants::from_iter([Grant::Subscribe]),
+        // What opens an asset opens no room.
+        Type::AssetPlayback => return Err(Reason::WrongKind.into()),
     };
-    // A token is good for the leeway beyond its end, so a denial must last as long.
-    let expires_at = WallTime(claims.exp.saturating_add(LEEWAY_SECS).saturating_mul(1_000_000));
     let holder = match typ {
         Type::Room => Holder::Named { name: claims.name, metadata: claims.metadata },
-        Type::Playback => Holder::Anybody,
+        Type::Playback | Type::AssetPlayback => Holder::Anybody,
     };
     Ok(Caller {
         standing: Standing::Token(RoomPass { room, voucher, grants, jti: claims.jti, holder }),

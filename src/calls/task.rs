@@ -11,6 +11,7 @@ use telstar_signaling::Ticket;
 use telstar_signaling::call::{Call, CallEffect, CallReply, ConnectionId, Fact, MediaCommand, MediaEvent, PeerNumber};
 use telstar_signaling::wire::ErrorCode;
 use telstar_signaling::wire::call::{LeaveReason, MediaFault, Mode};
+use telstar_store::Subject;
 use telstar_units::ParticipantId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -330,8 +331,8 @@ impl CallTask {
         };
         let data = if let Value::Object(data) = data { data } else { Map::new() };
         let facts = self.entry.facts();
-        let (room, owner, at) = (facts.name.clone(), facts.owner, wall_now());
-        self.calls.inner.webhooks.enqueue(WebhookEvent { kind, room, owner, at, data });
+        let (subject, owner, at) = (Subject::Room(facts.name.clone()), facts.owner, wall_now());
+        self.calls.inner.webhooks.enqueue(WebhookEvent { kind, name: None, subject, owner, at, data });
     }
 
     fn left(&mut self, participant: ParticipantId, reason: LeaveReason) {

@@ -19,6 +19,7 @@ mod shutdown;
 mod tls;
 mod transcode;
 pub mod value;
+mod vod;
 mod webhooks;
 mod whep;
 mod whip;
@@ -36,6 +37,7 @@ pub use rtmp::{Rtmp, SecondPublisher};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsMode};
 pub use transcode::{Sandbox, Transcode, VideoPreset};
+pub use vod::{Encryption, RenditionPreset, Vod};
 pub use webhooks::Webhooks;
 pub use whep::Whep;
 pub use whip::Whip;
@@ -88,6 +90,8 @@ sections! {
     whep: Whep = "whep",
     /// Conversions.
     transcode: Transcode = "transcode",
+    /// Video on demand.
+    vod: Vod = "vod",
     /// The log.
     log: Log = "log",
     /// What clients may take.

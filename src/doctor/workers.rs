@@ -23,17 +23,29 @@ struct Check {
 const TARGETS: [&str; 4] = ["Opus", "AAC", "H.264", "VP8"];
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    if config.transcode.conversions_max == 0 {
-        return vec![Finding::note("conversions: off (transcode.conversions_max)")];
+    let (converts, makes) = (config.transcode.conversions_max > 0, config.vod.enabled);
+    let off = Finding::note("conversions: off (transcode.conversions_max)");
+    if !converts && !makes {
+        return vec![off];
     }
+    let without = match (converts, makes) {
+        (true, false) => "streams are passed through, and what an output cannot carry is left out",
+        (false, _) => "what is uploaded waits",
+        (true, true) => {
+            "streams are passed through, what an output cannot carry is left out, and what is uploaded waits"
+        }
+    };
     let executable = workers::executable(&config.transcode.worker);
-    match check(&executable) {
+    let mut findings = match check(&executable) {
         Ok(check) => judge(&check, config.transcode.sandbox),
         Err(problem) => vec![Finding::note(format!(
-            "conversions: {problem}: streams are passed through, and what an output cannot carry is left out; install \
-             telstar-worker beside telstar, or set transcode.worker"
+            "conversions: {problem}: {without}; install telstar-worker beside telstar, or set transcode.worker"
         ))],
+    };
+    if !converts {
+        findings.insert(0, off);
     }
+    findings
 }
 
 fn check(executable: &Path) -> Result<Check, String> {
@@ -103,5 +115,10 @@ mod tests {
         let findings = examine(&config);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].grade == Grade::Note && findings[0].text.contains("transcode.worker"));
+        assert!(findings[0].text.contains("uploaded waits"));
+        config.transcode.conversions_max = 0;
+        assert_eq!(examine(&config).len(), 2, "uploads need it all the same");
+        config.vod.enabled = false;
+        assert_eq!(examine(&config).len(), 1);
     }
 }

@@ -24,7 +24,11 @@ pub(super) fn introduction(caller: &Caller) -> (Name, Metadata) {
 pub(super) fn principal(gateway: &Gateway, caller: &Caller) -> Principal {
     let subject = caller.principal.as_ref().map(|principal| principal.subject.clone());
     // A playback token names nobody: its subject is only the token's own name.
-    let is_pass = matches!(&caller.standing, Standing::Token(pass) if pass.holder == Holder::Anybody);
+    let is_pass = match &caller.standing {
+        Standing::Token(pass) => pass.holder == Holder::Anybody,
+        Standing::AssetToken(_) => true,
+        Standing::Anonymous | Standing::Session(..) | Standing::ApiToken(..) | Standing::StreamKey(_) => false,
+    };
     let left = |end: WallTime| u64::try_from(end.0.saturating_sub(gateway.state.authority.now().0)).unwrap_or(0);
     Principal {
         identity: subject.filter(|_| !is_pass),

@@ -182,7 +182,7 @@ fn introduction(caller: &Caller) -> (String, String) {
             Holder::Named { name, .. } => name.clone().unwrap_or_default(),
             Holder::Anybody => String::new(),
         },
-        Standing::Anonymous | Standing::Session(..) | Standing::ApiToken(..) => String::new(),
+        Standing::Anonymous | Standing::Session(..) | Standing::ApiToken(..) | Standing::AssetToken(_) => String::new(),
     };
     (identity, name)
 }

@@ -20,11 +20,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use telstar_hls::request::{Answer, CacheClass, DirectiveError, Directives, answer, answer_pictures, has_ended};
@@ -39,6 +39,7 @@ use self::holding::Holding;
 use self::send::{Payload, Wishes};
 use crate::api::error::{Code, Problem};
 use crate::client::Client;
+use crate::cross_origin::{self, preflight};
 use crate::rooms::{RoomEntry, ViewerKey};
 use crate::state::AppState;
 
@@ -67,28 +68,7 @@ pub fn router(viewer_keys: RandomState) -> Router<AppState> {
         .route("/live/{room}/{rendition}/iframes.m3u8", get(pictures).options(preflight))
         .route("/live/{room}/{rendition}/{epoch}/{file}", get(media).options(preflight))
         .layer(Extension(output))
-        .layer(middleware::from_fn(cross_origin))
-}
-
-/// Any page may play what its visitor may watch: by an open room or a token in the address. Credentials of the visitor
-/// (cookies) do not count across origins, because `*` never goes with them (Fetch standard, "CORS check").
-async fn cross_origin(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("content-length, content-range"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    response
-}
-
-/// Players ask beforehand because of `Range`.
-async fn preflight() -> impl IntoResponse {
-    let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "range"),
-        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
-    ];
-    (StatusCode::NO_CONTENT, headers)
+        .layer(middleware::from_fn(cross_origin::allow))
 }
 
 struct Output {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use telstar_store::RoomId;
+use telstar_store::{RoomId, Subject};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{EventKind, WebhookEvent, Webhooks};
@@ -57,5 +57,6 @@ fn event(kind: EventKind, entry: &RoomEntry, clock: &Authority) -> WebhookEvent 
     if let Some(started_at) = &entry.state().started_at {
         data.insert("started_at".to_owned(), Value::String(started_at.clone()));
     }
-    WebhookEvent { kind, room: facts.name.clone(), owner: facts.owner, at: clock.now(), data }
+    let subject = Subject::Room(facts.name.clone());
+    WebhookEvent { kind, name: None, subject, owner: facts.owner, at: clock.now(), data }
 }

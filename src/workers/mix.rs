@@ -290,6 +290,7 @@ impl Life<'_> {
                 }
                 FromWorker::Flushed => {}
                 FromWorker::Ready(_) => return Err(End::Died("the worker: it began twice".to_owned())),
+                FromWorker::File(_) => return Err(End::Died("the worker: it speaks of a file".to_owned())),
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod backlog;
 mod conversion;
+mod files;
 mod mix;
 mod pool;
 mod process;
@@ -26,6 +27,7 @@ use crate::metrics::{Kind, Metrics};
 use crate::shards::{IngestRing, ViewerRing};
 use crate::tasks::Tasks;
 use conversion::Conversion;
+pub use files::{FileError, FileWork, FileWorkers};
 pub use mix::MixJob;
 use mix::Mixing;
 use pool::Pool;

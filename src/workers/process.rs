@@ -1,15 +1,20 @@
 //! One worker as a process: how it is started, what it must say before it is trusted with frames, and how it ends.
 
 use std::ffi::OsStr;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::Signal;
+use telstar_transcode::file::OUTPUTS_MAX;
 use telstar_transcode::{FromWorker, LOG_BYTES_MAX, Reader, Ready, ToWorker, WireError, Writer};
-use tokio::io::{AsyncReadExt, BufReader};
+use tokio::io::{AsyncReadExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, Command};
@@ -23,9 +28,13 @@ const NAME: &str = "telstar-worker";
 /// A worker must be ready so soon after its start. It takes 0.1 s on an idle machine; higher lets a broken one hold a
 /// conversion up for longer, lower fails on a machine that is busy.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// A worker whose socket is closed has ended so soon after, or nobody waits for how.
+const END_WITHIN: Duration = Duration::from_secs(1);
 /// Lines of a worker's standard error that are logged; the rest of its life it is silent. Libraries write one line for
 /// each corrupt frame.
 const LOG_LINES_MAX: usize = 200;
+/// Descriptors that go with one message: the source and every output.
+const FILES_MAX: usize = 1 + OUTPUTS_MAX;
 /// Read at once.
 const READ_BYTES: usize = 64 * 1_024;
 
@@ -118,10 +127,41 @@ impl Process {
         must_be_confined: bool,
         tasks: &Tasks,
     ) -> Result<Process, StartError> {
+        let arguments = ["--memory-mib".to_owned(), memory_max_mib.to_string()];
+        Process::start_with(executable, &arguments, must_be_confined, tasks).await
+    }
+
+    /// Starts a worker for one task on files, of which it may write so many bytes into any, and which may take so much
+    /// processor time.
+    pub(super) async fn start_for_files(
+        executable: &Path,
+        memory_max_mib: u32,
+        output_bytes_max: u64,
+        cpu_max: Duration,
+        must_be_confined: bool,
+        tasks: &Tasks,
+    ) -> Result<Process, StartError> {
+        let arguments = [
+            "--memory-mib".to_owned(),
+            memory_max_mib.to_string(),
+            "--file-bytes".to_owned(),
+            output_bytes_max.to_string(),
+            "--cpu-secs".to_owned(),
+            cpu_max.as_secs().to_string(),
+        ];
+        Process::start_with(executable, &arguments, must_be_confined, tasks).await
+    }
+
+    async fn start_with(
+        executable: &Path,
+        arguments: &[String],
+        must_be_confined: bool,
+        tasks: &Tasks,
+    ) -> Result<Process, StartError> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut child = Command::new(executable)
-            .args(["--memory-mib", &memory_max_mib.to_string()])
+            .args(arguments)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -165,6 +205,22 @@ impl Process {
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, in words, when its socket is closed. Cancel-safe: it is asked again.
+    pub(super) async fn end(&mut self) -> &'static str {
+        match tokio::time::timeout(END_WITHIN, self.child.wait()).await {
+            Ok(Ok(status)) => match status.signal().and_then(Signal::from_named_raw) {
+                Some(Signal::XCPU) => "it took more processor time than it may",
+                Some(Signal::XFSZ) => "it wrote more than it may",
+                Some(Signal::SYS) => "the worker did what it may not, and was killed",
+                Some(Signal::SEGV | Signal::BUS | Signal::ILL | Signal::FPE) => "the worker crashed",
+                // Whoever gets no memory gives up.
+                Some(Signal::ABORT) => "the worker gave up: it may have taken more memory than it may",
+                Some(_) | None => "the worker died",
+            },
+            Ok(Err(_)) | Err(_) => "the worker died",
+        }
     }
 
     /// Its number, while it runs.
@@ -215,6 +271,29 @@ impl Outgoing {
     /// Queues a message. False: it is too long for any worker.
     pub(super) fn queue(&mut self, message: &ToWorker) -> bool {
         self.writer.write(message, &mut self.bytes).is_ok()
+    }
+
+    /// Sends a message with descriptors, which the other end has from its first byte on. Nothing may be queued.
+    pub(super) async fn send_with_files(&mut self, message: &ToWorker, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if !self.queue(message) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"));
+        }
+        let bytes = &self.bytes;
+        let socket = self.socket.as_ref();
+        let send = || {
+            let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "there are too many files"));
+            }
+            Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?)
+        };
+        self.written = socket.async_io(Interest::WRITABLE, send).await?;
+        while self.written < self.bytes.len() {
+            self.write().await?;
+        }
+        (self.bytes, self.written) = (Vec::new(), 0);
+        Ok(())
     }
 
     /// Everything queued was written.

@@ -287,15 +287,15 @@ async fn garbage_from_a_worker_ends_it_and_costs_nothing_else() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A version; a message of 4 GiB; Ready with all of the sandbox, a decoder and a target, and then something that a
     // worker does not say.
-    let ready = r"\002\000\000\000\006\005\037\001\005\001\000";
+    let ready = r"\003\000\000\000\006\005\037\001\005\001\000";
     // A frame of the right track, all of zeros, before any configuration.
     let frame = r"\000\000\000\036\002\000\000\000\000\000\000\000\004\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000";
     for (says, expect) in [
         (r"\377".to_owned(), "protocol version 255"),
-        (r"\002\377\377\377\377\005".to_owned(), "too long"),
+        (r"\003\377\377\377\377\005".to_owned(), "too long"),
         (format!(r"{ready}\000\000\000\001\003"), "no message of kind 3"),
         (format!("{ready}{frame}"), "told no configuration"),
-        (r"\002\000\000\000\006\005\000\001\005\001\000".to_owned(), "does not confine workers (limits, no_new_privs"),
+        (r"\003\000\000\000\006\005\000\001\005\001\000".to_owned(), "does not confine workers (limits, no_new_privs"),
     ] {
         let mut stage = Stage::new(&impostor(folder.path(), &says));
         stage.run_until("an error", |stage| stage.status().error.is_some()).await;
@@ -308,7 +308,7 @@ async fn garbage_from_a_worker_ends_it_and_costs_nothing_else() {
 #[tokio::test]
 async fn a_kernel_without_a_sandbox_converts_only_when_that_was_decided() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let said_nothing_enforced = r"\002\000\000\000\006\005\000\001\005\001\000";
+    let said_nothing_enforced = r"\003\000\000\000\006\005\000\001\005\001\000";
     let config = Transcode { sandbox: config::Sandbox::Off, ..impostor(folder.path(), said_nothing_enforced) };
     let mut stage = Stage::new(&config);
     for _ in 0..50 {

@@ -19,9 +19,17 @@ export interface ResponseLike {
   readonly statusText: string;
   /** Where the answer came from, after redirects. Absent or empty: where it was asked for. */
   readonly url?: string;
-  /** Only `WhipPublisher` and `WhepPlayer` read headers. */
+  /** `Rest` reads none. */
   readonly headers?: { get(name: string): string | null };
+  /** Only `AssetEvents` reads an answer while it comes. */
+  readonly body?: { getReader(): BodyReader } | null;
   text(): Promise<string>;
+}
+
+/** A `ReadableStreamDefaultReader` of bytes. */
+export interface BodyReader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
 }
 
 export interface RequestLike {

@@ -2,7 +2,9 @@
 
 import { TelstarError } from './errors.js';
 import { defaultPlatform, type Platform, type RequestLike } from './platform.js';
+import type { Asset, AssetPage, AssetPatch, Job, JobState, JobWithAttempts } from './asset-wire.js';
 import type { CallMode, Participant } from './call-wire.js';
+import { parseStoryboard, type Thumbnail } from './storyboard.js';
 import type { Account, Invite, NewInvite, NewStreamKey, PlaybackToken, Room, RoomToken, ServerFacts, StreamKey } from './wire.js';
 
 export interface RestOptions {
@@ -139,6 +141,66 @@ export class Rest {
     return this.send<{ participants: Participant[] }>('GET', `${roomPath(room)}/participants`).then((body) => body.participants);
   }
 
+  /** The account's own, newest first. */
+  assets(cursor?: string, limit?: number): Promise<AssetPage> {
+    const query = Object.entries({ cursor, limit }).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]));
+    return this.send('GET', query.length === 0 ? '/assets' : `/assets?${query.join('&')}`);
+  }
+
+  /** With a playback token for `RestOptions.token`, also for those who may only watch. */
+  asset(name: string): Promise<Asset> {
+    return this.send('GET', assetPath(name));
+  }
+
+  updateAsset(name: string, patch: AssetPatch): Promise<Asset> {
+    return this.send('PATCH', assetPath(name), patch);
+  }
+
+  deleteAsset(name: string): Promise<void> {
+    return this.send('DELETE', assetPath(name));
+  }
+
+  createAssetPlaybackToken(name: string, expiresInSecs?: number): Promise<PlaybackToken> {
+    const body = expiresInSecs === undefined ? {} : { expires_in_secs: expiresInSecs };
+    return this.send('POST', `${assetPath(name)}/playback-tokens`, body);
+  }
+
+  /** The jobs of one asset, done or not. */
+  assetJobs(name: string): Promise<Job[]> {
+    return this.send<{ jobs: Job[] }>('GET', `${assetPath(name)}/jobs`).then((body) => body.jobs);
+  }
+
+  /** The account's jobs that are not done. */
+  jobs(state?: Exclude<JobState, 'done'>): Promise<Job[]> {
+    return this.send<{ jobs: Job[] }>('GET', state === undefined ? '/jobs' : `/jobs?state=${state}`).then((body) => body.jobs);
+  }
+
+  job(id: number): Promise<JobWithAttempts> {
+    return this.send('GET', `/jobs/${id}`);
+  }
+
+  /** A job that failed or was cancelled is wanted again. */
+  retryJob(id: number): Promise<Job> {
+    return this.send('POST', `/jobs/${id}/attempts`);
+  }
+
+  cancelJob(id: number): Promise<void> {
+    return this.send('DELETE', `/jobs/${id}`);
+  }
+
+  /** Makes a rendition anew. */
+  makeRendition(asset: string, rendition: string): Promise<Job> {
+    return this.send('POST', `${assetPath(asset)}/jobs`, { rendition });
+  }
+
+  /** Small pictures of what is shown when. `url` is the asset's link to them, with the playback token if one is needed. */
+  async storyboard(url: string): Promise<Thumbnail[]> {
+    const request: RequestLike = { method: 'GET', headers: {}, credentials: 'same-origin' };
+    const { status, ok, text } = await this.ask(url, request);
+    if (!ok) throw problem(status, text);
+    return parseStoryboard(text, url);
+  }
+
   private async send<T>(method: string, path: string, body?: unknown): Promise<T> {
     const request: RequestLike = {
       method,
@@ -150,16 +212,7 @@ export class Rest {
       request.headers['content-type'] = 'application/json';
       request.body = JSON.stringify(body);
     }
-    let status: number;
-    let ok: boolean;
-    let text: string;
-    try {
-      const response = await this.platform.fetch(`${this.baseUrl}/api/v1${path}`, request);
-      ({ status, ok } = response);
-      text = await response.text();
-    } catch {
-      throw new TelstarError('network', 'the server could not be reached');
-    }
+    const { status, ok, text } = await this.ask(`${this.baseUrl}/api/v1${path}`, request);
     if (!ok) throw problem(status, text);
     if (text === '') return undefined as T;
     try {
@@ -168,10 +221,23 @@ export class Rest {
       throw new TelstarError('bad_reply', 'the server answered with something that is not JSON', status);
     }
   }
+
+  private async ask(url: string, request: RequestLike): Promise<{ status: number; ok: boolean; text: string }> {
+    try {
+      const response = await this.platform.fetch(url, request);
+      return { status: response.status, ok: response.ok, text: await response.text() };
+    } catch {
+      throw new TelstarError('network', 'the server could not be reached');
+    }
+  }
 }
 
 function roomPath(name: string): string {
   return `/rooms/${encodeURIComponent(name)}`;
+}
+
+function assetPath(name: string): string {
+  return `/assets/${encodeURIComponent(name)}`;
 }
 
 /** A proxy in between may answer without a problem document, so a code is made from the status then. */

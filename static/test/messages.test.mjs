@@ -25,7 +25,7 @@ test('every_text_is_used_by_some_page', async () => {
   const files = (await readdir(join(STATIC, 'pages'), { recursive: true })).filter((name) => name.endsWith('.ts'));
   const source = (await Promise.all(files.map((name) => readFile(join(STATIC, 'pages', name), 'utf8')))).join('\n');
   // Keys that are put together from a prefix and a value of the wire.
-  const made = [/^state\./, /^status\./, /^problem\./, /^warning\./, /^fault\./, /^left\./, /^quality\./, /^source\./];
+  const made = [/^state\./, /^status\./, /^problem\./, /^warning\./, /^fault\./, /^left\./, /^quality\./, /^source\./, /^asset\./, /^job-kind\./, /^job-state\./];
   const unused = Object.keys(texts.en).filter((key) => !made.some((prefix) => prefix.test(key)) && !source.includes(`'${key}'`));
   assert.deepEqual(unused, []);
 });

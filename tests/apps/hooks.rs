@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 use telstar::webhooks::{EventKind, WebhookEvent};
+use telstar_store::Subject;
 use telstar_units::{RoomName, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -63,12 +64,15 @@ async fn rig() -> (Rig, String) {
     (rig, token)
 }
 
-async fn tell(rig: &Rig, kind: EventKind, participant: &str) {
+/// Says when it happened: an endpoint is told of nothing that was before it was made.
+async fn tell(rig: &Rig, kind: EventKind, participant: &str) -> WallTime {
     let state = rig.running.state();
     let owner = state.store.first_admin().await.expect("answered").expect("an admin").id;
-    let room = RoomName::parse("demo").expect("a room name");
+    let subject = Subject::Room(RoomName::parse("demo").expect("a room name"));
     let data: Map<String, Value> = json!({ "participant": { "id": participant } }).as_object().cloned().expect("one");
-    state.webhooks.enqueue(WebhookEvent { kind, room, owner, at: WallTime(1_700_000_000_000_000), data });
+    let at = state.authority.now();
+    state.webhooks.enqueue(WebhookEvent { kind, name: None, subject, owner, at, data });
+    at
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -81,7 +85,7 @@ async fn an_event_arrives_signed_as_the_standard_says() {
     let mut endpoint = Endpoint::start(Some(StatusCode::NO_CONTENT)).await;
     let made = hook(&rig, &token, &endpoint.url, &["participant-joined"]).await;
     tell(&rig, EventKind::ParticipantLeft, "p1").await;
-    tell(&rig, EventKind::ParticipantJoined, "p2").await;
+    let at = tell(&rig, EventKind::ParticipantJoined, "p2").await;
     let (headers, body) = endpoint.next().await;
     let secret = made["secret"].as_str().expect("a secret").strip_prefix("whsec_").expect("its prefix");
     let key = BASE64.decode(secret).expect("base64");
@@ -91,7 +95,7 @@ async fn an_event_arrives_signed_as_the_standard_says() {
     assert_eq!(header(&headers, "webhook-signature"), format!("v1,{signature}"));
     assert_eq!(header(&headers, "content-type"), "application/json");
     let body: Value = serde_json::from_str(&body).expect("JSON");
-    let expect = json!({ "type": "participant-joined", "timestamp": "2023-11-14T22:13:20.000Z",
+    let expect = json!({ "type": "participant-joined", "timestamp": at.to_rfc3339_millis(),
         "data": { "room": "demo", "participant": { "id": "p2" } } });
     assert_eq!(body, expect, "and what it did not ask for did not come");
     let path = format!("/api/v1/webhooks/{}/deliveries", made["id"]);

@@ -2,11 +2,19 @@
 //!
 //! - `client` speaks HTTP to a base address and judges every line of the checklist that can be judged at a socket;
 //! - `streams` starts this server with streams of every kind and lets the client watch them;
+//! - `tests/vod_conformance.rs` lets it fetch assets of every kind;
 //! - `faults` lets it watch an origin that does one thing wrong at a time, and nothing wrong at all.
 //!
 //! `CONFORMANCE_URL=https://host/live/room/index.m3u8 cargo test --test conformance -- any_server --nocapture` judges
-//! another server (`CONFORMANCE_SECONDS` says how long).
+//! another server (`CONFORMANCE_SECONDS` says how long); `CONFORMANCE_COURSE=asset` takes it for an asset that is whole, and
+//! `CONFORMANCE_LONG_GROUPS=1` allows it keyframes that are further apart than is recommended.
 
+#[allow(
+    dead_code,
+    reason = "shared with the tests of assets, which use all of it; here it says which rules have a fault"
+)]
+mod asset_faults;
+#[allow(dead_code, unused_imports, reason = "shared with the tests of assets, which fetch what need not be listed")]
 mod client;
 mod faults;
 mod origin;
@@ -28,9 +36,9 @@ async fn any_server_that_is_named_conforms() {
     let report = examine(Options {
         url,
         watch,
-        course: Course::Live,
+        course: if told("CONFORMANCE_COURSE", "asset") { Course::Asset } else { Course::Live },
         i_frames_required: true,
-        keyframes_in_time: true,
+        keyframes_in_time: !told("CONFORMANCE_LONG_GROUPS", "1"),
         apart_secs_max: None,
     })
     .await;
@@ -39,6 +47,10 @@ async fn any_server_that_is_named_conforms() {
         println!("not judged: {line}: {reason}");
     }
     report.assert_clean("the server breaks rules");
+}
+
+fn told(variable: &str, value: &str) -> bool {
+    std::env::var(variable).is_ok_and(|said| said == value)
 }
 
 /// Lines of the checklist, grouped as it groups them.

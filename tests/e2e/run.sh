@@ -4,6 +4,8 @@
 #   run.sh short            one publish, one Chromium viewer, one ffprobe; judges content and order, never speed
 #   run.sh short-call       two Chromiums in a call, likewise
 #   run.sh short-whx        one browser publishes by WHIP, another watches by WHEP, likewise
+#   run.sh short-vod        a file dropped on the library plays in the page, likewise
+#   run.sh vod              every script of video on demand
 #   run.sh all              every acceptance script, each into docs/results/<name>.json
 #   run.sh soak             five minutes, every access unit hashed (SOAK_SECONDS)
 #   run.sh bench            ready time, idle memory, memory per stream into docs/performance.md
@@ -13,6 +15,7 @@
 #   run.sh bench-conversions  processor time of conversions beside the same ffmpeg command, into the same page
 #   run.sh peers            parts, encoders and segments beside MediaMTX (MEDIAMTX_BIN) and nginx, into the same page
 #   run.sh bench-calls      calls beside the floor, Janus (JANUS_BIN) and LiveKit (LIVEKIT_BIN), into the same page
+#   run.sh bench-vod        video on demand beside the ffmpeg command that makes the same, and nginx, into the same page (BENCH_ONLY)
 #   run.sh NAME...          single scripts of scripts/, for example `run.sh watch obs`
 #
 # TELSTAR_BIN names the server to test; without it the newest build under target/ is taken.
@@ -23,7 +26,8 @@ cd "$here"
 
 calls=(call lab call-limits call-limits-exact call-nat call-tcp call-proxy call-embed call-p2p call-kill)
 whx=(measuring whip-clients whep-rtmp whip-hls call-hls firefox-whep whep-many worker-kill)
-all=(watch players keyframes encoders codecs obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}")
+vod=(library vod-players vod-uploads vod-encrypted vod-flat vod-conformance vod-media)
+all=(watch players keyframes encoders codecs obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}" "${vod[@]}")
 
 ../../scripts/node-modules tests/e2e
 # A browser that starts, or words on how to get one.
@@ -61,9 +65,10 @@ each() {
 }
 
 case "${1:-}" in
-    '') sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    '') sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
     all) each "${all[@]}" ;;
     calls) each "${calls[@]}" ;;
     whx) each "${whx[@]}" ;;
+    vod) each "${vod[@]}" ;;
     *) for name in "$@"; do one "$name"; done ;;
 esac

@@ -111,7 +111,16 @@ async fn no_secret_is_in_the_log_at_any_level() {
     let code = link.trim().split_once('#').expect("a link").1.to_owned();
     let client = super::support::client(|builder| builder);
     let url = |path: &str| format!("http://{http}{path}");
+    let made = client.post(url("/api/v1/assets?title=Film")).bearer_auth(&token).body("no video").send().await;
+    let made: serde_json::Value = made.expect("answered").json().await.expect("JSON");
+    let asset = made["asset"].as_str().expect("a name");
+    let minted = client.post(url(&format!("/api/v1/assets/{asset}/playback-tokens"))).bearer_auth(&token).send().await;
+    let minted: serde_json::Value = minted.expect("answered").json().await.expect("JSON");
+    let watching = minted["token"].as_str().expect("a token").to_owned();
     for request in [
+        client.get(url(&format!("/vod/{asset}/index.m3u8?t={watching}"))),
+        client.get(url(&format!("/vod/{asset}/v720/0.m4s?v=0123&t={watching}"))),
+        client.get(url(&format!("/embed/vod/{asset}?t={watching}"))),
         client.get(url("/api/v1/rooms")).bearer_auth(&token),
         client.get(url(&format!("/live/demo/index.m3u8?t={playback}"))),
         client.get(url(&format!("/watch/demo?t={playback}"))),
@@ -131,7 +140,7 @@ async fn no_secret_is_in_the_log_at_any_level() {
     }
     let (_, log) = served.end();
     assert!(log.contains("an HTTP request") && log.contains("an encoder publishes"), "the log is at work: {log}");
-    for secret in [&token, &playback, &code, &key, &"a".repeat(34)] {
+    for secret in [&token, &playback, &watching, &code, &key, &"a".repeat(34)] {
         assert!(!log.contains(secret.as_str()), "{secret} is in the log");
     }
 }
@@ -293,6 +302,7 @@ fn the_data_folder_and_its_keys_are_their_owners_only() {
     assert_eq!(mode(&data), 0o700);
     for entry in std::fs::read_dir(&data).expect("readable") {
         let path = entry.expect("an entry").path();
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        let expect = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expect, "{}", path.display());
     }
 }

@@ -7,7 +7,11 @@
 //! a keyframe on; converted frames come back. Another [`Config`] begins anew in the same process. Or it sends a [`Mix`], adds
 //! and removes inputs as they come and go, and says what time it is: one picture and one sound come back.
 
+pub mod file;
+pub mod ladder;
+pub mod map;
 mod message;
+pub mod plan;
 mod record;
 mod restart;
 mod wire;

@@ -5,6 +5,7 @@ use telstar_media::Codec;
 use telstar_units::{Timescale, TrackId};
 
 use crate::Target;
+use crate::file::{FileNews, FileTask};
 use crate::record::CodecRecord;
 
 /// What the server says.
@@ -29,6 +30,8 @@ pub enum ToWorker {
     /// So late it is on the timeline of a mix, in microseconds: what belongs before, less [`Mix::delay_ms`], comes out now.
     /// The worker asks no clock of its own, so that a mix depends on nothing but what it is told.
     Tick(i64),
+    /// Work on the file that it was given when it started. One task for each worker.
+    File(Box<FileTask>),
 }
 
 /// What the worker says.
@@ -46,6 +49,8 @@ pub enum FromWorker {
     Log(String),
     /// It cannot do what it was asked.
     Failed(Failed),
+    /// What came of a [`ToWorker::File`].
+    File(FileNews),
 }
 
 /// A conversion.

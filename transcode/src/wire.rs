@@ -12,7 +12,7 @@ use fields::Fields;
 
 /// The first byte of each side. Both executables come from one build, so that another version is a mistake of whoever
 /// installed them, and is refused.
-pub const PROTOCOL_VERSION: u8 = 2;
+pub const PROTOCOL_VERSION: u8 = 3;
 /// The longest message, without its length. It holds any picture that an ingest takes (16 MiB, the longest RTMP message).
 /// Higher: a worker that was taken over makes the server hold more. Lower: large pictures are not converted.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024 + 32 * 1_024;

@@ -19,7 +19,6 @@
 //!   longer group of pictures is cut there; the next keyframe begins a segment again.
 
 mod audio;
-mod boxes;
 mod budget;
 mod cadence;
 mod config;
@@ -38,8 +37,8 @@ mod segment;
 mod shelf;
 mod snapshot;
 mod video;
+pub mod vod;
 
-pub use boxes::{InitError, init_segment};
 pub use budget::Budget;
 pub use config::{DvrWindow, HlsConfig};
 pub use multivariant::CodecFacts;
@@ -49,3 +48,4 @@ pub use rendered::{Rendered, gzip};
 pub use rendition::Init;
 pub use segment::{Content, KeyPicture, Part, Segment, SegmentId};
 pub use snapshot::{RenditionView, Snapshot, State};
+pub use telstar_fmp4::{InitError, init_segment};

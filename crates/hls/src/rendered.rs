@@ -20,7 +20,8 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    pub(crate) fn new(text: String) -> Rendered {
+    /// Of this text.
+    pub fn new(text: String) -> Rendered {
         Rendered { text: text.into(), gzip: OnceLock::new() }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use telstar_media::MediaKind;
 use telstar_units::{Epoch, Timescale, WallTime};
 
-use crate::boxes::{self, SampleEntry};
+use telstar_fmp4::SampleEntry;
 
 /// One CMAF chunk: `moof`, `mdat` and what the playlist says about them.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ impl Segment {
             composition_offset: picture.composition_offset,
         };
         let number = u32::try_from(index).unwrap_or(u32::MAX).wrapping_add(1);
-        let head = boxes::part_header(kind, number, picture.decode_time, &[entry]);
+        let head = telstar_fmp4::fragment_header(kind, number, picture.decode_time, &[entry]);
         Some(self.content(kind, head, picture.offset..picture.offset + u64::from(picture.size)))
     }
 
@@ -324,7 +324,7 @@ impl OpenPart {
         let decode_time =
             u64::try_from(start - self.decode_lead).expect("the packager shifts an epoch so that no time is negative");
         self.sequence_number = self.sequence_number.wrapping_add(1);
-        let header = boxes::part_header(self.kind, self.sequence_number, decode_time, &entries);
+        let header = telstar_fmp4::fragment_header(self.kind, self.sequence_number, decode_time, &entries);
         let independent = samples.iter().any(|sample| sample.sync);
         let keys = self.keys_of(&samples, header.len() as u64);
         let chunks: Box<[Bytes]> = std::iter::once(header).chain(samples.into_iter().map(|s| s.payload)).collect();

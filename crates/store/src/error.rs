@@ -25,6 +25,9 @@ pub enum StoreError {
     /// The queue is full or another process holds the file: the same call may succeed later.
     #[error("the store is busy")]
     Busy,
+    /// The disk has no room for it.
+    #[error("the disk is full")]
+    Full,
     /// The store has shut down.
     #[error("the store is closed")]
     Closed,
@@ -42,16 +45,17 @@ pub enum StoreError {
     /// The file is a database of some other program.
     #[error("the file is a database, but not Telstar's")]
     NotOurs,
-    /// The backend failed: a full disk, a broken file, a missing folder.
+    /// The backend failed: a broken file, a missing folder.
     #[error("the store failed: {0}")]
     Backend(Arc<str>),
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase};
         match error.sqlite_error_code() {
             Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy,
+            Some(DiskFull) => StoreError::Full,
             Some(NotADatabase) => StoreError::NotOurs,
             _ => StoreError::Backend(error.to_string().into()),
         }

@@ -30,8 +30,11 @@
 //! assert!(founded.fresh);
 //! ```
 
+mod asset;
+mod blobs;
 mod error;
 mod invite;
+pub mod job;
 mod pending;
 mod record;
 mod sqlite;
@@ -41,6 +44,8 @@ mod webhook;
 #[cfg(test)]
 mod conformance;
 
+pub use asset::*;
+pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs, LocalBlobs};
 pub use error::StoreError;
 pub use invite::*;
 pub use pending::{Pending, Promise};

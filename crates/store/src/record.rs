@@ -1,7 +1,7 @@
 //! The records and their limits. Titles, labels and names are user content, hashes are secrets' shadows:
 //! none of these types has `Debug`.
 
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_units::{AccountId, AssetName, RoomName, WallTime};
 
 /// Rooms of one account. More: a longer list for one owner; fewer: an app with a room per event stops creating. Guess.
 pub const ROOMS_PER_ACCOUNT_MAX: usize = 1_000;
@@ -39,6 +39,20 @@ pub const WEBHOOK_PENDING_MAX: usize = 10_000;
 pub const WEBHOOK_FINISHED_KEPT_MAX: usize = 1_000;
 /// How long a delivery that has ended stays, for looking at.
 pub const WEBHOOK_FINISHED_KEPT_SECS: i64 = 7 * 86_400;
+/// Uploads of one account that are not given up, with those that have become assets until they expire. Guess.
+pub const UPLOADS_PER_ACCOUNT_MAX: usize = 1_000;
+/// The longest that a client may say of an upload, in bytes as the door writes it down.
+pub const UPLOAD_METADATA_LEN_MAX: usize = 128 * 1024;
+/// Assets of one account. Guess.
+pub const ASSETS_PER_ACCOUNT_MAX: usize = 100_000;
+/// Renditions of one asset: two tasks' outputs, and what is made anew by hand.
+pub const RENDITIONS_PER_ASSET_MAX: usize = 64;
+/// Jobs of one asset, those included that have ended. Each rendition that is made anew by hand is one.
+pub const JOBS_PER_ASSET_MAX: usize = 200;
+/// The longest that is written down of what a job is to do, in bytes: the keyframes of a day are in it.
+pub const JOB_WORK_LEN_MAX: usize = 8 * 1024 * 1024;
+/// The end of what a worker said that is kept of each attempt, in bytes.
+pub const JOB_LOG_LEN_MAX: usize = 16 * 1024;
 /// The most records that one page holds; a request for more gets this many.
 pub const PAGE_LIMIT_MAX: usize = 100;
 
@@ -92,6 +106,18 @@ id! {
 id! {
     /// One event's way to one webhook.
     DeliveryId
+}
+id! {
+    /// An upload's number.
+    UploadId
+}
+id! {
+    /// An asset's number.
+    AssetId
+}
+id! {
+    /// A job's public number.
+    JobId
 }
 
 /// What an account may do beyond its own things.
@@ -320,8 +346,8 @@ pub struct Event {
     pub owner: AccountId,
     /// What happened.
     pub kind: EventKind,
-    /// The room it happened to.
-    pub room: RoomName,
+    /// What it happened to.
+    pub subject: Subject,
     /// When.
     pub at: WallTime,
 }
@@ -337,6 +363,45 @@ pub enum EventKind {
     RoomDeleted,
     /// A stream key of the room was revoked.
     StreamKeyRevoked,
+    /// An asset was made.
+    AssetCreated,
+    /// An asset's title, openness or origins changed, or it is being made anew.
+    AssetChanged,
+    /// An asset can be watched from its beginning to its end.
+    AssetReady,
+    /// An asset cannot be watched.
+    AssetFailed,
+    /// An asset is gone with all that was of it.
+    AssetDeleted,
+    /// A job of the asset began or ended.
+    JobChanged,
+}
+
+impl EventKind {
+    /// What it happens to is a room; otherwise an asset.
+    pub fn is_about_a_room(self) -> bool {
+        use EventKind::{RoomChanged, RoomCreated, RoomDeleted, StreamKeyRevoked};
+        matches!(self, RoomCreated | RoomChanged | RoomDeleted | StreamKeyRevoked)
+    }
+}
+
+/// What an event happened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A room, which may be gone.
+    Room(RoomName),
+    /// An asset, which may be gone.
+    Asset(AssetName),
+}
+
+impl Subject {
+    /// Its name as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Subject::Room(name) => name.as_str(),
+            Subject::Asset(name) => name.as_str(),
+        }
+    }
 }
 
 /// Which part of a list.

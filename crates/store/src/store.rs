@@ -1,12 +1,14 @@
 //! The trait. One method is one domain operation and one transaction; no table shows through.
 
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_units::{AccountId, AssetName, BlobName, RoomName, UploadName, WallTime};
 
+use crate::job::{Attempt, Class};
 use crate::{
-    Account, ApiKey, ApiTokenId, AttemptOutcome, Bearer, Delivery, DeliveryId, Event, EventId, Founded, Founding,
-    Invite, InviteId, NewApiKey, NewBearer, NewDelivery, NewInvite, NewRoom, NewStreamKey, NewWebhook, NextDelivery,
-    Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId, StreamKey,
-    StreamKeyId, Webhook, WebhookId,
+    Account, Advanced, ApiKey, ApiTokenId, Asset, AssetChange, AssetsOf, AttemptFailure, AttemptOutcome, AttemptRecord,
+    Bearer, Completed, Completion, Delivery, DeliveryId, Event, EventId, Founded, Founding, Invite, InviteId, JobId,
+    JobRecord, NewApiKey, NewAsset, NewBearer, NewDelivery, NewInvite, NewJob, NewRoom, NewStreamKey, NewUpload,
+    NewWebhook, NextDelivery, NextJob, OpenState, Page, PageRequest, Pending, PrincipalId, PrincipalName, Quota,
+    RenditionRecord, Room, RoomChange, RoomsOf, SessionId, StreamKey, StreamKeyId, Upload, Webhook, WebhookId,
 };
 
 /// Durable records.
@@ -119,7 +121,8 @@ pub trait Store: Send + Sync + 'static {
     /// A room's invites that have not expired, in the order of their making.
     fn invites(&self, room: RoomName, page: PageRequest, now: WallTime) -> Pending<Page<Invite>>;
 
-    /// The invite of a locator and its room, if it has not expired and has a use left. Its hash is still to be compared.
+    /// The invite of a locator and its room, if it has not expired and has a use left. Its hash is still to be
+    /// compared.
     fn find_invite(&self, locator: String, now: WallTime) -> Pending<Option<(Invite, Room)>>;
 
     /// Uses an invite once. Of two calls for its last use the second finds none.
@@ -140,10 +143,12 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes a webhook with everything that waits for it.
     fn delete_webhook(&self, owner: AccountId, id: WebhookId) -> Pending<()>;
 
-    /// Queues an event for every webhook of its owner that wants it, and says for which. The same message twice is one.
+    /// Queues an event of this time for every webhook of its owner that was there and wants it, and says for which. The same
+    /// message twice is one.
     fn enqueue_delivery(&self, delivery: NewDelivery, now: WallTime) -> Pending<Vec<WebhookId>>;
 
-    /// Forgets every lease: to be called once, by the server that begins to run. Says for which webhooks something waits.
+    /// Forgets every lease: to be called once, by the server that begins to run. Says for which webhooks something
+    /// waits.
     fn release_leases(&self) -> Pending<Vec<WebhookId>>;
 
     /// Takes the oldest delivery of a webhook that is due, and counts an attempt. Nobody else is given it before
@@ -155,6 +160,114 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest deliveries of a webhook, newest first, at most `PAGE_LIMIT_MAX`.
     fn deliveries(&self, webhook: WebhookId) -> Pending<Vec<Delivery>>;
+
+    /// Makes an upload, if what it will take has room.
+    fn create_upload(&self, upload: NewUpload, owner: AccountId, quota: Quota, now: WallTime) -> Pending<Upload>;
+
+    /// Makes an upload of others that are whole, of the same owner, in their order, and an asset of it. Its blob has
+    /// their bytes.
+    fn create_final_upload(
+        &self,
+        upload: NewUpload,
+        parts: Vec<UploadName>,
+        asset: NewAsset,
+        owner: AccountId,
+        quota: Quota,
+        now: WallTime,
+    ) -> Pending<Advanced>;
+
+    /// An upload.
+    fn upload(&self, name: UploadName) -> Pending<Option<Upload>>;
+
+    /// Says how long an upload will be, once.
+    fn set_upload_len(&self, name: UploadName, len: u64, quota: Quota) -> Pending<Upload>;
+
+    /// Acknowledges the bytes from `span.0` to `span.1`, which are on disk. With the last one of a whole upload `asset`
+    /// is made. Of two calls from one place the second finds another offset, and changes nothing.
+    fn advance_upload(
+        &self,
+        name: UploadName,
+        span: (u64, u64),
+        expires_at: WallTime,
+        asset: Option<NewAsset>,
+        quota: Quota,
+        now: WallTime,
+    ) -> Pending<Advanced>;
+
+    /// Gives an upload up, and returns what it was. Its blob is free unless it has become an asset.
+    fn delete_upload(&self, name: UploadName) -> Pending<Upload>;
+
+    /// Gives up some of the uploads that have expired, and returns what they were.
+    fn delete_expired_uploads(&self, now: WallTime) -> Pending<Vec<Upload>>;
+
+    /// Makes an asset of a blob that is on disk, with its first job.
+    fn create_asset(&self, asset: NewAsset, owner: AccountId, quota: Quota, now: WallTime) -> Pending<Asset>;
+
+    /// An asset.
+    fn asset(&self, name: AssetName) -> Pending<Option<Asset>>;
+
+    /// Assets, the newest first.
+    fn assets(&self, of: AssetsOf, page: PageRequest) -> Pending<Page<Asset>>;
+
+    /// Changes an asset.
+    fn change_asset(&self, name: AssetName, change: AssetChange, now: WallTime) -> Pending<Asset>;
+
+    /// Deletes an asset with everything that is of it. Returns the blobs that are free.
+    fn delete_asset(&self, name: AssetName, now: WallTime) -> Pending<Vec<BlobName>>;
+
+    /// What is committed of an asset, by name.
+    fn renditions(&self, asset: AssetName) -> Pending<Vec<RenditionRecord>>;
+
+    /// Those of `blobs` that no record names.
+    fn unknown_blobs(&self, blobs: Vec<BlobName>) -> Pending<Vec<BlobName>>;
+
+    /// A job.
+    fn job(&self, id: JobId) -> Pending<Option<JobRecord>>;
+
+    /// The jobs of an asset, in the order of their making.
+    fn jobs_of(&self, asset: AssetName) -> Pending<Vec<JobRecord>>;
+
+    /// Jobs of an account that are not done, at most `PAGE_LIMIT_MAX`: those under way first, then those that are
+    /// ready, blocked, failed and cancelled, each in the order of their making.
+    fn open_jobs(&self, owner: AccountId, state: Option<OpenState>) -> Pending<Vec<JobRecord>>;
+
+    /// The attempts at a job, in their order.
+    fn job_attempts(&self, id: JobId) -> Pending<Vec<AttemptRecord>>;
+
+    /// How many more bytes the account may take: what an upload of unknown length may grow by, and a rendition that
+    /// nobody waits for.
+    fn quota_left(&self, owner: AccountId, quota: Quota) -> Pending<u64>;
+
+    /// Makes another job of an asset.
+    fn add_job(&self, asset: AssetName, job: NewJob, now: WallTime) -> Pending<JobRecord>;
+
+    /// Leases the job that is next ([`crate::job::next`]) of those that are at least so urgent.
+    fn take_job(&self, least: Class, now: WallTime) -> Pending<NextJob>;
+
+    /// The attempt is alive, and so far, of 10,000. An attempt that is not the current one is not found, here and
+    /// below.
+    fn heartbeat_job(&self, id: JobId, attempt: Attempt, progress: u16, now: WallTime) -> Pending<()>;
+
+    /// Ends a job with what the attempt made, all of it or nothing.
+    fn complete_job(&self, id: JobId, attempt: Attempt, completion: Completion, now: WallTime) -> Pending<Completed>;
+
+    /// Ends an attempt without a result. The job waits for another, or is given up.
+    fn fail_job(&self, id: JobId, attempt: Attempt, failure: AttemptFailure, now: WallTime) -> Pending<JobRecord>;
+
+    /// Gives a job back that was begun, for a reason that is no fault of it: the server stops, there is no worker.
+    fn release_job(&self, id: JobId, attempt: Attempt, reason: String, now: WallTime) -> Pending<()>;
+
+    /// Gives every job back: to be called once, by the server that begins to run. Returns how many there were.
+    fn release_jobs(&self, now: WallTime) -> Pending<usize>;
+
+    /// Takes the leases that have ended, and returns their jobs.
+    fn expire_leases(&self, now: WallTime) -> Pending<Vec<JobRecord>>;
+
+    /// Its owner does not want a job any more.
+    fn cancel_job(&self, id: JobId, now: WallTime) -> Pending<JobRecord>;
+
+    /// A job that was given up or cancelled is wanted again.
+    fn retry_job(&self, id: JobId, now: WallTime) -> Pending<JobRecord>;
 
     /// Up to `PAGE_LIMIT_MAX` events after one, oldest first.
     fn events_after(&self, after: EventId) -> Pending<Vec<Event>>;

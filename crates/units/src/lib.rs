@@ -5,10 +5,12 @@
 
 mod id;
 mod name;
+mod opaque;
 mod time;
 
 pub use id::{AccountId, Epoch, LayerId, ParticipantId, TrackId};
 pub use name::{NameError, ROOM_NAME_LEN_MAX, ROOM_TITLE_CHARS_MAX, RoomName};
+pub use opaque::{AssetName, BlobName, OPAQUE_NAME_LEN, OpaqueNameError, UploadName};
 pub use time::{Timescale, WallTime, rescale};
 
 /// A bitrate in bits per second.

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use telstar_store::{
     NewApiKey, NewRoom, PageRequest, PrincipalKind, Role, Room, RoomMode, SqliteStore, Store, StoreError, StreamKeyId,
 };
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_units::{AccountId, AssetName, RoomName, WallTime};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::auth::jwt::{self, Claims, LEEWAY_SECS, Type};
 use crate::auth::{
-    API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, Action, AuthError, Authority, Caller, Credential, Grant,
-    Grants, KeyFile, OriginCheck, PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS, Reason, Revocation,
-    RoomFacts, RoomToken, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Voucher, authorise,
+    API_TOKEN_LIFETIME_SECS, API_TOKEN_LIFETIME_SECS_MAX, Action, AssetFacts, AuthError, Authority, Caller, Credential,
+    Grant, Grants, KeyFile, OriginCheck, PLAYBACK_TOKEN_LIFETIME_SECS_MAX, ROOM_TOKEN_LIFETIME_SECS, Reason,
+    Revocation, RoomFacts, RoomToken, SESSION_LIFETIME_SECS, SIGN_IN_CODE_LIFETIME_SECS, Secret, Standing, Subject,
+    Voucher, authorise,
 };
 
 /// An authority that was started for the first time, and its clock.
@@ -286,6 +287,7 @@ async fn an_app_signs_tokens_with_its_own_secret_and_no_other() {
         nbf: None,
         jti: "j1".into(),
         room: "demo".into(),
+        asset: None,
         room_id: Some(1),
         grants: vec!["admin".into()],
         name: None,
@@ -336,6 +338,25 @@ async fn a_playback_token_lets_watch_its_room_only() {
     world.pass_secs(60 + LEEWAY_SECS);
     assert_eq!(world.ask(Credential::Playback(token.secret)).await.err(), Some(Reason::Expired));
     let long = world.authority.create_playback_token(&room, PLAYBACK_TOKEN_LIFETIME_SECS_MAX + 1);
+    assert!(matches!(long, Err(AuthError::Lifetime { .. })));
+}
+
+#[tokio::test]
+async fn a_playback_token_of_an_asset_lets_watch_that_asset_only() {
+    let world = World::new().await;
+    let asset =
+        |text: &str| AssetFacts { name: AssetName::parse(text).expect("a name"), owner: world.admin, open: false };
+    let (one, other) = (asset("0123456789abcdefghijkm"), asset("0123456789abcdefghijkn"));
+    let token = world.authority.create_asset_playback_token(&one, 60).expect("a token");
+    for credential in [Credential::Playback(token.secret.clone()), Credential::Bearer(token.secret.clone())] {
+        let caller = world.ask(credential).await.expect("good");
+        assert_eq!(authorise(&caller, Action::WatchAsset, Subject::Asset(Some(&one))), Ok(()));
+        assert!(authorise(&caller, Action::WatchAsset, Subject::Asset(Some(&other))).is_err());
+        assert!(authorise(&caller, Action::DownloadAsset, Subject::Asset(Some(&one))).is_err());
+    }
+    world.pass_secs(60 + LEEWAY_SECS);
+    assert_eq!(world.ask(Credential::Playback(token.secret)).await.err(), Some(Reason::Expired));
+    let long = world.authority.create_asset_playback_token(&one, PLAYBACK_TOKEN_LIFETIME_SECS_MAX + 1);
     assert!(matches!(long, Err(AuthError::Lifetime { .. })));
 }
 

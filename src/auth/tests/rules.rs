@@ -1,11 +1,12 @@
-//! Every caller, every action, every kind of room: what is not in the table is denied.
+//! Every caller, every action, every kind of room and asset: what is not in the table is denied.
 
 use telstar_store::{ApiTokenId, Role, RoomId, SessionId, StreamKeyId};
-use telstar_units::{AccountId, RoomName};
+use telstar_units::{AccountId, AssetName, RoomName};
 
 use crate::auth::caller::StreamKeyPass;
 use crate::auth::{
-    Action, Caller, Denied, Grant, Grants, Holder, RoomFacts, RoomPass, Standing, Voucher, authorise, call_grants,
+    About, Action, AssetFacts, AssetPass, Caller, Denied, Grant, Grants, Holder, RoomFacts, RoomPass, Standing,
+    Subject, Voucher, authorise, call_grants,
 };
 
 const OWNER: AccountId = AccountId(2);
@@ -30,7 +31,22 @@ const ACCOUNT: &[Action] = &[
     Action::CreateRoom,
     Action::ManageApiKeys,
     Action::ManageWebhooks,
+    Action::ListAssets,
+    Action::CreateAsset,
+    Action::ReadEvents,
 ];
+/// Everything that can be done with an asset.
+const ASSETS: &[Action] = &[
+    Action::ReadAsset,
+    Action::WatchAsset,
+    Action::DownloadAsset,
+    Action::ChangeAsset,
+    Action::DeleteAsset,
+    Action::MintAssetTokens,
+    Action::ManageJobs,
+];
+/// What anybody may do with an open asset.
+const OPEN_ASSETS: &[Action] = &[Action::ReadAsset, Action::WatchAsset, Action::DownloadAsset];
 /// Everything in a room that a token may allow.
 const TOKENS: &[Action] = &[
     Action::ReadRoom,
@@ -54,6 +70,18 @@ fn name(text: &str) -> RoomName {
 
 fn facts(open: bool) -> RoomFacts {
     RoomFacts { id: RoomId(5), name: name("demo"), owner: OWNER, open }
+}
+
+fn asset_name(text: &str) -> AssetName {
+    AssetName::parse(&format!("{text:0>22}")).expect("the test writes letters and digits")
+}
+
+fn asset_facts(open: bool) -> AssetFacts {
+    AssetFacts { name: asset_name("holiday"), owner: OWNER, open }
+}
+
+fn asset_token(asset: &str, signer: Option<(AccountId, Role)>) -> Caller {
+    caller(Standing::AssetToken(AssetPass { asset: asset_name(asset), signer, jti: "j".into() }))
 }
 
 fn caller(standing: Standing) -> Caller {
@@ -148,6 +176,35 @@ fn table() -> Vec<Row> {
             vec![],
             vec![],
         ),
+        ("a playback token for an asset", asset_token("holiday", None), vec![], vec![]),
+        ("the same of an app", asset_token("holiday", Some((OWNER, Role::Member))), vec![], vec![]),
+    ]
+}
+
+/// A caller, and what it may do with the private asset.
+fn asset_table() -> Vec<(&'static str, Caller, Vec<Action>)> {
+    let session = |account, role| caller(Standing::Session(SessionId(1), account, role));
+    let script = |account, role| caller(Standing::ApiToken(ApiTokenId(1), account, role));
+    let watches = || vec![Action::WatchAsset];
+    vec![
+        ("nobody", Caller::anonymous(), vec![]),
+        ("nobody, on this machine", Caller::anonymous().at_loopback(true), vec![]),
+        ("the owner", session(OWNER, Role::Member), ASSETS.into()),
+        ("the owner's script", script(OWNER, Role::Member), ASSETS.into()),
+        ("another account", session(OTHER, Role::Member), vec![]),
+        ("another's script", script(OTHER, Role::Member), vec![]),
+        ("an admin", session(ADMIN, Role::Admin), ASSETS.into()),
+        ("an admin's script", script(ADMIN, Role::Admin), ASSETS.into()),
+        ("an encoder", stream_key(5), vec![]),
+        ("a token of the owner's", token("demo", Voucher::Account(OWNER, Role::Member), &Grant::ALL), vec![]),
+        ("a token of an admin's", token("demo", Voucher::Account(ADMIN, Role::Admin), &Grant::ALL), vec![]),
+        ("a guest", token("demo", Voucher::Server(RoomId(5)), &Grant::ALL), vec![]),
+        ("a playback token", asset_token("holiday", None), watches()),
+        ("a playback token for another asset", asset_token("work", None), vec![]),
+        ("one of the owner's app", asset_token("holiday", Some((OWNER, Role::Member))), watches()),
+        ("one of an admin's app", asset_token("holiday", Some((ADMIN, Role::Admin))), watches()),
+        ("one of another's app", asset_token("holiday", Some((OTHER, Role::Member))), vec![]),
+        ("one of the owner's app for another asset", asset_token("work", Some((OWNER, Role::Member))), vec![]),
     ]
 }
 
@@ -155,26 +212,48 @@ fn table() -> Vec<Row> {
 fn the_table_says_all_that_is_allowed() {
     for (who, caller, on_server, in_room) in table() {
         for action in Action::ALL {
-            let allowed = |room| authorise(&caller, action, room).is_ok();
+            let allowed = |room: Option<&RoomFacts>| authorise(&caller, action, room).is_ok();
             let (closed, open) = (facts(false), facts(true));
-            if action.is_about_a_room() {
-                assert_eq!(allowed(Some(&closed)), in_room.contains(&action), "{who}: {action:?}, closed room");
-                let visits = action == Action::JoinCall && caller.account_role().is_some();
-                let expect = in_room.contains(&action) || OPEN.contains(&action) || visits;
-                assert_eq!(allowed(Some(&open)), expect, "{who}: {action:?}, open room");
-                assert!(!allowed(None), "{who}: {action:?}, no room");
-            } else {
-                let expect = PUBLIC.contains(&action) || on_server.contains(&action);
-                assert_eq!(allowed(None), expect, "{who}: {action:?}");
-                assert_eq!(allowed(Some(&closed)), expect, "{who}: {action:?}, a room that does not matter");
+            match action.about() {
+                About::Room => {
+                    assert_eq!(allowed(Some(&closed)), in_room.contains(&action), "{who}: {action:?}, closed room");
+                    let visits = action == Action::JoinCall && caller.account_role().is_some();
+                    let expect = in_room.contains(&action) || OPEN.contains(&action) || visits;
+                    assert_eq!(allowed(Some(&open)), expect, "{who}: {action:?}, open room");
+                    assert!(!allowed(None), "{who}: {action:?}, no room");
+                }
+                About::Server => {
+                    let expect = PUBLIC.contains(&action) || on_server.contains(&action);
+                    assert_eq!(authorise(&caller, action, Subject::Server).is_ok(), expect, "{who}: {action:?}");
+                    assert_eq!(allowed(Some(&closed)), expect, "{who}: {action:?}, a room that does not matter");
+                }
+                About::Asset => assert!(!allowed(Some(&open)), "{who}: {action:?}, a room is no asset"),
             }
         }
     }
 }
 
 #[test]
+fn the_table_of_assets_says_all_that_is_allowed() {
+    for (who, caller, on_asset) in asset_table() {
+        for action in Action::ALL.into_iter().filter(|action| action.about() != About::Server) {
+            let allowed = |asset: Option<&AssetFacts>| authorise(&caller, action, Subject::Asset(asset)).is_ok();
+            let (closed, open) = (asset_facts(false), asset_facts(true));
+            assert!(!allowed(None), "{who}: {action:?}, no asset");
+            if action.about() == About::Room {
+                assert!(!allowed(Some(&open)), "{who}: {action:?}, an asset is no room");
+                continue;
+            }
+            assert_eq!(allowed(Some(&closed)), on_asset.contains(&action), "{who}: {action:?}, private asset");
+            let expect = on_asset.contains(&action) || OPEN_ASSETS.contains(&action);
+            assert_eq!(allowed(Some(&open)), expect, "{who}: {action:?}, open asset");
+        }
+    }
+}
+
+#[test]
 fn every_action_is_in_the_lists_once() {
-    let listed = [PUBLIC, ACCOUNT, &everything(), &[Action::SignOut, Action::ReadMetrics]].concat();
+    let listed = [PUBLIC, ACCOUNT, &everything(), ASSETS, &[Action::SignOut, Action::ReadMetrics]].concat();
     for action in Action::ALL {
         assert_eq!(listed.iter().filter(|listed| **listed == action).count(), 1, "{action:?}");
     }
@@ -184,7 +263,7 @@ fn every_action_is_in_the_lists_once() {
 #[test]
 fn a_room_that_is_hidden_answers_like_one_that_is_not_there() {
     for (who, caller, _, in_room) in table() {
-        for action in Action::ALL.into_iter().filter(|action| action.is_about_a_room()) {
+        for action in Action::ALL.into_iter().filter(|action| action.about() == About::Room) {
             if in_room.contains(&Action::ReadRoom) || in_room.contains(&action) {
                 continue;
             }
@@ -192,6 +271,20 @@ fn a_room_that_is_hidden_answers_like_one_that_is_not_there() {
             assert_eq!(missing, hidden, "{who}: {action:?}");
         }
     }
+}
+
+#[test]
+fn an_asset_that_is_hidden_answers_like_one_that_is_not_there() {
+    for (who, caller, on_asset) in asset_table() {
+        for action in ASSETS.iter().copied().filter(|_| on_asset.is_empty()) {
+            let closed = asset_facts(false);
+            let missing = authorise(&caller, action, Subject::Asset(None));
+            assert_eq!(missing, authorise(&caller, action, Subject::Asset(Some(&closed))), "{who}: {action:?}");
+        }
+    }
+    let watcher = asset_token("holiday", None);
+    let source = authorise(&watcher, Action::DownloadAsset, Subject::Asset(Some(&asset_facts(false))));
+    assert_eq!(source, Err(Denied::Forbidden), "whoever may watch knows that there is an asset");
 }
 
 #[test]

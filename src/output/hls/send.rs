@@ -15,6 +15,7 @@ use tokio::io::AsyncSeekExt;
 
 use super::body::{Chunks, FileBody, Opened};
 use crate::metrics::Metrics;
+use crate::representation::{Wanted, takes_gzip, wanted_of};
 
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 const INIT_TYPE: &str = "video/mp4";
@@ -162,88 +163,4 @@ pub fn cache_control(class: CacheClass, target_duration_secs: u64, is_private: b
     let scope = if is_private { "private" } else { "public" };
     let value = format!("{scope}, max-age={}", class.max_age_secs(target_duration_secs));
     HeaderValue::try_from(value).expect("letters and digits make a header")
-}
-
-/// RFC 9110 §12.5.3: `gzip` or `*`, unless with a weight of zero.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut star = false;
-    for coding in values.flat_map(|value| value.split(',')) {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start_matches('=').trim();
-        let wanted = weight.parse::<f32>().is_ok_and(|weight| weight > 0.0);
-        match name.trim() {
-            name if name.eq_ignore_ascii_case("gzip") => return wanted,
-            "*" => star = wanted,
-            _ => {}
-        }
-    }
-    star
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    All,
-    Some(Range<u64>),
-    Nothing,
-}
-
-/// Reads `Range`. What is not one range of bytes is ignored, which RFC 9110 §14.2 allows.
-fn wanted_of(value: &str, len: u64) -> Wanted {
-    let Some(spec) = value.strip_prefix("bytes=") else { return Wanted::All };
-    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::All };
-    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Beyond 64 bits is beyond every file.
-        true if !text.is_empty() => Some(text.parse().unwrap_or(u64::MAX)),
-        _ => None,
-    };
-    let range = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(len),
-        (Some(first), None) if last.is_empty() => first..len,
-        (None, Some(suffix)) if first.is_empty() => len.saturating_sub(suffix)..len,
-        _ => return Wanted::All,
-    };
-    if range.start >= range.end { Wanted::Nothing } else { Wanted::Some(range) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_range_is_served_and_anything_else_ignored() {
-        for (value, expect) in [
-            ("bytes=0-3", Wanted::Some(0..4)),
-            ("bytes=4-", Wanted::Some(4..10)),
-            ("bytes=-3", Wanted::Some(7..10)),
-            ("bytes=-30", Wanted::Some(0..10)),
-            ("bytes=2-9007199254740991", Wanted::Some(2..10)),
-            ("bytes=0-99999999999999999999999", Wanted::Some(0..10)),
-            ("bytes=10-", Wanted::Nothing),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=5-4", Wanted::All),
-            ("bytes=0-1,3-4", Wanted::All),
-            ("bytes=+1-2", Wanted::All),
-            ("bytes=-", Wanted::All),
-            ("items=0-1", Wanted::All),
-        ] {
-            assert_eq!(wanted_of(value, 10), expect, "{value}");
-        }
-    }
-
-    #[test]
-    fn gzip_is_sent_to_whoever_takes_it() {
-        for (value, expect) in [
-            ("gzip, deflate, br", true),
-            ("GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("*", true),
-            ("gzip;q=0, *", false),
-            ("identity", false),
-            ("", false),
-        ] {
-            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
-            assert_eq!(takes_gzip(&headers), expect, "{value}");
-        }
-    }
 }

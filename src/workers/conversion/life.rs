@@ -190,6 +190,7 @@ impl<'a> Life<'a> {
                 }
                 FromWorker::Flushed => {}
                 FromWorker::Ready(_) => return Err(End::Died("the worker: it began twice".to_owned())),
+                FromWorker::File(_) => return Err(End::Died("the worker: it speaks of a file".to_owned())),
             }
         }
         Ok(())

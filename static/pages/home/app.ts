@@ -31,7 +31,7 @@ export function startApp(app: HTMLElement, session: { rest: Rest; account: Accou
   };
   const main = h('main', { class: 'main' });
   const notice = connectionNotice(rooms);
-  replace(app, buildHeader(accountMenu(context)), notice, main);
+  replace(app, buildHeader(libraryLink(), accountMenu(context)), notice, main);
 
   let view: View | null = null;
   const setTitle = (): void => {
@@ -61,6 +61,10 @@ function buildView(route: Route, context: Context): View {
     case 'room':
       return buildRoomView(context, route.name);
   }
+}
+
+function libraryLink(): HTMLElement {
+  return h('a', { class: 'header-link', href: '/library', 'aria-label': t('header.library'), title: t('header.library') }, icon('film'), h('span', {}, t('header.library')));
 }
 
 function accountMenu(context: Context): HTMLElement {

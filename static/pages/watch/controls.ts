@@ -2,37 +2,16 @@
 
 import { h, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { icon, type IconName } from '../shared/icons.js';
-import type { MessageKey } from '../shared/messages.js';
+import { icon } from '../shared/icons.js';
 import { formatLatency } from '../shared/format.js';
-import { readPreference, writePreference } from '../shared/preferences.js';
+import { autoHide, IconButton, onKeys, restoreVolume, toggleFullscreen, togglePictureInPicture } from '../shared/player-parts.js';
+import { writePreference } from '../shared/preferences.js';
 import type { Player } from './player.js';
 import { transportOf, type TransportChoice } from './transport.js';
-
-/** Without a move of the pointer for this long the bar goes away while playing. */
-const HIDE_AFTER_MS = 2_600;
 
 export interface Controls {
   bar: HTMLElement;
   update(isLive: boolean, viewers: number | null): void;
-}
-
-/** A button whose icon and label change together. */
-class IconButton {
-  readonly element: HTMLButtonElement;
-  private shown: string | null = null;
-
-  constructor(name: string, onClick: () => void) {
-    this.element = h('button', { type: 'button', class: `control control-${name}`, onclick: onClick });
-  }
-
-  show(iconName: IconName, label: MessageKey): void {
-    if (this.shown === iconName + label) return;
-    this.shown = iconName + label;
-    this.element.replaceChildren(icon(iconName));
-    setProp(this.element, 'aria-label', t(label));
-    setProp(this.element, 'title', t(label));
-  }
 }
 
 export function buildControls(root: HTMLElement, player: Player, transports: TransportChoice, toggleInfo: () => void): Controls {
@@ -121,61 +100,4 @@ function buildTransport(player: Player, transports: TransportChoice) {
       setProp(root, 'data-transport', player.transport);
     },
   };
-}
-
-function restoreVolume(video: HTMLVideoElement): void {
-  const stored = Number(readPreference('volume') ?? '1');
-  if (stored >= 0 && stored <= 1) video.volume = stored;
-  video.addEventListener('volumechange', () => {
-    if (!video.muted) writePreference('volume', String(video.volume));
-  });
-}
-
-function autoHide(root: HTMLElement, video: HTMLVideoElement): void {
-  let timer: number | undefined;
-  const wake = (): void => {
-    root.classList.remove('is-quiet');
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const hasKeyboardFocus = root.querySelector('.controls :focus-visible') !== null;
-      if (!video.paused && !hasKeyboardFocus) root.classList.add('is-quiet');
-    }, HIDE_AFTER_MS);
-  };
-  for (const name of ['pointermove', 'pointerdown', 'keydown', 'focusin'] as const) root.addEventListener(name, wake);
-  root.addEventListener('pointerleave', () => {
-    if (!video.paused) root.classList.add('is-quiet');
-  });
-  video.addEventListener('playing', wake);
-  video.addEventListener('pause', () => root.classList.remove('is-quiet'));
-}
-
-async function toggleFullscreen(root: HTMLElement, video: HTMLVideoElement): Promise<void> {
-  if (document.fullscreenElement !== null) {
-    await document.exitFullscreen();
-    return;
-  }
-  const phoneVideo = video as HTMLVideoElement & { webkitEnterFullscreen?: () => void };
-  // iPhones put only a video element on the full screen, not its surroundings.
-  if (typeof root.requestFullscreen === 'function') await root.requestFullscreen().catch(() => {});
-  else phoneVideo.webkitEnterFullscreen?.();
-}
-
-async function togglePictureInPicture(video: HTMLVideoElement): Promise<void> {
-  if (document.pictureInPictureElement !== null) await document.exitPictureInPicture();
-  else await video.requestPictureInPicture().catch(() => {});
-}
-
-function onKeys(root: HTMLElement, keys: Record<string, () => void>): void {
-  document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target as HTMLElement;
-    if (target.closest('input, textarea, select') !== null) return;
-    // Space on a focused button presses that button.
-    if (event.key === ' ' && target.closest('button, a') !== null) return;
-    const action = keys[event.key.toLowerCase()];
-    if (action === undefined) return;
-    event.preventDefault();
-    root.classList.remove('is-quiet');
-    action();
-  });
 }

@@ -27,12 +27,15 @@ mod rules;
 mod session;
 mod watch;
 
+pub use mp4::Sample;
+pub use playlist::Resource;
+pub use record::{MediaKind, Record, What};
 pub use report::Report;
-pub use rules::{NOT_JUDGED, RULES};
-pub use watch::{Course, Options};
+pub use rules::{NOT_JUDGED, RULES, judge};
+pub use session::{Log, Session};
+pub use watch::{Course, Options, watch, watch_one};
 
 /// Watches a stream and judges it.
 pub async fn examine(options: Options) -> Report {
-    let record = watch::watch(options).await;
-    rules::judge(&session::Session::read(record))
+    judge(&Session::read(watch(options).await))
 }

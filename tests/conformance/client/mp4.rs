@@ -165,6 +165,22 @@ pub fn fragments(bytes: &[u8], init: &Init) -> Result<Vec<Fragment>, Complaint> 
     if found.is_empty() { Err("no fragment".into()) } else { Ok(found) }
 }
 
+/// The first sample of a fragment of which nothing more is there (RFC 8216bis §4.4.3.6): its bytes end with the sample.
+pub fn picture(bytes: &[u8], init: &Init) -> Result<Sample, Complaint> {
+    let mut rest = Bytes(bytes);
+    let size = rest.u32()? as usize;
+    let moof = bytes.get(..size).filter(|_| bytes.get(4..8) == Some(b"moof")).ok_or("it does not begin with moof")?;
+    let mdat = Bytes(&bytes[size..]).u32()? as usize;
+    // As if the rest were there.
+    let mut whole = bytes.to_vec();
+    whole.resize(size + mdat, 0);
+    let payload = moof.get(8..).ok_or("moof has no room for its header")?;
+    let fragment = fragment(payload, &whole, init)?;
+    let first = fragment.samples.into_iter().next().ok_or("a fragment without samples")?;
+    let end = size + 8 + first.payload.len();
+    if end == bytes.len() { Ok(first) } else { Err(format!("its picture ends at {end}, the range at {}", bytes.len())) }
+}
+
 /// `whole` begins at `moof` and ends with `mdat`.
 fn fragment(moof: &[u8], whole: &[u8], init: &Init) -> Result<Fragment, Complaint> {
     let trafs: Vec<Box<'_>> = boxes(moof)?.into_iter().filter(|found| found.kind == *b"traf").collect();
@@ -260,6 +276,17 @@ mod tests {
         let [Fragment { decode_time: 5_000, samples }] = fragments.as_slice() else { panic!("{fragments:?}") };
         let facts: Vec<_> = samples.iter().map(|s| (s.dts, s.duration, s.sync, s.payload.as_slice())).collect();
         assert_eq!(facts, [(5_000, 1_000, true, b"key".as_slice()), (6_000, 1_000, false, b"picture".as_slice())]);
+    }
+
+    #[test]
+    fn a_picture_is_the_fragment_up_to_its_end() {
+        let init = init(&boxes::init(20_000, b"avc1")).expect("an init segment");
+        let whole = fragment_of_two();
+        let end = whole.len() - "picture".len();
+        assert_eq!(picture(&whole[..end], &init).map(|sample| sample.payload), Ok(b"key".to_vec()));
+        for len in (0..whole.len()).filter(|len| *len != end) {
+            assert!(picture(&whole[..len], &init).is_err(), "{len} bytes");
+        }
     }
 
     #[test]

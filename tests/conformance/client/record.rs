@@ -145,7 +145,7 @@ impl Exchange {
 }
 
 /// Everything that was asked of one server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub options: Options,
     pub renditions: Vec<Rendition>,

@@ -42,6 +42,17 @@ impl Report {
         self.violations.iter().map(|violation| violation.rule).collect()
     }
 
+    /// Leaves every playlist in the folder that `CONFORMANCE_PLAYLISTS` names, for readers in other languages.
+    pub fn keep_playlists(&self, name: &str) {
+        let Some(folder) = std::env::var_os("CONFORMANCE_PLAYLISTS") else { return };
+        let folder = std::path::PathBuf::from(folder);
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        for (index, text) in self.texts.iter().enumerate() {
+            let file = format!("{}-{index}.m3u8", name.replace(|letter: char| !letter.is_alphanumeric(), "-"));
+            std::fs::write(folder.join(file), text).expect("a playlist can be written");
+        }
+    }
+
     /// Panics with everything that was found, if anything was.
     #[track_caller]
     pub fn assert_clean(&self, what: &str) {

@@ -7,6 +7,7 @@ use super::mp4::{self, Fragment, Init, Sample};
 use super::multivariant::Multivariant;
 use super::playlist::{Playlist, Resource, Segment};
 use super::record::{Carries, Exchange, MediaKind, Probe, Record, Rendition, What};
+use super::watch::Course;
 
 /// A playlist and the exchange that brought it.
 #[derive(Debug)]
@@ -71,6 +72,11 @@ impl Session {
 
     pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
         self.record.exchanges.iter()
+    }
+
+    /// It is an asset, and everything of it was fetched.
+    pub fn is_asset(&self) -> bool {
+        self.record.options.course == Course::Asset
     }
 
     /// Every media playlist that was seen.
@@ -165,6 +171,14 @@ impl Log {
     pub fn samples(&self, resource: &Resource, map: Option<&Resource>) -> Option<Vec<Sample>> {
         let fragments = self.fragments(resource, map)?.ok()?;
         Some(fragments.into_iter().flat_map(|fragment| fragment.samples).collect())
+    }
+
+    /// The picture that an I-frame playlist names by a range, which ends with it.
+    pub fn picture(&self, segment: &Segment) -> Option<Result<Sample, String>> {
+        let (resource, _) = segment.whole.as_ref().filter(|(resource, _)| resource.range.is_some())?;
+        let fetched = self.media.get(resource).filter(|fetched| fetched.is_there())?;
+        let init = self.init(segment.map.as_ref())?.as_ref().ok()?;
+        Some(mp4::picture(&fetched.exchange.body, init))
     }
 
     /// The samples of a whole segment with their clock.

@@ -1,14 +1,16 @@
 //! Watches a whole stream: the multivariant playlist, then every rendition it names, side by side.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::follow::Follower;
-use super::http::Http;
+use super::http::{Ask, Http};
 use super::multivariant::Multivariant;
-use super::record::{Carries, Record, Rendition, What};
+use super::playlist::Playlist;
+use super::record::{Carries, MediaKind, Record, Rendition, What};
 
 /// How the stream is going to behave, as far as whoever starts it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Course {
     Stalls,
     /// It ends: ENDLIST must come.
     Ends,
+    /// It is an asset that is whole: everything there is of it is fetched once.
+    Asset,
 }
 
 /// What to watch.
@@ -49,6 +53,12 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 pub async fn watch(options: Options) -> Record {
     let http = Arc::new(Http::new());
     let renditions = first_multivariant(&http, &options).await;
+    if options.course == Course::Asset {
+        for (index, rendition) in renditions.iter().enumerate() {
+            take_whole(&http, index, rendition).await;
+        }
+        return Record { options, renditions, exchanges: http.take_log() };
+    }
     let started = Instant::now();
     let mut followers = JoinSet::new();
     for (index, rendition) in renditions.iter().enumerate() {
@@ -63,13 +73,38 @@ pub async fn watch(options: Options) -> Record {
     Record { options, renditions, exchanges: http.take_log() }
 }
 
+/// A media playlist of an asset, which need not be listed, with everything that it names.
+pub async fn watch_one(options: Options) -> Record {
+    let http = Http::new();
+    let rendition = Rendition { url: options.url.clone(), carries: Carries::Variant };
+    take_whole(&http, 0, &rendition).await;
+    Record { options, renditions: vec![rendition], exchanges: http.take_log() }
+}
+
+/// A playlist with everything that it names.
+async fn take_whole(http: &Http, index: usize, rendition: &Rendition) {
+    let exchange = http.get(What::Playlist(index, None), &rendition.url, PATIENCE).await;
+    let list = Playlist::read(&exchange.text(), &exchange.url);
+    let mut inits = BTreeSet::new();
+    for segment in &list.segments {
+        let init = segment.map.iter().filter(|map| inits.insert((*map).clone())).map(|map| (MediaKind::Init, map));
+        let media = segment.whole.iter().map(|(resource, _)| (MediaKind::Segment, resource));
+        for (kind, resource) in init.chain(media) {
+            let range =
+                resource.range.map(|(offset, len)| format!("bytes={offset}-{}", offset + len.saturating_sub(1)));
+            let what = What::Media(index, kind, resource.clone());
+            http.ask(what, &resource.url, &Ask { range, no_gzip: false }, PATIENCE).await;
+        }
+    }
+}
+
 /// Asks until there is something to play. Only the last answer is recorded: before it, 404 is right.
 async fn first_multivariant(http: &Http, options: &Options) -> Vec<Rendition> {
     let mut poll = tokio::time::interval(FIRST_PLAYLIST_POLL);
     let started = Instant::now();
     loop {
         poll.tick().await;
-        let ask = super::http::Ask::default();
+        let ask = Ask::default();
         let exchange = http.exchange(What::Multivariant, &options.url, &ask, PATIENCE).await;
         let waits = matches!(exchange.status, 0 | 404 | 503) && started.elapsed() < FIRST_PLAYLIST_WAIT;
         if waits {

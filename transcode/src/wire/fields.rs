@@ -1,12 +1,18 @@
 //! The fields of one message: read from the front, nothing may be left, nothing is allocated that is not there.
 
 use bytes::{Buf, Bytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use telstar_media::Codec;
 use telstar_units::{Timescale, TrackId};
 
 use super::{LOG_BYTES_MAX, WireError};
 use crate::Target;
 use crate::record::{CodecRecord, RECORD_BYTES_MAX};
+
+/// The longest value that is derived. It holds the keyframes of a day, four a second. Higher: a worker that was taken over makes the
+/// server hold more, up to 24 bytes for each of these; lower: long assets are not passed on as they are.
+const VALUE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// What is left of a message.
 #[derive(Debug)]
@@ -123,6 +129,20 @@ impl Fields {
         std::mem::take(&mut self.rest)
     }
 
+    /// All that is left, as a value that is derived.
+    pub(super) fn value<T: DeserializeOwned>(&mut self) -> Result<T, WireError> {
+        let bytes = self.payload();
+        if bytes.len() > VALUE_BYTES_MAX {
+            return Err(self.invalid());
+        }
+        match postcard::take_from_bytes(&bytes) {
+            Ok((value, [])) => Ok(value),
+            Ok(_) => Err(self.invalid()),
+            Err(postcard::Error::DeserializeUnexpectedEnd) => Err(WireError::Truncated(self.kind)),
+            Err(_) => Err(self.invalid()),
+        }
+    }
+
     /// All that is left, as text; what is no UTF-8 is replaced.
     pub(super) fn text(&mut self) -> Result<String, WireError> {
         let bytes = self.payload();
@@ -132,6 +152,12 @@ impl Fields {
         // What replaces a broken character may be longer.
         Ok(cut(&String::from_utf8_lossy(&bytes)).to_owned())
     }
+}
+
+/// A value that is too long is read as an invalid one.
+pub(super) fn write_value(out: &mut Vec<u8>, value: &impl Serialize) {
+    let bytes = postcard::to_allocvec(value).expect("no map, no set, no sequence of unknown length");
+    out.extend(bytes);
 }
 
 pub(super) fn write_flags(out: &mut Vec<u8>, flags: &[bool]) {

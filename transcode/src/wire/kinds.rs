@@ -1,6 +1,6 @@
 //! Each message's kind and fields.
 
-use super::fields::{Fields, write_codec, write_flags, write_record, write_target, write_text};
+use super::fields::{Fields, write_codec, write_flags, write_record, write_target, write_text, write_value};
 use super::{Message, WireError};
 use crate::message::{
     Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready, Sandbox,
@@ -21,6 +21,7 @@ const ADD_INPUT: u8 = 11;
 const REMOVE_INPUT: u8 = 12;
 const LAYOUT: u8 = 13;
 const TICK: u8 = 14;
+const FILE: u8 = 15;
 /// Pictures of a layout: what one byte counts. More than any mix shows.
 const LAYOUT_PICTURES_MAX: usize = u8::MAX as usize;
 
@@ -36,6 +37,7 @@ impl Message for ToWorker {
             ToWorker::RemoveInput(_) => REMOVE_INPUT,
             ToWorker::Layout(_) => LAYOUT,
             ToWorker::Tick(_) => TICK,
+            ToWorker::File(_) => FILE,
         }
     }
 
@@ -53,6 +55,7 @@ impl Message for ToWorker {
             ToWorker::RemoveInput(track) => out.extend(track.0.to_be_bytes()),
             ToWorker::Layout(layout) => write_layout(out, layout),
             ToWorker::Tick(micros) => out.extend(micros.to_be_bytes()),
+            ToWorker::File(task) => write_value(out, task),
         }
     }
 
@@ -74,6 +77,7 @@ impl Message for ToWorker {
                 ToWorker::Layout(Layout { featured, pictures: fields.list(Fields::track)? })
             }
             TICK => ToWorker::Tick(fields.i64()?),
+            FILE => ToWorker::File(Box::new(fields.value()?)),
             other => return Err(WireError::Kind(other)),
         })
     }
@@ -88,6 +92,7 @@ impl Message for FromWorker {
             FromWorker::Progress(_) => PROGRESS,
             FromWorker::Log(_) => LOG,
             FromWorker::Failed(_) => FAILED,
+            FromWorker::File(_) => FILE,
         }
     }
 
@@ -102,6 +107,7 @@ impl Message for FromWorker {
                 write_flags(out, &[failed.kind == FailureKind::Unsupported]);
                 write_text(out, &failed.text);
             }
+            FromWorker::File(news) => write_value(out, news),
         }
     }
 
@@ -117,6 +123,7 @@ impl Message for FromWorker {
                 let kind = if unsupported { FailureKind::Unsupported } else { FailureKind::Broken };
                 FromWorker::Failed(Failed { kind, text: fields.text()? })
             }
+            FILE => FromWorker::File(fields.value()?),
             other => return Err(WireError::Kind(other)),
         })
     }

@@ -8,6 +8,12 @@ use telstar_media::Codec;
 use telstar_units::{Timescale, TrackId};
 
 use super::*;
+use crate::file::{
+    EncoderPreset, FileNews, FileProgress, FileTask, Images, Key, Limits, Make, Output, Rendition, RenditionKind,
+    Segment, Source, SourceAudio, SourceSubtitles, SourceVideo, Storyboard, VideoCodec,
+};
+use crate::ladder::Rung;
+use crate::map::SegmentMap;
 use crate::{
     CodecRecord, Config, Failed, FailureKind, FromWorker, Layout, MediaFrame, Mix, MixInput, Preset, Progress, Ready,
     Sandbox, Settings, Target, ToWorker,
@@ -87,6 +93,114 @@ fn layout() -> impl Strategy<Value = Layout> {
         .prop_map(|(pictures, featured)| Layout { pictures, featured })
 }
 
+fn source() -> impl Strategy<Value = Source> {
+    let copy = || prop_oneof![prop::collection::vec(any::<i64>(), 0..9).prop_map(Ok), "[a-z]{0,9}".prop_map(Err)];
+    let video = (any::<[u32; 3]>(), any::<[bool; 3]>(), any::<u64>(), copy()).prop_map(|(sizes, flags, bps, copy)| {
+        let [width, height, fps_millis] = sizes;
+        let [mirrored, interlaced, hdr] = flags;
+        let (stream, codec, rotation, bits) = (1, "h264".to_owned(), 90, 10);
+        SourceVideo { stream, codec, width, height, fps_millis, rotation, mirrored, interlaced, bits, hdr, bps, copy }
+    });
+    let audio = ("[a-z]{0,9}", "[a-zé]{0,9}", any::<u8>()).prop_map(|(language, title, channels)| SourceAudio {
+        stream: 2,
+        codec: "aac".into(),
+        channels,
+        sample_rate: 48_000,
+        language,
+        title,
+        copy: Err("no".into()),
+    });
+    let times = any::<[i64; 2]>();
+    let lists =
+        (prop::option::of(video), prop::collection::vec(audio, 0..3), prop::collection::vec("[a-z]{0,9}", 0..3));
+    (times, lists).prop_map(|([duration, shift], (video, audio, left_out))| Source {
+        container: "mov".into(),
+        duration,
+        shift,
+        video,
+        audio,
+        subtitles: vec![SourceSubtitles {
+            stream: 3,
+            codec: "subrip".into(),
+            language: "de".into(),
+            title: String::new(),
+            forced: true,
+            hearing_impaired: false,
+        }],
+        left_out,
+    })
+}
+
+fn limits() -> Limits {
+    Limits {
+        pixels_max: 1,
+        side_max: 2,
+        fps_max: 3,
+        duration_secs_max: 4,
+        streams_max: 5,
+        output_bytes_max: 6,
+        threads: 7,
+    }
+}
+
+fn task() -> impl Strategy<Value = FileTask> {
+    let make = (source(), 0..100 * 90_000_i64).prop_map(|(source, end)| {
+        let rung = Rung { width: 640, height: 360, fps_millis: 25_000, crf: 22, bps_max: 1 << 40 };
+        FileTask::Make(Make {
+            source,
+            map: SegmentMap::even(end).expect("short"),
+            outputs: vec![
+                Output::CopyVideo { stream: 0 },
+                Output::Video { stream: 0, codec: VideoCodec::Av1, rung },
+                Output::Audio { stream: 1, channels: 2, bps: 128_000, normalise: true },
+                Output::Subtitles { stream: 2 },
+            ],
+            limits: limits(),
+            preset: EncoderPreset::Faster,
+        })
+    });
+    let storyboard = Storyboard { every: 900_000, width: 160, height: 90, columns: 5, rows: 5 };
+    let images = source()
+        .prop_map(move |source| FileTask::Images(Images { source, limits: limits(), poster_side: 1_280, storyboard }));
+    prop_oneof![Just(FileTask::Probe(limits())), make, images]
+}
+
+fn news() -> impl Strategy<Value = FileNews> {
+    let segment =
+        (any::<[u64; 4]>(), any::<[i64; 3]>()).prop_map(|([offset, len, at, to], [start, duration, shown])| {
+            let keys = vec![Key { offset: at, len: to, start: shown }];
+            FileNews::Segment { output: 1, segment: Segment { offset, len, start, duration, keys } }
+        });
+    let begun = prop::collection::vec(any::<u8>(), 0..200).prop_map(|init| {
+        let kind = RenditionKind::Video { width: 1, height: 2, fps_millis: 3 };
+        FileNews::Begun {
+            output: 2,
+            rendition: Rendition { kind, codecs: "avc1.640028".into(), timescale: 90_000 },
+            init,
+        }
+    });
+    let failed =
+        ("[a-zé]{0,40}", any::<bool>()).prop_map(|(text, is_permanent)| FileNews::Failed { is_permanent, text });
+    let image = prop::collection::vec(any::<i64>(), 0..30).prop_map(|times| FileNews::Image {
+        output: 0,
+        offset: 1,
+        len: 2,
+        width: 3,
+        height: 4,
+        times,
+    });
+    let progress = FileProgress { position: -1, cpu_micros: 2, frames: u64::MAX, corrupt: 0 };
+    prop_oneof![
+        source().prop_map(|source| FileNews::Source(Box::new(source))),
+        segment,
+        begun,
+        failed,
+        image,
+        Just(FileNews::Progress(progress)),
+        Just(FileNews::Done),
+    ]
+}
+
 fn to_worker() -> impl Strategy<Value = ToWorker> {
     prop_oneof![
         config().prop_map(ToWorker::Config),
@@ -98,6 +212,7 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<u64>().prop_map(|track| ToWorker::RemoveInput(TrackId(track))),
         layout().prop_map(ToWorker::Layout),
         any::<i64>().prop_map(ToWorker::Tick),
+        task().prop_map(|task| ToWorker::File(Box::new(task))),
     ]
 }
 
@@ -121,6 +236,7 @@ fn from_worker() -> impl Strategy<Value = FromWorker> {
         progress.prop_map(FromWorker::Progress),
         "[a-zé]{0,40}".prop_map(FromWorker::Log),
         failed.prop_map(FromWorker::Failed),
+        news().prop_map(FromWorker::File),
     ]
 }
 
@@ -209,7 +325,12 @@ fn truncation_at_every_byte_waits_or_is_an_error() {
         input: CodecRecord { codec: Codec::Opus, record: Bytes::new() },
         timescale: Timescale::VIDEO,
     };
-    for message in [ToWorker::Layout(layout), ToWorker::AddInput(input), ToWorker::Tick(7)] {
+    for message in [
+        ToWorker::Layout(layout),
+        ToWorker::AddInput(input),
+        ToWorker::Tick(7),
+        ToWorker::File(Box::new(FileTask::Probe(limits()))),
+    ] {
         let (kind, whole) = (message.kind(), bytes_of(&[message]));
         for len in 1..whole.len() - 5 {
             let mut cut = whole[..5 + len].to_vec();

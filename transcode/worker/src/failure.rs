@@ -1,5 +1,6 @@
 //! Why a conversion cannot go on.
 
+use telstar_transcode::file::FileNews;
 use telstar_transcode::{Failed, FailureKind};
 
 /// The end of a conversion, in words for the server's status.
@@ -19,6 +20,17 @@ impl Failure {
     /// It went wrong; another attempt may go well.
     pub fn broken(what: &str, error: impl std::fmt::Display) -> Failure {
         Failure { kind: FailureKind::Broken, text: format!("{what}: {error}") }
+    }
+
+    /// A file is not what it should be, or more than is allowed: no attempt will do better. In words for whoever
+    /// uploaded it.
+    pub fn source(text: impl Into<String>) -> Failure {
+        Failure::unsupported(text)
+    }
+
+    /// What the server is told when the work was on a file.
+    pub fn news(&self) -> FileNews {
+        FileNews::Failed { is_permanent: self.kind == FailureKind::Unsupported, text: self.text.clone() }
     }
 
     /// The message to the server.

@@ -10,6 +10,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use telstar_transcode::{FromWorker, Progress, Reader, ToWorker, WireError, Writer};
 
 use crate::conversion::{Conversion, Counts};
+use crate::failure::Failure;
 use crate::mix::Mixer;
 
 /// Read at once. A large picture takes several reads.
@@ -63,6 +64,11 @@ impl Pipe {
             told: Instant::now(),
             has_news: false,
         }
+    }
+
+    /// The socket, for whoever reads it otherwise than [`Pipe::serve`].
+    pub fn socket(&self) -> &File {
+        &self.socket
     }
 
     /// Says `message` now.
@@ -176,6 +182,7 @@ impl Pipe {
                 Ok(())
             }
             (ToWorker::Tick(micros), Work::Mix(mixer)) => mixer.tick(micros, counts, &mut frames),
+            (ToWorker::File(_), _) => Err(Failure::unsupported("this worker was started for live media")),
             (ToWorker::AddInput(_) | ToWorker::RemoveInput(_) | ToWorker::Layout(_) | ToWorker::Tick(_), _) => Ok(()),
         };
         self.has_news = true;
@@ -199,10 +206,15 @@ impl Pipe {
             return Ok(());
         }
         (self.has_news, self.told) = (false, Instant::now());
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
-        let cpu_micros = cpu.tv_sec.unsigned_abs() * 1_000_000 + cpu.tv_nsec.unsigned_abs() / 1_000;
+        let cpu_micros = cpu_micros();
         let (frames_corrupt, frames_skipped) = (self.counts.corrupt, self.counts.skipped);
         let (frames_in, frames_out) = (self.frames_in, self.frames_out);
         self.say(&FromWorker::Progress(Progress { frames_in, frames_out, frames_corrupt, frames_skipped, cpu_micros }))
     }
+}
+
+/// Processor time of this process since its start.
+pub fn cpu_micros() -> u64 {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    cpu.tv_sec.unsigned_abs() * 1_000_000 + cpu.tv_nsec.unsigned_abs() / 1_000
 }

@@ -7,7 +7,6 @@ use telstar_units::Timescale;
 
 use super::{Packager, Warning};
 use crate::audio::AudioLane;
-use crate::boxes::{InitError, init_segment};
 use crate::config::{DvrWindow, PART_FILL_MIN, PART_TARGET_SLACK};
 use crate::lane::{Limits, Moment, WallClock};
 use crate::multivariant::CodecFacts;
@@ -15,6 +14,7 @@ use crate::prelude::{Goal, Prelude};
 use crate::rendition::{Init, Place, Rendition};
 use crate::snapshot::State;
 use crate::video::VideoLane;
+use telstar_fmp4::{InitError, init_segment};
 
 impl Packager {
     pub(super) fn accept_early(&mut self, now: Instant, kind: MediaKind, frame: &Frame) {

@@ -2,6 +2,7 @@
 //!
 //! A backend's tests call the `conformance!` macro with a way to make an empty store; each case becomes a test.
 
+pub(crate) mod assets;
 pub(crate) mod durability;
 pub(crate) mod invites;
 pub(crate) mod people;
@@ -62,6 +63,18 @@ macro_rules! conformance {
             webhooks::what_waits_for_a_webhook_has_a_limit_and_the_oldest_goes,
             webhooks::a_deleted_webhook_takes_its_deliveries_along,
             webhooks::an_account_has_a_limit_of_webhooks,
+            assets::an_upload_grows_and_becomes_an_asset_with_its_last_byte,
+            assets::a_length_is_told_once_and_room_is_set_aside,
+            assets::parts_become_one_in_their_order,
+            assets::parts_that_were_joined_do_not_take_their_room_for_long,
+            assets::an_upload_that_expires_is_given_up_and_an_asset_is_not,
+            assets::assets_are_listed_newest_first_and_leave_nothing_behind,
+            assets::open_jobs_are_listed_as_they_are_under_way,
+            assets::only_the_current_attempt_commits_and_all_of_it_or_nothing,
+            assets::a_job_that_always_fails_fails_its_asset_until_it_is_wanted_again,
+            assets::nobody_waits_for_who_wants_much,
+            assets::a_job_that_is_given_back_has_not_failed,
+            assets::jobs_of_a_server_that_is_gone_are_begun_again,
             durability::runs_are_counted_over_reopening,
             durability::what_was_acknowledged_is_there_after_reopening,
             durability::a_failed_operation_leaves_its_neighbours_alone,

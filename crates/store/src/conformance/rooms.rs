@@ -139,7 +139,7 @@ pub(crate) fn every_change_leaves_one_event_and_a_failure_none(fixture: Fixture)
     store.delete_room(name("show"), at(5)).wait().expect("the room is there");
 
     let events = store.events_after(EventId(0)).wait().expect("readable");
-    let seen: Vec<_> = events.iter().map(|event| (event.kind, event.room.as_str(), event.at)).collect();
+    let seen: Vec<_> = events.iter().map(|event| (event.kind, event.subject.as_str(), event.at)).collect();
     let expect = [
         (EventKind::RoomCreated, "demo", at(1)),
         (EventKind::RoomCreated, "show", at(2)),

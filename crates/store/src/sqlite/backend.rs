@@ -8,16 +8,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use telstar_units::{AccountId, RoomName, WallTime};
+use telstar_units::{AccountId, AssetName, BlobName, RoomName, UploadName, WallTime};
 
 use super::bearers::Table;
 use super::threads::{Call, Job, Operation, read_loop, undo_on_error, write_loop};
-use super::{accounts, bearers, events, invites, keys, migrate, rooms, webhooks};
+use super::{accounts, assets, bearers, events, invites, jobs, keys, migrate, rooms, uploads, webhooks};
+use crate::job::{Attempt, Class};
 use crate::{
-    Account, ApiKey, ApiTokenId, AttemptOutcome, Bearer, Delivery, DeliveryId, Event, EventId, Founded, Founding,
-    Invite, InviteId, NewApiKey, NewBearer, NewDelivery, NewInvite, NewRoom, NewStreamKey, NewWebhook, NextDelivery,
-    Page, PageRequest, Pending, PrincipalId, PrincipalName, Room, RoomChange, RoomsOf, SessionId, Store, StoreError,
-    StreamKey, StreamKeyId, Webhook, WebhookId,
+    Account, Advanced, ApiKey, ApiTokenId, Asset, AssetChange, AssetsOf, AttemptFailure, AttemptOutcome, AttemptRecord,
+    Bearer, Completed, Completion, Delivery, DeliveryId, Event, EventId, Founded, Founding, Invite, InviteId, JobId,
+    JobRecord, NewApiKey, NewAsset, NewBearer, NewDelivery, NewInvite, NewJob, NewRoom, NewStreamKey, NewUpload,
+    NewWebhook, NextDelivery, NextJob, OpenState, Page, PageRequest, Pending, PrincipalId, PrincipalName, Quota,
+    RenditionRecord, Room, RoomChange, RoomsOf, SessionId, Store, StoreError, StreamKey, StreamKeyId, Upload, Webhook,
+    WebhookId,
 };
 
 /// Requests that may wait for the writer, and as many for the readers; one more is answered `Busy`.
@@ -144,6 +147,9 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?;
+    // SQLite syncs the folder for its log, not for a file that was there before it came.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()?;
     Ok(())
 }
 
@@ -346,6 +352,138 @@ impl Store for SqliteStore {
 
     fn deliveries(&self, webhook: WebhookId) -> Pending<Vec<Delivery>> {
         self.read(move |c| webhooks::deliveries(c, webhook))
+    }
+
+    fn create_upload(&self, upload: NewUpload, owner: AccountId, quota: Quota, now: WallTime) -> Pending<Upload> {
+        self.write(move |c| uploads::create(c, &upload, owner, quota, now))
+    }
+
+    fn create_final_upload(
+        &self,
+        upload: NewUpload,
+        parts: Vec<UploadName>,
+        asset: NewAsset,
+        owner: AccountId,
+        quota: Quota,
+        now: WallTime,
+    ) -> Pending<Advanced> {
+        self.write(move |c| uploads::create_final(c, &upload, &parts, &asset, owner, quota, now))
+    }
+
+    fn upload(&self, name: UploadName) -> Pending<Option<Upload>> {
+        self.read(move |c| uploads::upload(c, &name))
+    }
+
+    fn set_upload_len(&self, name: UploadName, len: u64, quota: Quota) -> Pending<Upload> {
+        self.write(move |c| uploads::set_len(c, &name, len, quota))
+    }
+
+    fn advance_upload(
+        &self,
+        name: UploadName,
+        span: (u64, u64),
+        expires_at: WallTime,
+        asset: Option<NewAsset>,
+        quota: Quota,
+        now: WallTime,
+    ) -> Pending<Advanced> {
+        self.write(move |c| uploads::advance(c, &name, span, expires_at, asset.as_ref(), quota, now))
+    }
+
+    fn delete_upload(&self, name: UploadName) -> Pending<Upload> {
+        self.write(move |c| uploads::delete(c, &name))
+    }
+
+    fn delete_expired_uploads(&self, now: WallTime) -> Pending<Vec<Upload>> {
+        self.write(move |c| uploads::delete_expired(c, now))
+    }
+
+    fn create_asset(&self, asset: NewAsset, owner: AccountId, quota: Quota, now: WallTime) -> Pending<Asset> {
+        self.write(move |c| assets::create(c, &asset, owner, quota, now))
+    }
+
+    fn asset(&self, name: AssetName) -> Pending<Option<Asset>> {
+        self.read(move |c| assets::asset(c, &name))
+    }
+
+    fn assets(&self, of: AssetsOf, page: PageRequest) -> Pending<Page<Asset>> {
+        self.read(move |c| assets::assets(c, of, page))
+    }
+
+    fn change_asset(&self, name: AssetName, change: AssetChange, now: WallTime) -> Pending<Asset> {
+        self.write(move |c| assets::change(c, &name, change, now))
+    }
+
+    fn delete_asset(&self, name: AssetName, now: WallTime) -> Pending<Vec<BlobName>> {
+        self.write(move |c| assets::delete(c, &name, now))
+    }
+
+    fn renditions(&self, asset: AssetName) -> Pending<Vec<RenditionRecord>> {
+        self.read(move |c| assets::renditions(c, assets::existing(c, &asset)?.id))
+    }
+
+    fn quota_left(&self, owner: AccountId, quota: Quota) -> Pending<u64> {
+        self.read(move |c| assets::quota_left(c, owner, quota))
+    }
+
+    fn unknown_blobs(&self, blobs: Vec<BlobName>) -> Pending<Vec<BlobName>> {
+        self.write(move |c| assets::unknown_blobs(c, blobs))
+    }
+
+    fn job(&self, id: JobId) -> Pending<Option<JobRecord>> {
+        self.read(move |c| jobs::job(c, id))
+    }
+
+    fn jobs_of(&self, asset: AssetName) -> Pending<Vec<JobRecord>> {
+        self.read(move |c| jobs::jobs_of(c, &asset))
+    }
+
+    fn open_jobs(&self, owner: AccountId, state: Option<OpenState>) -> Pending<Vec<JobRecord>> {
+        self.read(move |c| jobs::open(c, owner, state))
+    }
+
+    fn job_attempts(&self, id: JobId) -> Pending<Vec<AttemptRecord>> {
+        self.read(move |c| jobs::attempts(c, id))
+    }
+
+    fn add_job(&self, asset: AssetName, job: NewJob, now: WallTime) -> Pending<JobRecord> {
+        self.write(move |c| jobs::add(c, &asset, &job, now))
+    }
+
+    fn take_job(&self, least: Class, now: WallTime) -> Pending<NextJob> {
+        self.write(move |c| jobs::take(c, least, now))
+    }
+
+    fn heartbeat_job(&self, id: JobId, attempt: Attempt, progress: u16, now: WallTime) -> Pending<()> {
+        self.write(move |c| jobs::heartbeat(c, id, attempt, progress, now))
+    }
+
+    fn complete_job(&self, id: JobId, attempt: Attempt, completion: Completion, now: WallTime) -> Pending<Completed> {
+        self.write(move |c| jobs::complete(c, id, attempt, &completion, now))
+    }
+
+    fn fail_job(&self, id: JobId, attempt: Attempt, failure: AttemptFailure, now: WallTime) -> Pending<JobRecord> {
+        self.write(move |c| jobs::fail(c, id, attempt, &failure, now))
+    }
+
+    fn release_job(&self, id: JobId, attempt: Attempt, reason: String, now: WallTime) -> Pending<()> {
+        self.write(move |c| jobs::release(c, id, attempt, &reason, now))
+    }
+
+    fn release_jobs(&self, now: WallTime) -> Pending<usize> {
+        self.write(move |c| jobs::release_all(c, now))
+    }
+
+    fn expire_leases(&self, now: WallTime) -> Pending<Vec<JobRecord>> {
+        self.write(move |c| jobs::expire(c, now))
+    }
+
+    fn cancel_job(&self, id: JobId, now: WallTime) -> Pending<JobRecord> {
+        self.write(move |c| jobs::cancel(c, id, now))
+    }
+
+    fn retry_job(&self, id: JobId, now: WallTime) -> Pending<JobRecord> {
+        self.write(move |c| jobs::retry(c, id, now))
     }
 
     fn events_after(&self, after: EventId) -> Pending<Vec<Event>> {

@@ -8,7 +8,7 @@ use super::events;
 use super::rooms::{ROOM_COLUMNS, existing, read_room};
 use crate::{
     API_KEYS_PER_ACCOUNT_MAX, ApiKey, EventKind, NewApiKey, NewStreamKey, Page, PageRequest, Room, RoomId,
-    STREAM_KEYS_PER_ROOM_MAX, SecretHash, StoreError, StreamKey, StreamKeyId,
+    STREAM_KEYS_PER_ROOM_MAX, SecretHash, StoreError, StreamKey, StreamKeyId, Subject,
 };
 
 const STREAM_KEY_COLUMNS: &str =
@@ -111,7 +111,7 @@ pub(super) fn revoke_stream_key(
     if revoked == 0 {
         return Err(StoreError::NotFound("stream key"));
     }
-    events::append(connection, EventKind::StreamKeyRevoked, room.owner, &room.name, now)?;
+    events::append(connection, EventKind::StreamKeyRevoked, room.owner, &Subject::Room(room.name.clone()), now)?;
     stream_key(connection, id.0)
 }
 

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_identity.sql"),
     include_str!("migrations/0002_runs.sql"),
     include_str!("migrations/0003_calls.sql"),
+    include_str!("migrations/0004_assets.sql"),
 ];
 
 /// "TLST": what `file(1)` and we recognise the file by.
@@ -126,8 +127,8 @@ mod tests {
         let mut tables = connection
             .prepare(
                 "SELECT name FROM sqlite_schema AS t WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-                 -- An account is an owner, and a run is the server's own.
-                 AND name NOT IN ('accounts', 'runs')
+                 -- An account is an owner, a run is the server's own, and what belongs to a job or an asset alone is whose that is.
+                 AND name NOT IN ('accounts', 'runs', 'job_blockers', 'job_attempts', 'renditions')
                  AND NOT EXISTS (SELECT 1 FROM pragma_table_info(t.name) AS c WHERE c.name = 'owner' AND c.\"notnull\")",
             )
             .expect("a valid query");

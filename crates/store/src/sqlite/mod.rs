@@ -3,19 +3,22 @@
 //! - `backend`: opening, the threads' lives, and the trait's methods, each handed to a thread;
 //! - `threads`: the writer's and the readers' loops;
 //! - `migrate`: the schema's numbered steps;
-//! - `accounts`, `rooms`, `keys`, `bearers`, `events`, `invites`, `webhooks`: the operations, plain functions on a connection.
+//! - `accounts`, `rooms`, `keys`, `bearers`, `events`, `invites`, `webhooks`, `uploads`, `assets`, `jobs`: the operations, plain functions on a connection.
 //!
 //! Only this module knows SQL.
 
 mod accounts;
+mod assets;
 mod backend;
 mod bearers;
 mod events;
 mod invites;
+mod jobs;
 mod keys;
 mod migrate;
 mod rooms;
 mod threads;
+mod uploads;
 mod webhooks;
 
 #[cfg(test)]

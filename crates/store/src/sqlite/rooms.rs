@@ -7,7 +7,7 @@ use super::accounts::{check_count, check_text};
 use super::events;
 use crate::{
     EMBED_ORIGIN_LEN_MAX, EMBED_ORIGINS_MAX, EventKind, NewRoom, Page, PageRequest, ROOMS_PER_ACCOUNT_MAX, Room,
-    RoomChange, RoomId, RoomMode, RoomsOf, StoreError,
+    RoomChange, RoomId, RoomMode, RoomsOf, StoreError, Subject,
 };
 
 /// The columns of [`read_room`] in a query whose rooms table is called `r`.
@@ -59,7 +59,7 @@ pub(super) fn create_room(
     if inserted == 0 {
         return Err(StoreError::Conflict("room"));
     }
-    events::append(connection, EventKind::RoomCreated, owner, &room.name, now)?;
+    events::append(connection, EventKind::RoomCreated, owner, &Subject::Room(room.name.clone()), now)?;
     existing(connection, &room.name)
 }
 
@@ -99,8 +99,18 @@ pub(super) fn change_room(
     let title = change.title.unwrap_or(room.title);
     let origins = change.embed_origins.unwrap_or(room.embed_origins);
     check_text(&title)?;
+    check_origins(&origins)?;
+    connection
+        .prepare_cached("UPDATE rooms SET title = ?2, open = ?3, embed_origins = ?4 WHERE id = ?1")?
+        .execute(params![room.id.0, title, change.open.unwrap_or(room.open), origins.join("\n")])?;
+    events::append(connection, EventKind::RoomChanged, room.owner, &Subject::Room(name.clone()), now)?;
+    existing(connection, name)
+}
+
+/// The origins whose pages may frame something.
+pub(super) fn check_origins(origins: &[String]) -> Result<(), StoreError> {
     if origins.len() > EMBED_ORIGINS_MAX {
-        return Err(StoreError::Limit { what: "embedding origins of one room", max: EMBED_ORIGINS_MAX });
+        return Err(StoreError::Limit { what: "embedding origins", max: EMBED_ORIGINS_MAX });
     }
     if origins.iter().any(|origin| origin.len() > EMBED_ORIGIN_LEN_MAX) {
         return Err(StoreError::Limit { what: "bytes in an origin", max: EMBED_ORIGIN_LEN_MAX });
@@ -110,16 +120,12 @@ pub(super) fn change_room(
     {
         return Err(StoreError::Invalid("origin"));
     }
-    connection
-        .prepare_cached("UPDATE rooms SET title = ?2, open = ?3, embed_origins = ?4 WHERE id = ?1")?
-        .execute(params![room.id.0, title, change.open.unwrap_or(room.open), origins.join("\n")])?;
-    events::append(connection, EventKind::RoomChanged, room.owner, name, now)?;
-    existing(connection, name)
+    Ok(())
 }
 
 pub(super) fn delete_room(connection: &Connection, name: &RoomName, now: WallTime) -> Result<Room, StoreError> {
     let room = existing(connection, name)?;
     connection.prepare_cached("DELETE FROM rooms WHERE id = ?1")?.execute([room.id.0])?;
-    events::append(connection, EventKind::RoomDeleted, room.owner, name, now)?;
+    events::append(connection, EventKind::RoomDeleted, room.owner, &Subject::Room(name.clone()), now)?;
     Ok(room)
 }

@@ -121,7 +121,8 @@ pub(super) fn enqueue_delivery(
     let wanted: Vec<WebhookId> = webhooks(connection, delivery.owner, PageRequest::first())?
         .items
         .into_iter()
-        .filter(|webhook| webhook.events.contains(&delivery.event))
+        // What happened before a webhook was made is none of its business, whenever it is told.
+        .filter(|webhook| webhook.created_at <= now && webhook.events.contains(&delivery.event))
         .map(|webhook| webhook.id)
         .collect();
     for webhook in &wanted {

@@ -88,7 +88,8 @@ pub fn hold_back(session: &Session, found: &mut Findings<'_>) {
 pub fn dates_and_version(session: &Session, found: &mut Findings<'_>) {
     for seen in session.all_lists().filter(|seen| !seen.list.segments.is_empty()) {
         let list = &seen.list;
-        let dated = list.segments.iter().any(|segment| segment.date.is_some());
+        // An asset has no place in the calendar.
+        let dated = session.is_asset() || list.segments.iter().any(|segment| segment.date.is_some());
         found.check(dated, || "no EXT-X-PROGRAM-DATE-TIME".into(), || excerpt(seen, &["EXTINF", "EXT-X-PART:"]));
         let needed = match (&list.skip, list.i_frames_only) {
             (Some((_, true)), _) => 10,

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::client::mp4::Sample;
 use crate::client::playlist::Segment;
-use crate::client::record::MediaKind;
+use crate::client::record::{Carries, MediaKind};
 use crate::client::session::{Log, Session};
 
 /// Room for decimal fractions in playlists, in seconds.
@@ -95,6 +95,11 @@ pub fn continuous(session: &Session, found: &mut Findings<'_>) {
             found.check(init.is_ok(), || init.clone().err().unwrap_or_default(), || resource.url.clone());
         }
         for segment in log.history.values() {
+            if let Some(picture) = log.picture(segment).filter(|_| log.rendition.carries == Carries::IFrames) {
+                let evidence = || format!("segment {} of {}", segment.msn, log.rendition.url);
+                found.check(picture.is_ok(), || picture.clone().err().unwrap_or_default(), evidence);
+                continue;
+            }
             let parts = segment.parts.iter().map(|part| &part.resource);
             for resource in parts.chain(segment.whole.as_ref().map(|(resource, _)| resource)) {
                 if let Some(Err(error)) = log.fragments(resource, segment.map.as_ref()) {

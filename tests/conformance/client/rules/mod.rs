@@ -3,6 +3,7 @@
 //! A rule takes the session and says what it found. A rule about something that was not offered finds nothing, and
 //! [`Report::judged`] tells which rules had something to look at.
 
+mod asset;
 mod directives;
 mod header;
 mod hints;
@@ -86,6 +87,13 @@ pub const RULES: &[Rule] = &[
     rule("M6", "Apple 1, 2, 5 media", media::entries),
     rule("M6", "§6.2.4 renditions are one presentation", timing::one_presentation),
     rule("M9", "§10 media types", transport::media_types),
+    rule("M1", "Apple 9 an asset's tracks", asset::tracks),
+    rule("M2", "Apple 3 an asset's bit rates are what it says", asset::bandwidth),
+    rule("M3", "Apple 1.13, 7 keyframes of an asset", asset::keyframes),
+    rule("M5", "Apple 7 an asset is whole", asset::whole),
+    rule("M6", "Apple 1, 2, 7 renditions of an asset are one", asset::aligned),
+    rule("M7", "Apple 1.6 ladder", asset::ladder),
+    rule("M8", "Apple 4, RFC 8216bis §3.1.4 captions", asset::captions),
 ];
 
 /// Lines of the checklist that a client at a socket cannot judge, with the reason.
@@ -100,7 +108,11 @@ pub const NOT_JUDGED: &[(&str, &str)] = &[
     ("T3, every server offers all variants", "one server is watched"),
     ("T4, collapsing and Age of caches", "behaviour of a CDN; that the origin sends no Age is judged"),
     ("T6", "recommended lengths, overridden for live (docs/adr); round-trip times are the network's"),
-    ("M2, averages over an hour", "the run is seconds long; peaks are judged"),
+    ("M2, averages of live streams over an hour", "the run is seconds long; peaks are judged"),
+    (
+        "M2, peaks up to twice the average",
+        "a SHOULD about content: rungs of one quality take what their pictures take, up to a cap",
+    ),
     (
         "M3, 6 s targets and keyframes every 2 s",
         "lengths are overridden for live (docs/adr); keyframes are the encoder's",
@@ -110,8 +122,7 @@ pub const NOT_JUDGED: &[(&str, &str)] = &[
         "M6, loudness, aspect, SDR variants, stereo AAC",
         "content: nothing is encoded by a server that passes media through",
     ),
-    ("M7 ladder", "there is one variant until renditions are made"),
-    ("M8 captions", "none are offered"),
+    ("M7 and M8, live", "nothing is made of a live stream but what players need to play it; assets are judged"),
 ];
 
 /// What one rule has found.

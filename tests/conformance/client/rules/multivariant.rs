@@ -141,9 +141,13 @@ pub fn i_frames(session: &Session, found: &mut Findings<'_>) {
     }
     for log in session.logs.iter().filter(|log| log.rendition.carries == Carries::IFrames) {
         for segment in log.history.values() {
-            let Some((samples, _)) = log.segment_samples(segment) else { continue };
+            let first = match log.picture(segment) {
+                Some(picture) => picture.ok(),
+                None => log.segment_samples(segment).and_then(|(samples, _)| samples.into_iter().next()),
+            };
+            let Some(first) = first else { continue };
             found.check(
-                samples.first().is_some_and(|sample| sample.sync),
+                first.sync,
                 || "an I-frame segment does not begin with an I-frame".into(),
                 || format!("segment {} of {}", segment.msn, log.rendition.url),
             );

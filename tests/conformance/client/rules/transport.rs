@@ -112,8 +112,11 @@ fn lifetime(exchange: &Exchange, target: u64) -> Option<Lifetime> {
     Some(Lifetime { secs, class })
 }
 
-/// T5.
+/// T5, of what is live. What is whole never changes, and how long it is kept is the operator's.
 pub fn cache_control(session: &Session, found: &mut Findings<'_>) {
+    if session.is_asset() {
+        return;
+    }
     let Some(target) = session.target().map(|target| target.as_secs()) else { return };
     for exchange in session.exchanges().filter(|exchange| exchange.error.is_none()) {
         let Some(expected) = lifetime(exchange, target) else { continue };

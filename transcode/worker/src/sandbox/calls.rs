@@ -64,15 +64,17 @@ const DEADLY: &[libc::c_long] = &[
     libc::SYS_unshare,
 ];
 
-/// Puts the filters in force for this thread and all that it starts. False: the kernel has no seccomp.
-pub(super) fn allow_few() -> bool {
-    programs().is_ok_and(|programs| programs.iter().all(|program| apply_filter(program).is_ok()))
+/// Puts the filters in force for this thread and all that it starts; `also` is allowed as well. False: the kernel has
+/// no seccomp.
+pub(super) fn allow_few(also: &[libc::c_long]) -> bool {
+    programs(also).is_ok_and(|programs| programs.iter().all(|program| apply_filter(program).is_ok()))
 }
 
-fn programs() -> Result<[BpfProgram; 3], BackendError> {
+fn programs(also: &[libc::c_long]) -> Result<[BpfProgram; 3], BackendError> {
     let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
     let any = |calls: &[libc::c_long]| calls.iter().map(|call| (*call, Vec::new())).collect();
     let mut allowed: BTreeMap<libc::c_long, Vec<SeccompRule>> = any(ALLOWED);
+    allowed.extend(any(also));
     // A thread, and nothing that is less of the same process than one.
     let thread = libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND;
     allowed.insert(libc::SYS_clone, vec![masked(0, thread as u64, thread as u64)?]);

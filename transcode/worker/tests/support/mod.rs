@@ -2,7 +2,11 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod boxes;
 pub mod decode;
+pub mod figures;
+pub mod files;
+pub mod shown;
 pub mod source;
 
 use std::io::{Read, Write};
@@ -172,7 +176,7 @@ impl Worker {
                 Some(FromWorker::Progress(progress)) => outcome.progress = Some(progress),
                 Some(FromWorker::Failed(failed)) => outcome.failed = Some(failed.text),
                 Some(FromWorker::Flushed) | None => return outcome,
-                Some(FromWorker::Ready(_) | FromWorker::Log(_)) => {}
+                Some(FromWorker::Ready(_) | FromWorker::Log(_) | FromWorker::File(_)) => {}
             }
         }
     }

@@ -1,7 +1,8 @@
-//! ISO BMFF boxes of CMAF: the init segment of a track and the header of a part.
+//! ISO BMFF boxes of CMAF: the init segment of a track and the header of a fragment.
 //!
 //! Frames' facts go in, box bytes come out; payloads never pass through here, so no media byte is copied.
-//! It does not know segments, playlists or time beyond the ticks it writes.
+//! This crate knows no segment, no playlist and no time beyond the ticks it writes. The live packager writes parts with it, the
+//! worker the segments of an asset, so that both are carried alike.
 
 use bytes::Bytes;
 use mp4_atom::{Encode, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry};
@@ -21,23 +22,31 @@ const MDAT_HEADER_LEN: usize = 8;
 
 /// One sample as the `trun` box lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SampleEntry {
+pub struct SampleEntry {
+    /// In ticks of its track.
     pub duration: u32,
+    /// In bytes.
     pub size: u32,
+    /// It stands alone.
     pub sync: bool,
+    /// Presentation less decode time, in ticks.
     pub composition_offset: i64,
 }
 
 /// The ISO BMFF track id of a rendition. Each rendition is a file of its own, but distinct ids let tools mux both.
-pub(crate) fn track_id(kind: MediaKind) -> u32 {
+pub fn track_id(kind: MediaKind) -> u32 {
     match kind {
         MediaKind::Video => 1,
         MediaKind::Audio => 2,
     }
 }
 
-/// `moof` and the header of `mdat` for a part whose payload follows. `decode_time` is `tfdt`.
-pub(crate) fn part_header(kind: MediaKind, sequence_number: u32, decode_time: u64, samples: &[SampleEntry]) -> Bytes {
+/// `moof` and the header of `mdat` for a fragment whose payload follows: the samples, one behind the other, below 4 GiB in all.
+/// `decode_time` is `tfdt`.
+///
+/// # Panics
+/// If the samples are 4 GiB or more: whoever cuts fragments limits frames and their number far below that.
+pub fn fragment_header(kind: MediaKind, sequence_number: u32, decode_time: u64, samples: &[SampleEntry]) -> Bytes {
     let payload_len: usize = samples.iter().map(|sample| sample.size as usize).sum();
     let mut moof = moof(kind, sequence_number, decode_time, samples);
     let mut bytes = Vec::with_capacity(128 + 16 * samples.len());
@@ -48,7 +57,8 @@ pub(crate) fn part_header(kind: MediaKind, sequence_number: u32, decode_time: u6
     bytes.clear();
     encode(&moof, &mut bytes);
     assert_eq!(bytes.len() + MDAT_HEADER_LEN, data_offset, "the size of moof does not depend on the data offset");
-    let mdat_len = u32::try_from(payload_len + MDAT_HEADER_LEN).expect("a part is far below 4 GiB: frames are limited");
+    let mdat_len =
+        u32::try_from(payload_len + MDAT_HEADER_LEN).expect("a fragment is far below 4 GiB: frames are limited");
     bytes.extend_from_slice(&mdat_len.to_be_bytes());
     bytes.extend_from_slice(b"mdat");
     bytes.into()
@@ -90,13 +100,13 @@ mod tests {
     use mp4_atom::Decode;
 
     #[test]
-    fn a_part_header_reads_back_and_points_at_its_payload() {
+    fn a_fragment_header_reads_back_and_points_at_its_payload() {
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let samples = [
                 SampleEntry { duration: 3_000, size: 5, sync: true, composition_offset: 6_000 },
                 SampleEntry { duration: 3_003, size: 7, sync: false, composition_offset: -3 },
             ];
-            let header = part_header(kind, 9, 1 << 40, &samples);
+            let header = fragment_header(kind, 9, 1 << 40, &samples);
             let mut rest: &[u8] = &header;
             let moof = Moof::decode(&mut rest).expect("our own box");
             assert_eq!(rest, &[0, 0, 0, 8 + 12, b'm', b'd', b'a', b't']);
