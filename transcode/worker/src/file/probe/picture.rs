@@ -13,6 +13,9 @@ use super::scan::Rate;
 const FPS_MILLIS_UNKNOWN: u32 = 30_000;
 /// A rate that the container tells is taken for the one that was counted if it is so near, in percent: counting knows nothing of 1001.
 const FPS_NEAR_PERCENT: u32 = 2;
+/// Seconds that have so many pictures more than the average, in percent, are no sign of a variable rate: Matroska counts
+/// in milliseconds and has no decode times.
+const FPS_EVEN_PERCENT: u32 = 10;
 /// Tracks that are called so, by telephones of one maker, have no matrix; behind it stand the degrees.
 const TURNED_NAME: &str = "htc_video_rotA-";
 
@@ -83,9 +86,10 @@ fn of_rates(average: Option<u32>, guessed: Option<u32>, interlaced: bool, counte
         if interlaced {
             return average.map_or(average_millis, |average| average.min(average_millis));
         }
-        // A second has room for one more, depending on where it begins.
+        // A second has room for one more, depending on where it begins, and for others where times are rounded or guessed.
         let lasting = most.saturating_sub(1).saturating_mul(1_000).max(average_millis);
-        let is_even = lasting <= average_millis.saturating_add(1_000);
+        let room = (average_millis / 100 * FPS_EVEN_PERCENT).saturating_add(1_000);
+        let is_even = lasting <= average_millis.saturating_add(room);
         let counted = if is_even { average_millis } else { lasting };
         let is_near = |told: &u32| told.abs_diff(counted) <= counted / 100 * FPS_NEAR_PERCENT;
         return guessed.into_iter().chain(average).find(is_near).unwrap_or(counted);
@@ -172,6 +176,7 @@ mod tests {
         let cases = [
             (Some(1_000_000), Some(60_000), counted(30_010, 31), 30_010, "a clock of milliseconds"),
             (Some(29_950), Some(29_970), counted(29_960, 30), 29_970, "told to the thousandth"),
+            (Some(30_000), Some(30_000), counted(29_990, 32), 30_000, "guessed decode times"),
             (Some(12_000), Some(90_000), counted(12_000, 60), 59_000, "a screen that moves at times"),
             (Some(25_000), Some(50_000), None, 50_000, "not counted"),
             (Some(24_000), Some(1_000_000), None, 30_000, "the clock's own"),
