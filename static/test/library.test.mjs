@@ -43,14 +43,6 @@ test('an_older_state_never_comes_back', () => {
   assert.ok(!logic.isNewer(at('x', 0.1), at('x', 0.2)));
 });
 
-test('tracks_are_named_as_people_name_them_and_each_otherwise', () => {
-  const known = (tag) => ({ en: 'English', de: 'German' })[tag] ?? null;
-  const of = (...tracks) => logic.trackLabels(tracks.map(([name, language]) => ({ name, language })), known);
-  assert.deepEqual(of(['en 1', 'en'], ['de 2', 'de'], ['de 2 5.1', 'de']), ['English', 'German', 'German 5.1']);
-  assert.deepEqual(of(['en 1', 'en'], ['en 2', 'en'], ['Commentary', 'en']), ['en 1', 'en 2', 'Commentary'], 'two of one language');
-  assert.deepEqual(of(['und 1', 'und'], ['de 4', 'en']), ['und 1', 'de 4'], 'no language, or a title that looks like one');
-});
-
 test('qualities_are_listed_once_the_best_first', () => {
   const video = (width, height, fps, name) => ({ kind: 'video', name, width, height, fps });
   const list = [video(426, 240, 30, 'v240'), video(1280, 720, 60, 'v720'), { kind: 'audio', width: null, height: null }, video(1280, 720, 60, 'v720-hevc'), video(720, 1280, 30, 'v-copy')];

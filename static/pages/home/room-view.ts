@@ -2,13 +2,14 @@
 
 import { TelstarError, type Room, type RoomTopicState, type Subscription } from '../../client/index.js';
 import { busy } from '../shared/field.js';
-import { freshId, h, replace, setProp, setText } from '../shared/dom.js';
+import { h, replace, setProp, setText } from '../shared/dom.js';
 import { confirmDialog } from '../shared/dialog.js';
 import { t, type Message } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { inWords } from '../shared/problems.js';
 import { formatUptime } from '../shared/format.js';
 import { everySecond } from '../shared/ticker.js';
+import { titleField } from '../shared/title-field.js';
 import { toast } from '../shared/toast.js';
 import type { Context, View } from './context.js';
 import { buildEncoderPanel } from './encoder-panel.js';
@@ -102,6 +103,11 @@ function backLink(): HTMLElement {
 
 function buildHead(context: Context, room: Room) {
   const title = h('h1', { tabindex: -1 }, room.title);
+  const heading = titleField(title, t('go-live.room-title'), async (text) => {
+    const renamed = await context.rest.updateRoom(room.name, { title: text });
+    context.rooms.put(renamed);
+    return renamed.title;
+  });
   const badge = h('span', { class: 'badge' });
   const viewers = h('span', {});
   const uptime = h('span', {});
@@ -113,7 +119,7 @@ function buildHead(context: Context, room: Room) {
   });
   const root = h('div', { class: 'view-head' },
     h('div', { class: 'room-heading' },
-      buildTitle(context, room.name, title),
+      heading,
       h('p', { class: 'watch-facts' }, badge, room.mode === 'p2p' ? modeTag() : null, viewers, uptime)),
     h('div', { class: 'room-actions' },
       h('a', { class: 'button button-quiet', href: `/call/${room.name}`, target: '_blank' }, icon('camera'), h('span', {}, t('rooms.start-call'))),
@@ -128,43 +134,6 @@ function buildHead(context: Context, room: Room) {
   };
   showState(room.live);
   return { root, showState, showTitle: (text: string) => setText(title, text) };
-}
-
-/** The title, and in its place a field while it is being changed. */
-function buildTitle(context: Context, name: string, title: HTMLElement): HTMLElement {
-  const id = freshId('rename');
-  const input = h('input', { id, class: 'input', type: 'text', maxlength: 100, required: true, autocomplete: 'off' });
-  const save = h('button', { type: 'submit', class: 'button button-primary' }, t('room.save'));
-  const rename = h('button', { type: 'button', class: 'button button-quiet is-small', onclick: () => edit(true) }, t('room.rename'));
-  const form = h('form', {
-    class: 'rename', hidden: true,
-    onsubmit: (event: SubmitEvent) => {
-      event.preventDefault();
-      void busy(save, async () => {
-        const room = await context.rest.updateRoom(name, { title: input.value.trim() });
-        context.rooms.put(room);
-        setText(title, room.title);
-        edit(false);
-      });
-    },
-    onkeydown: (event: KeyboardEvent) => {
-      if (event.key === 'Escape') edit(false);
-    },
-  },
-    h('label', { for: id, class: 'visually-hidden' }, t('go-live.room-title')), input, save,
-    h('button', { type: 'button', class: 'button button-quiet', onclick: () => edit(false) }, t('dialog.cancel')));
-  const shown = h('div', { class: 'title-row' }, title, rename);
-  function edit(isEditing: boolean): void {
-    form.hidden = !isEditing;
-    shown.hidden = isEditing;
-    if (isEditing) {
-      input.value = title.textContent ?? '';
-      input.select();
-    } else {
-      rename.focus();
-    }
-  }
-  return h('div', {}, shown, form);
 }
 
 function deletePanel(context: Context, room: Room): HTMLElement {

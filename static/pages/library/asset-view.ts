@@ -3,11 +3,12 @@
 import type { Asset, Job } from '../../client/index.js';
 import { busy } from '../shared/field.js';
 import { confirmDialog } from '../shared/dialog.js';
-import { freshId, h, replace, setProp, setText } from '../shared/dom.js';
+import { h, replace, setProp, setText } from '../shared/dom.js';
 import { onLanguage, t, type Message } from '../shared/i18n.js';
 import { icon } from '../shared/icons.js';
 import { formatBitrate, formatFrameRate, formatUptime } from '../shared/format.js';
 import { languageName } from '../shared/languages.js';
+import { titleField } from '../shared/title-field.js';
 import type { Context } from './context.js';
 import { buildJobsPanel } from './jobs-panel.js';
 import { channelsLabel, codecLabel, formatBytes, mediaUrl, sentence, statusOf, type LibraryAddress } from './logic.js';
@@ -61,9 +62,14 @@ export function backLink(): HTMLElement {
 function buildHead(context: Context, first: Asset) {
   const title = h('h1', { class: 'watch-title', tabindex: -1 }, first.title);
   const badge = h('span', { class: 'badge' });
+  const heading = titleField(title, t('library.asset-title'), async (text) => {
+    const asset = await context.rest.updateAsset(first.asset, { title: text });
+    context.assets.put(asset);
+    return asset.title;
+  });
   const download = h('a', { class: 'button button-quiet', 'data-name': 'download', download: true }, icon('download'), h('span', {}, t('library.download')));
   const root = h('div', { class: 'view-head asset-head' },
-    h('div', { class: 'room-heading' }, buildTitle(context, first.asset, title), h('p', { class: 'watch-facts' }, badge)),
+    h('div', { class: 'room-heading' }, heading, h('p', { class: 'watch-facts' }, badge)),
     h('div', { class: 'room-actions' }, download));
   return {
     root,
@@ -76,43 +82,6 @@ function buildHead(context: Context, first: Asset) {
       setProp(download, 'href', asset.links.source === null ? null : mediaUrl(asset.links.source));
     },
   };
-}
-
-/** The title, and in its place a field while it is being changed. */
-function buildTitle(context: Context, name: string, title: HTMLElement): HTMLElement {
-  const id = freshId('rename');
-  const input = h('input', { id, class: 'input', type: 'text', maxlength: 100, required: true, autocomplete: 'off' });
-  const save = h('button', { type: 'submit', class: 'button button-primary' }, t('room.save'));
-  const rename = h('button', { type: 'button', class: 'button button-quiet is-small', onclick: () => edit(true) }, t('room.rename'));
-  const form = h('form', {
-    class: 'rename', hidden: true,
-    onsubmit: (event: SubmitEvent) => {
-      event.preventDefault();
-      void busy(save, async () => {
-        const asset = await context.rest.updateAsset(name, { title: input.value.trim() });
-        context.assets.put(asset);
-        setText(title, asset.title);
-        edit(false);
-      });
-    },
-    onkeydown: (event: KeyboardEvent) => {
-      if (event.key === 'Escape') edit(false);
-    },
-  },
-    h('label', { for: id, class: 'visually-hidden' }, t('library.asset-title')), input, save,
-    h('button', { type: 'button', class: 'button button-quiet', onclick: () => edit(false) }, t('dialog.cancel')));
-  const shown = h('div', { class: 'title-row' }, title, rename);
-  function edit(isEditing: boolean): void {
-    form.hidden = !isEditing;
-    shown.hidden = isEditing;
-    if (isEditing) {
-      input.value = title.textContent ?? '';
-      input.select();
-    } else {
-      rename.focus();
-    }
-  }
-  return h('div', {}, shown, form);
 }
 
 function buildFacts() {

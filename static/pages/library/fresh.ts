@@ -11,7 +11,7 @@ export function buildFresh(context: Context): HTMLElement {
   const title = h('a', { class: 'asset-title' });
   const close = h('button', { type: 'button', class: 'icon-button', 'aria-label': t('library.fresh-close'), title: t('library.fresh-close'), onclick: hide }, icon('close'));
   const root = h('section', { class: 'card fresh asset', hidden: true, 'data-name': 'fresh' },
-    h('div', { class: 'upload-head' }, h('h2', { class: 'fresh-title' }, title), close));
+    h('div', { class: 'upload-head fresh-head' }, h('h2', { class: 'fresh-title' }, title), close));
   // Made once: its keys are those of the page.
   let view: VodView | null = null;
   let end = (): void => {};

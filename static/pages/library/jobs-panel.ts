@@ -24,6 +24,7 @@ export function buildJobsPanel(context: Context, asset: Asset): JobsPanel {
   const lines = buildJobLines(context, false);
   const quiet = h('p', { class: 'soft' }, t('job.none'));
   const renditions = h('ul', { class: 'rendition-list' });
+  const made = h('h3', {}, t('job.renditions'));
   const log = h('div', { class: 'job-log' });
   const details = h('details', {
     class: 'details', 'data-name': 'job-log',
@@ -33,7 +34,7 @@ export function buildJobsPanel(context: Context, asset: Asset): JobsPanel {
   }, h('summary', {}, t('job.log')), log);
   const root = h('section', { class: 'card jobs', 'data-name': 'jobs' },
     h('h2', {}, t('job.heading')), quiet, lines.root,
-    h('h3', {}, t('job.renditions')), renditions, details);
+    made, renditions, details);
 
   function update(): void {
     const open = openJobs(jobs.values());
@@ -54,6 +55,7 @@ export function buildJobsPanel(context: Context, asset: Asset): JobsPanel {
   }
 
   function showRenditions(list: readonly Rendition[]): void {
+    made.hidden = list.length === 0;
     replace(renditions, ...list.map((one) => buildRendition(context, asset.asset, one)));
   }
   showRenditions(asset.renditions);
@@ -90,7 +92,7 @@ function buildRendition(context: Context, asset: string, one: Rendition): HTMLEl
   }, icon('retry'));
   const facts = [qualityLabel(one), one.codecs, languageName(one.language ?? '') ?? '', formatBytes(one.bytes)].filter((fact) => fact !== '');
   return h('li', { class: 'rendition', 'data-name': one.name },
-    h('span', { class: 'mono' }, one.name), h('span', { class: 'soft small' }, facts.join(' · ')),
+    h('span', { class: 'mono' }, one.name), h('span', { class: 'rendition-facts soft small' }, facts.join(' · ')),
     one.whole ? null : h('span', { class: 'tag' }, t('job.growing')), again);
 }
 

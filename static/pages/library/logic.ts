@@ -78,25 +78,6 @@ export function qualitiesOf(renditions: readonly Rendition[]): string[] {
   return [...new Set(pictures.map(qualityLabel))].filter((label) => label !== '');
 }
 
-/** A track as a playlist names it. */
-export interface NamedTrack {
-  name: string;
-  language: string;
-}
-
-/**
- * What people read in a menu, of each track something else. A source that gives its tracks no titles has them named by the server,
- * `en 1`: there the language's own name says more. `languageName` gives null for languages that have none.
- */
-export function trackLabels(tracks: readonly NamedTrack[], languageName: (tag: string) => string | null): string[] {
-  const labels = tracks.map(({ name, language }) => {
-    const [, tag, surround] = /^(\S+) \d+( 5\.1)?$/.exec(name) ?? [];
-    const known = tag === language ? languageName(language) : null;
-    return known === null ? name : `${known}${surround ?? ''}`;
-  });
-  return labels.map((label, index) => (labels.indexOf(label) === labels.lastIndexOf(label) ? label : (tracks[index]?.name ?? label)));
-}
-
 const CODECS: Record<string, string> = {
   h264: 'H.264', hevc: 'HEVC', av1: 'AV1', vp8: 'VP8', vp9: 'VP9', mpeg2video: 'MPEG-2', mpeg4: 'MPEG-4', prores: 'ProRes', mjpeg: 'Motion JPEG',
   aac: 'AAC', mp3: 'MP3', opus: 'Opus', vorbis: 'Vorbis', ac3: 'AC-3', eac3: 'E-AC-3', dts: 'DTS', flac: 'FLAC', alac: 'ALAC',

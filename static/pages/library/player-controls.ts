@@ -2,12 +2,11 @@
 
 import { h, replace, setProp, setText } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { languageName } from '../shared/languages.js';
 import { icon, type IconName } from '../shared/icons.js';
 import type { MessageKey } from '../shared/messages.js';
 import { formatUptime } from '../shared/format.js';
 import { autoHide, IconButton, onKeys, restoreVolume, toggleFullscreen, togglePictureInPicture } from '../shared/player-parts.js';
-import { seekOf, trackLabels } from './logic.js';
+import { seekOf } from './logic.js';
 import type { Menu, MenuName } from './player-engine.js';
 import type { VodPlayer } from './player.js';
 import { buildSeekBar, type SeekBar } from './seek-bar.js';
@@ -93,8 +92,7 @@ export function buildVodControls(root: HTMLElement, player: VodPlayer): VodContr
 type Label = string | ReturnType<typeof t>;
 
 function tracksOf({ choices }: Menu): [string, Label][] {
-  const labels = trackLabels(choices, languageName);
-  return choices.map(({ name }, index) => [name, labels[index] ?? name]);
+  return choices.map(({ name }) => [name, name]);
 }
 
 function currentOf({ choices, current }: Menu): string {

@@ -17,10 +17,8 @@ const BUFFER_SECS = 40;
 /** One entry of a menu. */
 export interface Choice {
   id: number;
-  /** The same in every playlist of the asset: `720p`, or the track's name. */
+  /** The same in every playlist of the asset, and what people read: `720p`, or the track's name. */
   name: string;
-  /** BCP 47; empty for a quality. */
-  language: string;
 }
 
 export type MenuName = 'quality' | 'sound' | 'subtitle';
@@ -118,7 +116,7 @@ class HlsVodEngine implements VodEngine {
     choices.sort((a, b) => b.side - a.side || b.bitrate - a.bitrate);
     // The same picture with another sound, or in another codec, is the same choice.
     const shown = choices.filter(({ name }, index) => name !== '' && choices.findIndex((other) => other.name === name) === index);
-    return { choices: shown.map(({ id, name }) => ({ id, name, language: '' })), current: this.hls.autoLevelEnabled ? -1 : this.hls.nextLevel };
+    return { choices: shown.map(({ id, name }) => ({ id, name })), current: this.hls.autoLevelEnabled ? -1 : this.hls.nextLevel };
   }
 
   shownQuality(): string {
@@ -138,12 +136,12 @@ class HlsVodEngine implements VodEngine {
   }
 }
 
-function named({ name, lang }: { name: string; lang?: string }, id: number): Choice {
-  return { id, name, language: lang ?? '' };
+function named({ name }: { name: string }, id: number): Choice {
+  return { id, name };
 }
 
 function labelled({ label, language }: { label: string; language: string }, id: number): Choice {
-  return { id, name: label || language, language };
+  return { id, name: label || language };
 }
 
 /** Safari on phones. The quality is its own to choose. */

@@ -4,6 +4,7 @@
  */
 
 import { Backoff } from '../../client/index.js';
+import { startPlaying } from '../shared/player-parts.js';
 import { newEngine, type MenuName, type VodEngine } from './player-engine.js';
 
 const RETRY_BACKOFF = { firstMs: 800, maxMs: 15_000 };
@@ -180,21 +181,8 @@ export class VodPlayer {
     this.build();
   }
 
-  /** Browsers let a page play aloud only after the viewer did something, but muted always (HTML, "allowed to play"). */
   private async start(): Promise<void> {
-    try {
-      await this.video.play();
-    } catch (error) {
-      // AbortError: a newer load has taken over and starts by itself.
-      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
-      if (this.video.muted) {
-        this.setPlayback('blocked');
-        return;
-      }
-      this.isMutedByBrowser = true;
-      this.video.muted = true;
-      await this.start();
-    }
+    if (!(await startPlaying(this))) this.setPlayback('blocked');
   }
 
   private mediaEvent(name: string): void {

@@ -69,6 +69,32 @@ export async function togglePictureInPicture(video: HTMLVideoElement): Promise<v
   else await video.requestPictureInPicture().catch(() => {});
 }
 
+/** Whoever plays, as far as browsers decide whether it may. */
+export interface Starting {
+  readonly video: HTMLVideoElement;
+  /** Muted by us because the browser plays nothing aloud without a click. */
+  isMutedByBrowser: boolean;
+}
+
+/**
+ * Browsers let a page play aloud only after the viewer did something, but muted always (HTML, "allowed to play"). False: not even so,
+ * and a click has to come first.
+ */
+export async function startPlaying(player: Starting): Promise<boolean> {
+  const { video } = player;
+  try {
+    await video.play();
+  } catch (error) {
+    // AbortError: a newer load has taken over and starts by itself.
+    if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return true;
+    if (video.muted) return false;
+    player.isMutedByBrowser = true;
+    video.muted = true;
+    return startPlaying(player);
+  }
+  return true;
+}
+
 /** `isOn` says whether the keys are the player's now. */
 export function onKeys(root: HTMLElement, keys: Record<string, () => void>, isOn: () => boolean = () => true): void {
   document.addEventListener('keydown', (event) => {

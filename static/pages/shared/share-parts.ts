@@ -1,7 +1,7 @@
-/** What a room and an asset are shared with: the switch that opens them, links that expire, and the sites that may embed them. */
+/** What rooms and assets are shared with: the link, the switch that opens them, links that expire, and the sites that may embed them. */
 
 import type { PlaybackToken } from '../../client/index.js';
-import { busy, copyField } from './field.js';
+import { busy, copyBlock, copyField } from './field.js';
 import { freshId, h, replace, setProp } from './dom.js';
 import { language, t, type Message } from './i18n.js';
 import { icon } from './icons.js';
@@ -17,8 +17,56 @@ const EXPIRIES = [
   { secs: 30 * 24 * HOUR_SECS, key: 'share.expires-month' },
 ] as const;
 
+/** What of a room or an asset decides who may watch it. */
+interface Shared {
+  open: boolean;
+}
+
+/** What `sharePanel` is about. */
+export interface ShareSubject {
+  /** Where viewers find the server, and in the local network, where that is another address. */
+  origins: { main: string; network: string | null };
+  /** The page to watch it on. */
+  path: string;
+  notes: { open: Message; private: Message };
+  makeToken(expiresInSecs: number): Promise<PlaybackToken>;
+  setOpen(open: boolean): Promise<void>;
+}
+
+export interface SharePanel<Subject extends Shared> {
+  root: HTMLElement;
+  show(subject: Subject): void;
+}
+
+/** Who may watch: the link, open or private, and links for what is private. */
+export function sharePanel<Subject extends Shared>(first: Subject, { origins, path, notes, makeToken, setOpen }: ShareSubject): SharePanel<Subject> {
+  const openNote = h('p', { class: 'field-note' });
+  const tokens = tokenBox(makeToken);
+  const toggle = openSwitch(setOpen);
+  const root = h('section', { class: 'card', 'data-name': 'share' },
+    h('h2', {}, t('share.heading')),
+    copyField(t('share.watch-link'), 'watch-link', origins.main + path),
+    origins.network === null ? null : copyField(t('share.network-link'), 'network-link', origins.network + path, t('share.network-note')),
+    h('label', { class: 'switch-row' }, h('span', {}, t('share.open')), toggle), openNote, tokens);
+  function show({ open }: Subject): void {
+    // While it is being saved it is the person's.
+    if (!toggle.disabled) toggle.checked = open;
+    replace(openNote, open ? notes.open : notes.private);
+    tokens.hidden = open;
+  }
+  show(first);
+  return { root, show };
+}
+
+/** How it is put into other pages: `page` is what they frame. `save` answers the origins that are in force from then on. */
+export function embedPanel(page: string, label: Message, first: string[], save: (origins: string[]) => Promise<string[]>): HTMLElement {
+  const snippet = `<iframe src="${page}" width="640" height="360" allow="autoplay; fullscreen; picture-in-picture" style="border:0"></iframe>`;
+  return h('section', { class: 'card', 'data-name': 'embed' },
+    h('h2', {}, t('embed.heading')), copyBlock(t('embed.snippet'), 'embed', snippet), originsForm(label, first, save));
+}
+
 /** Whether whoever has the link may watch. `save` makes it so; a failure puts the switch back. */
-export function openSwitch(save: (open: boolean) => Promise<void>): HTMLInputElement {
+function openSwitch(save: (open: boolean) => Promise<void>): HTMLInputElement {
   const toggle = h('input', {
     type: 'checkbox', role: 'switch', class: 'switch', name: 'open',
     onchange: () => {
@@ -37,7 +85,7 @@ export function openSwitch(save: (open: boolean) => Promise<void>): HTMLInputEle
 }
 
 /** What is private is watched with a link that carries a playback token and expires. */
-export function tokenBox(make: (expiresInSecs: number) => Promise<PlaybackToken>): HTMLElement {
+function tokenBox(make: (expiresInSecs: number) => Promise<PlaybackToken>): HTMLElement {
   const id = freshId('expires');
   const select = h('select', { id, class: 'input' }, ...EXPIRIES.map(({ secs, key }) => h('option', { value: secs }, t(key))));
   select.value = String(24 * HOUR_SECS);
@@ -55,7 +103,7 @@ export function tokenBox(make: (expiresInSecs: number) => Promise<PlaybackToken>
 }
 
 /** `save` answers what is in force from then on. */
-export function originsForm(label: Message, first: string[], save: (origins: string[]) => Promise<string[]>): HTMLElement {
+function originsForm(label: Message, first: string[], save: (origins: string[]) => Promise<string[]>): HTMLElement {
   const list = h('ul', { class: 'origin-list' });
   const id = freshId('origin');
   const errorId = freshId('error');

@@ -4,6 +4,7 @@
  */
 
 import { Backoff } from '../../client/index.js';
+import { startPlaying } from '../shared/player-parts.js';
 import type { Engine, Sources } from './engine.js';
 import { HlsEngine } from './engine-hls.js';
 import { NativeEngine } from './engine-native.js';
@@ -305,21 +306,8 @@ export class Player {
     this.engine.load(sources.hls);
   }
 
-  /** Browsers let a page play aloud only after the viewer did something, but muted always (HTML, "allowed to play"). */
   private async start(): Promise<void> {
-    try {
-      await this.video.play();
-    } catch (error) {
-      // AbortError: a newer load has taken over and starts by itself.
-      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
-      if (this.video.muted) {
-        this.setPlayback('blocked');
-        return;
-      }
-      this.isMutedByBrowser = true;
-      this.video.muted = true;
-      await this.start();
-    }
+    if (!(await startPlaying(this))) this.setPlayback('blocked');
   }
 
   private mediaEvent(name: string): void {
