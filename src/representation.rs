@@ -153,6 +153,28 @@ mod tests {
     }
 
     #[test]
+    fn a_range_that_is_cut_off_anywhere_is_ignored_or_lies_in_the_file() {
+        for whole in ["bytes=12-345", "bytes=-345", "bytes=345-"] {
+            for cut in 0..whole.len() {
+                match wanted_of(&whole[..cut], 400) {
+                    Wanted::Some(range) => assert!(range.start < range.end && range.end <= 400, "{whole} {cut}"),
+                    Wanted::All => {}
+                    Wanted::Nothing => panic!("{whole} {cut}: all of these are there"),
+                }
+            }
+        }
+        let of = Validators { modified: Some(AT), ..Validators::strong("a.1") };
+        for whole in ["\"a.1\"", DATE] {
+            for cut in 0..whole.len() {
+                let asked = headers(&[("range", "bytes=0-1"), ("if-range", &whole[..cut])]);
+                assert_eq!(of.wanted(&asked, 10), Wanted::All, "{whole} {cut}");
+                let asked = headers(&[("if-none-match", &whole[..cut])]);
+                assert!(!of.are_known(&asked), "{whole} {cut}");
+            }
+        }
+    }
+
+    #[test]
     fn gzip_is_sent_to_whoever_takes_it() {
         for (value, expect) in [
             ("gzip, deflate, br", true),

@@ -5,6 +5,8 @@
 
 #[path = "vod/access.rs"]
 mod access;
+#[path = "vod/files.rs"]
+mod files;
 #[path = "vod/hostile.rs"]
 mod hostile;
 #[path = "vod/raw.rs"]

@@ -11,9 +11,10 @@ use telstar_store::{
 use telstar_units::AssetName;
 use utoipa::ToSchema;
 
-use super::asset_schema::{AssetBody, JobBody, Pace, Sight, asset_body, job_body};
+use super::asset_schema::{AssetBody, Sight, asset_body};
 use super::error::Problem;
 use super::extract::{AssetPath, Json, QueryOf};
+use super::job_schema::{JobBody, Pace, job_body};
 use super::rooms::{checked_origins, checked_title};
 use crate::auth::{Action, AssetFacts, Caller, Subject, authorise};
 use crate::door::permit;

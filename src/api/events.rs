@@ -5,10 +5,10 @@
 //! which a stream goes on where another ended; progress has none. A stream holds nothing but its place: whoever reads
 //! slowly gets fewer, newer events, and is dropped when it reads nothing for long.
 
-use std::collections::{BTreeMap, HashMap};
+mod streams;
+
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
@@ -18,26 +18,22 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::poll_fn;
 use serde::Serialize;
-use telstar_store::{EventId, EventKind, OpenState, PAGE_LIMIT_MAX, Store, StoreError};
+use telstar_store::{EventId, EventKind, OpenState, PAGE_LIMIT_MAX, StoreError};
 use telstar_units::{AccountId, AssetName, WallTime};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::asset_schema::{AssetBody, JobBody, JobStateBody, Sight};
+pub(super) use self::streams::Streams;
+use super::asset_schema::{AssetBody, Sight};
 use super::assets::body_of;
-use super::error::{Code, Problem};
+use super::error::Problem;
+use super::job_schema::{JobBody, JobStateBody};
 use crate::auth::{Action, Caller, Revocation, Subject};
 use crate::client::Client;
 use crate::door::{caller_of, permit};
 use crate::state::AppState;
 
-/// Streams of one account: a few tabs on each of a few devices, and an app's servers. Each asks the store some times a
-/// second.
-const STREAMS_PER_ACCOUNT_MAX: usize = 16;
-/// Streams of all accounts. More: more readers of the outbox, about 30 us each time. Guess.
-const STREAMS_MAX: usize = 512;
-const _: () = assert!(STREAMS_PER_ACCOUNT_MAX < STREAMS_MAX, "one account leaves room for others");
 /// Events that wait for a reader. What waits is older than what could be said instead, so there are few.
 const WAITING_MAX: usize = 16;
 /// A reader that takes nothing for so long is dropped; it comes back with the id of the last event that it has. Shorter
@@ -57,65 +53,6 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long a browser waits before it comes back.
 const RETRY: Duration = Duration::from_secs(2);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The open streams. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Streams {
-    /// Only accounts that have streams, so [`STREAMS_MAX`] bounds it.
-    taken: Arc<Mutex<HashMap<AccountId, usize>>>,
-    /// The newest event that any of them has seen: where the next one begins to look for the end.
-    newest: Arc<AtomicI64>,
-}
-
-/// One open stream. Dropping it frees its place.
-struct Place {
-    streams: Streams,
-    account: AccountId,
-}
-
-impl Streams {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, account: AccountId) -> Result<Place, Problem> {
-        let mut taken = self.lock();
-        let (all, own) = (taken.values().sum::<usize>(), taken.get(&account).copied().unwrap_or(0));
-        if own >= STREAMS_PER_ACCOUNT_MAX {
-            let detail = format!("An account has at most {STREAMS_PER_ACCOUNT_MAX} streams of events at once.");
-            return Err(Problem::new(Code::TooManyRequests, detail));
-        }
-        if all >= STREAMS_MAX {
-            return Err(Problem::new(Code::Unavailable, "Too many streams of events are open; try again."));
-        }
-        taken.insert(account, own + 1);
-        drop(taken);
-        Ok(Place { streams: self.clone(), account })
-    }
-
-    /// The newest event there is. The outbox is bounded, so the first call ends, and the others are short.
-    async fn newest(&self, store: &dyn Store) -> Result<EventId, StoreError> {
-        loop {
-            let after = EventId(self.newest.load(Ordering::Relaxed));
-            match store.events_after(after).await?.last() {
-                Some(last) => self.newest.fetch_max(last.id.0, Ordering::Relaxed),
-                None => return Ok(after),
-            };
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.streams.lock();
-        if let Some(own) = taken.get_mut(&self.account) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.account);
-            }
-        }
-    }
-}
 
 /// What happens to the account's own assets: `asset` with an asset, `job` with a job, `asset-deleted` with `{asset}`,
 /// and `missed` with `{}` when the outbox does not have any more what came behind `Last-Event-ID`: then whatever is
@@ -432,28 +369,6 @@ mod tests {
             told.iter().map(|(name, it)| (name.as_str().chars().next(), it.last.0, it.is_deleted)).collect();
         assert_eq!(brief, [(Some('a'), 4, false), (Some('b'), 5, true), (Some('d'), 6, false)]);
         assert_eq!(told[0].1.first_at, WallTime(10), "jobs that changed since then are told of");
-    }
-
-    #[test]
-    fn an_account_has_so_many_streams_and_leaves_room_for_others() {
-        let streams = Streams::default();
-        let mut places: Vec<Place> =
-            (0..STREAMS_PER_ACCOUNT_MAX).map(|_| streams.take(AccountId(1)).expect("a place")).collect();
-        assert_eq!(streams.take(AccountId(1)).err().map(|problem| problem.code()), Some(Code::TooManyRequests));
-        let mut account = 2;
-        while places.len() < STREAMS_MAX {
-            let taken = streams.take(AccountId(account));
-            match taken {
-                Ok(place) => places.push(place),
-                Err(_) => account += 1,
-            }
-        }
-        let newcomer = streams.take(AccountId(account + 1));
-        assert_eq!(newcomer.err().map(|problem| problem.code()), Some(Code::Unavailable));
-        places.pop();
-        assert!(streams.take(AccountId(account + 1)).is_ok(), "a stream that ends leaves its place");
-        drop(places);
-        assert!(streams.lock().is_empty());
     }
 
     #[test]

@@ -9,10 +9,10 @@ use telstar_store::{AttemptRecord, JobId, JobRecord, OpenState, StoreError};
 use telstar_units::WallTime;
 use utoipa::ToSchema;
 
-use super::asset_schema::{JobBody, JobFacts};
 use super::assets::{job_bodies, permitted_asset};
 use super::error::{Code, Problem};
 use super::extract::{AssetPath, Json, QueryOf};
+use super::job_schema::{JobBody, JobFacts};
 use crate::auth::{Action, AssetFacts, Caller, Subject};
 use crate::door::permit;
 use crate::state::AppState;

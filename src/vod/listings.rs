@@ -11,12 +11,13 @@ use bytes::Bytes;
 use telstar_hls::vod::{Label, VodKind, VodPicture, VodRendition, VodSegment};
 use telstar_store::{Asset, JobId, RenditionRecord, Store, StoreError};
 use telstar_transcode::file::{Index, Output, Rendition, RenditionKind, Source, Storyboard};
-use telstar_transcode::plan::{FIRST_SUFFIX, SURROUND_SUFFIX};
+use telstar_transcode::plan::FIRST_SUFFIX;
 use telstar_units::{AssetName, BlobName};
 use tokio::sync::watch;
 
 use super::jobs::records::{Facts, KeptImage, KeptIndex, POSTER, STORYBOARD};
-use super::serve::{ListingTexts, RenditionTexts};
+use super::labels::{sound_names, subtitle_names};
+use super::serve::{ListingTexts, RenditionTexts, VERSION_PARAMETER, version_of};
 
 /// Listings that are kept in memory; others are read again. Each is some 100 KiB for an hour of video.
 const KEPT_MAX: usize = 512;
@@ -315,16 +316,19 @@ impl Listing {
             && (!needs_sound || has(|kind| matches!(kind, RenditionKind::Audio { .. })))
     }
 
-    /// What the multivariant playlist is made of: a sound track as it came only until that of even loudness is there.
+    /// What is offered: a sound track as it came only until that of even loudness is there. Whoever plays it by then
+    /// goes on with it, so that it is there for some time still.
+    pub fn offered(&self) -> impl Iterator<Item = &Arc<Listed>> {
+        self.renditions.iter().filter(|one| {
+            let better = one.name.strip_suffix(FIRST_SUFFIX);
+            better.and_then(|better| self.rendition(better)).is_none_or(|better| better.index.is_empty())
+        })
+    }
+
+    /// What the multivariant playlist is made of.
     pub fn playable(&self) -> Vec<VodRendition> {
         let Some(facts) = &self.facts else { return Vec::new() };
-        let is_superseded =
-            |one: &Listed| one.name.strip_suffix(FIRST_SUFFIX).is_some_and(|better| self.rendition(better).is_some());
-        self.renditions
-            .iter()
-            .filter(|one| !is_superseded(one))
-            .filter_map(|one| as_playlist(one, &facts.source))
-            .collect()
+        self.offered().filter_map(|one| as_playlist(one, &facts.source)).collect()
     }
 }
 
@@ -353,37 +357,24 @@ pub fn as_playlist(one: &Listed, source: &Source) -> Option<VodRendition> {
         RenditionKind::Audio { channels, .. } => {
             let (Output::CopyAudio { stream } | Output::Audio { stream, .. }) = one.output else { return None };
             let place = source.audio.iter().position(|audio| audio.stream == stream)?;
-            VodKind::Audio { channels, label: audio_label(source, place, one.name.ends_with(SURROUND_SUFFIX)) }
+            let (name, language) = (sound_names(source).swap_remove(place), source.audio[place].language.clone());
+            VodKind::Audio { channels, label: Label { name, language, is_default: place == 0 } }
         }
         RenditionKind::Subtitles => {
             let Output::Subtitles { stream } = one.output else { return None };
             let place = source.subtitles.iter().position(|text| text.stream == stream)?;
             let text = &source.subtitles[place];
-            let name =
-                if text.title.is_empty() { format!("{} {}", text.language, place + 1) } else { text.title.clone() };
-            let label = Label { name, language: text.language.clone(), is_default: false };
+            let (name, language) = (subtitle_names(source).swap_remove(place), text.language.clone());
+            let label = Label { name, language, is_default: false };
             VodKind::Subtitles { label, forced: text.forced, hearing_impaired: text.hearing_impaired }
         }
     };
     Some(VodRendition {
         name: one.name.clone(),
+        query: format!("?{VERSION_PARAMETER}={}", version_of(one)),
         codecs: one.rendition.codecs.clone(),
         kind,
         segments: segments.collect(),
         is_whole: one.is_whole,
     })
-}
-
-/// Each has a name of its own in its group (RFC 8216bis §4.4.6.1.1).
-fn audio_label(source: &Source, place: usize, is_surround: bool) -> Label {
-    let audio = &source.audio[place];
-    let mut name =
-        if audio.title.is_empty() { format!("{} {}", audio.language, place + 1) } else { audio.title.clone() };
-    if source.audio.iter().take(place).any(|other| other.title == audio.title && !audio.title.is_empty()) {
-        name = format!("{name} {}", place + 1);
-    }
-    if is_surround {
-        name.push_str(" 5.1");
-    }
-    Label { name, language: audio.language.clone(), is_default: place == 0 }
 }

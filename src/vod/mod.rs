@@ -6,11 +6,12 @@
 //!
 //! - `uploads`: bytes into blobs, with `tus` as their words over HTTP;
 //! - `jobs`: durable work, done by workers;
-//! - `listings`: what can be watched of each asset now;
+//! - `listings`: what can be watched of each asset now, and `labels`: what its tracks are called;
 //! - `serve`: that, over HTTP;
 //! - `title`: what an asset is called.
 
 pub mod jobs;
+mod labels;
 pub mod listings;
 pub mod serve;
 mod title;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use telstar_store::job::Class;
 use telstar_store::{BlobError, Blobs, JobId, JobKind, JobRecord, LocalBlobs, NewJob, Quota, Store, StoreError};
-use telstar_transcode::plan::Planned;
+use telstar_transcode::plan::{FIRST_SUFFIX, Planned};
 use telstar_units::{AssetName, BlobName, OPAQUE_NAME_LEN, OpaqueNameError};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -42,6 +43,11 @@ pub use title::{title_of, title_of_file};
 const FOLDER: &str = "vod";
 /// How often uploads are looked at that nobody goes on with.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(300);
+/// How often sound is looked for that stood in for better (`plan::FIRST_SUFFIX`), and how long it stays when that is there:
+/// whoever plays it by then plays it to the end, however long that or a pause lasts. Longer takes room, which counts
+/// against the quota; shorter cuts off who paused. A guess.
+const STAND_IN_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+const STAND_IN_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Blobs that the store is asked about at once. Higher holds its reader for longer.
 const SWEEP_BATCH: usize = 500;
 
@@ -220,16 +226,37 @@ async fn sweep(means: Means, uploads: Uploads, there: Vec<BlobName>) {
         }
     }
     drop(there);
-    let mut interval = tokio::time::interval(EXPIRY_INTERVAL);
+    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
+    let mut stand_ins = tokio::time::interval(STAND_IN_INTERVAL);
     let mut stopping = std::pin::pin!(means.tasks.stopping());
     loop {
-        // Cancel-safe: an interval and a token.
+        // Cancel-safe: intervals and a token.
         tokio::select! {
             () = &mut stopping => return,
-            _ = interval.tick() => {}
+            _ = expiry.tick() => {
+                if let Err(error) = uploads.expire().await {
+                    warn!(%error, "uploads that have expired were not given up");
+                }
+            }
+            _ = stand_ins.tick() => {
+                if let Err(error) = delete_stand_ins(&means, &uploads).await {
+                    warn!(%error, "sound that is superseded stays for now");
+                }
+            }
         }
-        if let Err(error) = uploads.expire().await {
-            warn!(%error, "uploads that have expired were not given up");
+    }
+}
+
+/// Frees what stood in for better sound that has been there for long.
+async fn delete_stand_ins(means: &Means, uploads: &Uploads) -> Result<(), StoreError> {
+    let kept_for = i64::try_from(STAND_IN_KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
+    loop {
+        let before = means.authority.now().plus_micros(-kept_for);
+        let gone = means.store.delete_stand_ins(FIRST_SUFFIX, before).await?;
+        if gone.is_empty() {
+            return Ok(());
         }
+        gone.iter().for_each(|(asset, _)| means.listings.changed(asset));
+        uploads.discard(gone.into_iter().map(|(_, blob)| blob).collect()).await;
     }
 }

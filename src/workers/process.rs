@@ -212,7 +212,7 @@ impl Process {
         match tokio::time::timeout(END_WITHIN, self.child.wait()).await {
             Ok(Ok(status)) => match status.signal().and_then(Signal::from_named_raw) {
                 Some(Signal::XCPU) => "it took more processor time than it may",
-                Some(Signal::XFSZ) => "it wrote more than it may",
+                Some(Signal::XFSZ) => "there is no room left on disk for what it makes",
                 Some(Signal::SYS) => "the worker did what it may not, and was killed",
                 Some(Signal::SEGV | Signal::BUS | Signal::ILL | Signal::FPE) => "the worker crashed",
                 // Whoever gets no memory gives up.

@@ -19,7 +19,7 @@ const fn fault(rule: &'static str, name: &'static str, apply: fn(&mut Record)) -
 
 /// Every fault.
 pub const ASSET_FAULTS: &[AssetFault] = &[
-    fault("M1", "two tracks of one name", |record| multivariant(record, |text| text.replacen("ko 2", "en 1", 9))),
+    fault("M1", "two tracks of one name", |record| multivariant(record, |text| text.replacen("한국어", "English", 9))),
     fault("M1", "no default", |record| multivariant(record, |text| text.replace("DEFAULT=YES", "DEFAULT=NO"))),
     fault("M1", "a range at one variant alone", |record| {
         multivariant(record, |text| text.replacen("RESOLUTION=", "VIDEO-RANGE=SDR,RESOLUTION=", 1));

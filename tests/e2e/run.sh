@@ -26,7 +26,7 @@ cd "$here"
 
 calls=(call lab call-limits call-limits-exact call-nat call-tcp call-proxy call-embed call-p2p call-kill)
 whx=(measuring whip-clients whep-rtmp whip-hls call-hls firefox-whep whep-many worker-kill)
-vod=(library vod-players vod-uploads vod-encrypted vod-flat vod-conformance vod-media)
+vod=(library vod-players vod-uploads vod-encrypted vod-flat vod-conformance vod-hostile vod-media)
 all=(watch players keyframes encoders codecs obs restart tabs conformance cache secrets threats "${calls[@]}" "${whx[@]}" "${vod[@]}")
 
 ../../scripts/node-modules tests/e2e

@@ -157,7 +157,7 @@ async fn a_job_that_fails_keeps_its_log_and_is_wanted_again() {
     let open = stage.json("GET", "/jobs", None, 200).await;
     assert_eq!((&open["jobs"][0]["job"], &open["jobs"][0]["state"]), (&json!(id.0), &json!("ready")));
 
-    let Ok(NextJob::Leased(_, attempt)) = store.take_job(Class::Background, now()).await else { panic!("it is ready") };
+    let Ok(NextJob::Leased(_, attempt)) = store.take_job(Class::Extra, now()).await else { panic!("it is ready") };
     assert_eq!(stage.json("GET", "/jobs?state=leased", None, 200).await["jobs"][0]["job"], id.0);
     let failure = telstar_store::AttemptFailure {
         failure: Failure::Permanent,

@@ -1,14 +1,19 @@
 //! What is sent of assets: playlists, segments, pictures and sources, whole and in ranges.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use reqwest::{Method, Response};
 use serde_json::json;
 use telstar::config::Encryption;
-use telstar_store::{Asset, AssetChange};
+use telstar::vod::jobs::records::STORYBOARD;
+use telstar_store::{Asset, AssetChange, NewRendition};
 
 use super::stage::{SEGMENT_LEN, SOURCE, Stage, send};
 use super::support::{assert_problem, header};
+
+const HOUR: &str = "public, max-age=3600";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// A server that does no jobs, with an asset that is open.
 async fn open(change: impl FnOnce(&mut telstar::Config)) -> (Stage, Asset) {
@@ -56,10 +61,11 @@ async fn playlists_lead_to_every_byte_of_an_asset() {
     assert_eq!(header(&response, "x-content-type-options"), "nosniff");
     assert_eq!(cache_of(&response), "public, max-age=1");
     let multivariant = text(response).await;
-    assert!(multivariant.contains("mp4a.40.2") && multivariant.contains("\na1/index.m3u8\n"), "{multivariant}");
+    assert!(multivariant.contains("mp4a.40.2") && multivariant.contains("\na1/index.m3u8?v="), "{multivariant}");
 
-    let response = stage.get(&asset, "a1/index.m3u8", &[]).await;
-    assert_eq!(cache_of(&response), "public, max-age=3600");
+    let address = multivariant.lines().find(|line| line.starts_with("a1/")).expect("an address");
+    let response = stage.get(&asset, address, &[]).await;
+    assert_eq!(cache_of(&response), HOUR);
     let media = text(response).await;
     assert!(media.contains("#EXT-X-PLAYLIST-TYPE:VOD") && media.contains("#EXT-X-ENDLIST"), "{media}");
     assert!(media.contains("#EXT-X-TARGETDURATION:2") && !media.contains("#EXT-X-KEY"), "{media}");
@@ -68,16 +74,13 @@ async fn playlists_lead_to_every_byte_of_an_asset() {
     let init = media.split("URI=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a map");
 
     let response = stage.get(&asset, &format!("a1/{init}"), &[]).await;
-    assert_eq!(
-        (cache_of(&response), header(&response, "content-type")),
-        ("public, max-age=31536000, immutable".into(), "video/mp4".into())
-    );
+    assert_eq!((cache_of(&response), header(&response, "content-type")), (FOR_EVER.into(), "video/mp4".into()));
     assert_eq!(text(response).await, "the init segment");
     let mut bytes = Vec::new();
     for file in files {
         let response = stage.get(&asset, &format!("a1/{file}"), &[]).await;
         assert_eq!(header(&response, "content-type"), "video/iso.segment");
-        assert_eq!(cache_of(&response), "public, max-age=31536000, immutable");
+        assert_eq!(cache_of(&response), FOR_EVER);
         assert_eq!(header(&response, "content-length"), SEGMENT_LEN.to_string());
         bytes.extend(response.bytes().await.expect("read"));
     }
@@ -87,7 +90,61 @@ async fn playlists_lead_to_every_byte_of_an_asset() {
         assert_problem(stage.get(&asset, nothing, &[]).await, 404, "not_found").await;
     }
     // Of another version than there is, nobody keeps it.
-    assert_eq!(cache_of(&stage.get(&asset, "a1/0.m4s?v=00000000", &[]).await), "public, no-cache");
+    for file in ["a1/index.m3u8", "a1/init.mp4", "a1/0.m4s"] {
+        assert_eq!(cache_of(&stage.get(&asset, &format!("{file}?v=00000000"), &[]).await), "public, no-cache");
+        assert_eq!(cache_of(&stage.get(&asset, file, &[]).await), "public, max-age=60");
+    }
+}
+
+/// Every address that caches may keep: of playlists, of what is in them, and of pictures.
+async fn addresses(stage: &Stage, asset: &Asset) -> BTreeSet<String> {
+    let multivariant = text(stage.get(asset, "index.m3u8", &[]).await).await;
+    let mut found: BTreeSet<String> =
+        multivariant.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    for playlist in found.clone() {
+        let media = text(stage.get(asset, &playlist, &[]).await).await;
+        let map = media.split("URI=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let files = media.lines().filter(|line| !line.starts_with('#')).chain(map);
+        found.extend(files.map(|file| format!("a1/{file}")));
+    }
+    let cues = text(stage.get(asset, "storyboard.vtt", &[]).await).await;
+    found.extend(cues.lines().filter_map(|line| line.split_once('#').map(|(sheet, _)| sheet.to_owned())));
+    found
+}
+
+#[tokio::test]
+async fn what_is_made_anew_has_addresses_that_no_cache_knows() {
+    let (stage, asset) = open(|_| {}).await;
+    let before = addresses(&stage, &asset).await;
+    assert_eq!(before.len(), 1 + 3 + 2, "{before:?}");
+    stage.commit(&asset, vec![stage.sound("again"), stage.images("again", STORYBOARD, 2)]).await;
+    let after = addresses(&stage, &asset).await;
+    assert!(after.len() == before.len() && after.is_disjoint(&before), "{before:?} {after:?}");
+    for address in &after {
+        let cache = cache_of(&stage.get(&asset, address, &[]).await);
+        assert_eq!(cache, if address.contains(".m3u8") { HOUR } else { FOR_EVER }, "{address}");
+    }
+    // Whoever still has the old playlists gets what there is, and no cache keeps it under that address.
+    for address in &before {
+        assert_eq!(cache_of(&stage.get(&asset, address, &[]).await), "public, no-cache", "{address}");
+    }
+}
+
+#[tokio::test]
+async fn sound_that_stood_in_for_better_is_offered_to_nobody_and_played_to_the_end() {
+    let (stage, asset) = open(|_| {}).await;
+    let (path, offered) = (format!("/assets/{}", asset.name), addresses(&stage, &asset).await);
+    let kept = stage.json("GET", &path, None, 200).await["kept_bytes"].as_u64().expect("a number");
+    stage.commit(&asset, vec![NewRendition { name: "a1-first".to_owned(), ..stage.sound("early") }]).await;
+    let body = stage.json("GET", &path, None, 200).await;
+    let names: Vec<_> = body["renditions"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["a1"]);
+    assert_eq!(body["kept_bytes"], kept + 2 * SEGMENT_LEN as u64, "it takes room until it goes");
+    assert_eq!(addresses(&stage, &asset).await, offered);
+    let media = text(stage.get(&asset, "a1-first/index.m3u8", &[]).await).await;
+    for file in media.lines().filter(|line| line.contains(".m4s")) {
+        assert_eq!(stage.get(&asset, &format!("a1-first/{file}"), &[]).await.status(), 200, "{file}");
+    }
 }
 
 #[tokio::test]
@@ -212,7 +269,7 @@ async fn a_storyboard_leads_to_its_sheets() {
     assert_eq!(sheets.len(), 2, "{cues}");
     for (number, sheet) in sheets.into_iter().enumerate() {
         let response = stage.get(&asset, sheet, &[]).await;
-        assert_eq!(cache_of(&response), "public, max-age=31536000, immutable");
+        assert_eq!(cache_of(&response), FOR_EVER);
         assert_eq!(response.bytes().await.expect("read"), &[number as u8; 10][..]);
     }
     assert_problem(stage.get(&asset, "storyboard/2.jpg", &[]).await, 404, "not_found").await;

@@ -118,7 +118,7 @@ impl Stage {
         let probe = Completion { facts: Some(facts), jobs: vec![first], ..Completion::default() };
         let renditions = vec![self.sound(name), self.images(name, POSTER, 1), self.images(name, STORYBOARD, 2)];
         for completion in [probe, Completion { renditions, ..Completion::default() }] {
-            let Ok(NextJob::Leased(job, attempt)) = store.take_job(Class::Background, now()).await else {
+            let Ok(NextJob::Leased(job, attempt)) = store.take_job(Class::Extra, now()).await else {
                 panic!("there is a job")
             };
             store.complete_job(job.id, attempt, completion, now()).await.expect("committed");
@@ -126,7 +126,21 @@ impl Stage {
         store.asset(asset).await.expect("answered").expect("there")
     }
 
-    fn sound(&self, name: &str) -> NewRendition {
+    /// What jobs made of an asset that is there, or made anew.
+    pub async fn commit(&self, asset: &Asset, renditions: Vec<NewRendition>) {
+        let state = self.rig.running.state();
+        let (store, now) = (&state.store, || state.authority.now());
+        let more = NewJob { kind: JobKind::More, class: Class::Extra, work: String::new(), after: Vec::new() };
+        store.add_job(asset.name.clone(), more, now()).await.expect("made");
+        let Ok(NextJob::Leased(job, attempt)) = store.take_job(Class::Extra, now()).await else {
+            panic!("it is ready")
+        };
+        let completion = Completion { renditions, ..Completion::default() };
+        store.complete_job(job.id, attempt, completion, now()).await.expect("committed");
+        state.vod.listings.changed(&asset.name);
+    }
+
+    pub fn sound(&self, name: &str) -> NewRendition {
         let map = facts().map;
         let mut index = Index::default();
         for (number, (start, end)) in map.segments().enumerate() {
@@ -148,7 +162,7 @@ impl Stage {
     }
 
     /// So many images of ten bytes, each of its number.
-    fn images(&self, name: &str, rendition: &str, count: u8) -> NewRendition {
+    pub fn images(&self, name: &str, rendition: &str, count: u8) -> NewRendition {
         let bytes: Vec<u8> = (0..count).flat_map(|number| [number; 10]).collect();
         let image = |number: u8| KeptImage {
             offset: u64::from(number) * 10,

@@ -67,7 +67,7 @@ async fn live(clip: &Path, round: Option<Round>) -> u64 {
     }
     let syncs = disk.syncs() - before;
     let renditions = life.check(&server).await;
-    assert_eq!(renditions, ["a1", "a1-first", "v-copy", "v240", "v360"]);
+    assert_eq!(renditions, ["a1", "v-copy", "v240", "v360"]);
     assert_eq!(life.assets(&server).await, 1);
     server.kill();
     check_files(&data, &[&life]).await;

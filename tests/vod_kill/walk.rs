@@ -57,7 +57,7 @@ async fn finish(data: &Path, mut life: Life, mut others: Vec<Life>) -> Vec<Strin
     names.remove(0)
 }
 
-const RENDITIONS: [&str; 5] = ["a1", "a1-first", "v-copy", "v240", "v360"];
+const RENDITIONS: [&str; 4] = ["a1", "v-copy", "v240", "v360"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_dies_in_the_middle_of_an_upload() {
@@ -150,7 +150,7 @@ async fn the_server_dies_while_a_worker_writes() {
         working(&stage.server).await;
         tokio::time::sleep(Duration::from_millis(250)).await;
         assert_eq!(stage.life.state(&stage.server, kind).await.as_deref(), Some("leased"), "{kind} is under way");
-        assert_eq!(stage.kill_and_finish(Vec::new()).await, ["a1", "a1-first", "v240", "v360"], "{kind}");
+        assert_eq!(stage.kill_and_finish(Vec::new()).await, ["a1", "v240", "v360"], "{kind}");
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_worker_dies_at_each_kind_of_job() {
         let died = attempts.iter().any(|outcome| outcome.contains("worker"));
         assert!(died || (!lasts && attempts == ["done"]), "{kind}: {attempts:?}");
         // While it rests between two attempts, the server dies as well.
-        assert_eq!(stage.kill_and_finish(Vec::new()).await, ["a1", "a1-first", "v240", "v360"], "{kind}");
+        assert_eq!(stage.kill_and_finish(Vec::new()).await, ["a1", "v240", "v360"], "{kind}");
     }
 }
 

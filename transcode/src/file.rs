@@ -208,6 +208,9 @@ pub struct SourceVideo {
     pub height: u32,
     /// Pictures in a thousand seconds; of a variable rate the highest that lasts.
     pub fps_millis: u32,
+    /// When the first of them is shown, on the asset's timeline.
+    #[serde(default)]
+    pub first: i64,
     /// Clockwise, in degrees: 0, 90, 180 or 270.
     pub rotation: u16,
     /// Before it is turned, it is shown as in a mirror.

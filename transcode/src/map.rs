@@ -18,6 +18,8 @@ const SEGMENT_SECS: i64 = 4;
 pub const GOP_MAX_SECS: i64 = 10;
 /// Cuts of an asset whose source gives none, and the most between two IDR pictures of what is encoded.
 pub const EVEN_SECS: i64 = 2;
+/// Rarer pictures, in a thousand seconds, say little about where one will be: two in a second.
+const RATE_MILLIS_MIN: u32 = 2_000;
 /// Segments of one asset: 24 hours of even cuts. A playlist names each.
 pub const SEGMENTS_MAX: usize = 43_200;
 
@@ -106,8 +108,9 @@ impl SegmentMap {
         Ok(SegmentMap { cuts, end })
     }
 
-    /// Cuts every [`EVEN_SECS`], for what is encoded anyway.
+    /// Cuts every [`EVEN_SECS`], for what is encoded anyway. What is said to end before it begins has no length.
     pub fn even(end: i64) -> Result<SegmentMap, Unusable> {
+        let end = end.max(0);
         let step = EVEN_SECS * i64::from(CLOCK.hz());
         let count = usize::try_from((end.max(1) - 1) / step + 1).unwrap_or(usize::MAX);
         if count > SEGMENTS_MAX {
@@ -115,6 +118,30 @@ impl SegmentMap {
         }
         let cuts = (0..count as i64).map(|index| index * step).collect();
         Ok(SegmentMap { cuts, end })
+    }
+
+    /// Cuts at pictures that come evenly, `fps_millis` in a thousand seconds, of which one is shown at `first`, so that what is
+    /// encoded begins its segments where sound does. Segments have as many pictures as come nearest to [`EVEN_SECS`]; the
+    /// first may have fewer. Pictures that are too rare for that are repeated at even cuts.
+    pub fn of_rate(first: i64, fps_millis: u32, end: i64) -> Result<SegmentMap, Unusable> {
+        if fps_millis < RATE_MILLIS_MIN || !(0..end).contains(&first) {
+            return SegmentMap::even(end);
+        }
+        let (pictures, secs) = rate(fps_millis);
+        let (first, hz, even_secs) = (i128::from(first), i128::from(CLOCK.hz()), i128::from(EVEN_SECS));
+        let step = (even_secs * pictures * 2 + secs) / (secs * 2);
+        // The last that is shown in the first seconds, counted from the first picture.
+        let start = ((even_secs * hz - first) * pictures).div_euclid(secs * hz);
+        let times = (0..).map(|index| first + (start + step * index) * secs * hz / pictures);
+        let cuts: Vec<i64> = times
+            .take_while(|time| *time < i128::from(end))
+            .take(SEGMENTS_MAX)
+            .filter_map(|time| i64::try_from(time).ok())
+            .collect();
+        if cuts.len() == SEGMENTS_MAX {
+            return Err(Unusable::TooMany);
+        }
+        Ok(SegmentMap { cuts: [0].into_iter().chain(cuts).collect(), end })
     }
 
     /// How many segments there are; never none.
@@ -145,6 +172,14 @@ impl SegmentMap {
         let hz = i64::from(CLOCK.hz());
         ((longest + hz - 1) / hz).max(1)
     }
+}
+
+/// How many pictures come in how many seconds: the rates of NTSC are not the thousandths that they are called by.
+fn rate(fps_millis: u32) -> (i128, i128) {
+    let millis = i128::from(fps_millis);
+    let nominal = (millis * 1_001 + 500_000) / 1_000_000;
+    let is_ntsc = millis % 1_000 != 0 && (nominal * 1_000_000 / 1_001 - millis).abs() <= 1;
+    if is_ntsc { (nominal * 1_000, 1_001) } else { (millis, 1_000) }
 }
 
 #[cfg(test)]
@@ -195,6 +230,31 @@ mod tests {
         assert_eq!(map.target_duration_secs(), 2);
         assert_eq!([-1, 0, at(1.99), at(2.0), at(99.0)].map(|time| map.segment_at(time)), [0, 0, 0, 1, 3]);
         assert_eq!(SegmentMap::even(0).expect("one").segments().count(), 1);
+        assert_eq!(SegmentMap::even(i64::MIN), SegmentMap::even(0), "less than no length");
+    }
+
+    #[test]
+    fn cuts_are_where_pictures_are_shown() {
+        let cuts = |first: f64, fps_millis, end: f64| -> Vec<i64> {
+            let map = SegmentMap::of_rate(at(first), fps_millis, at(end)).expect("short");
+            map.segments().map(|(from, _)| from).collect()
+        };
+        assert_eq!(cuts(0.0, 25_000, 5.0), [0, at(2.0), at(4.0)]);
+        assert_eq!(
+            cuts(0.1, 25_000, 5.0),
+            [0, at(1.98), at(3.98)],
+            "the third picture is shown at 0.18 s, not at 0.16"
+        );
+        let ntsc = cuts(0.03, 29_970, 7_200.0);
+        let pictures = |cut: &i64| (cut - at(0.03)) as f64 / 90_000.0 * 30_000.0 / 1_001.0;
+        assert!(ntsc[1..].iter().all(|cut| (pictures(cut) - pictures(cut).round()).abs() < 0.001), "for two hours");
+        assert_eq!(ntsc.len(), 3_597, "sixty pictures each");
+        for (first, fps_millis) in [(0.03, 1_000), (9.0, 25_000), (-1.0, 25_000)] {
+            assert_eq!(cuts(first, fps_millis, 5.0), [0, at(2.0), at(4.0)], "what says nothing");
+        }
+        assert_eq!(cuts(3.0, 25_000, 5.0), [0, at(2.0), at(4.0)], "sound begins long before");
+        assert_eq!(SegmentMap::of_rate(0, 25_000, i64::MAX), Err(Unusable::TooMany));
+        assert!(SegmentMap::of_rate(0, u32::MAX, at(9.0)).is_ok());
     }
 
     #[test]
@@ -213,6 +273,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn cuts_of_any_rate_rise(first in -9 * 90_000..99 * 90_000_i64, fps_millis in 0..300_000_u32, end in 0..999 * 90_000_i64) {
+            let map = SegmentMap::of_rate(first, fps_millis, end).expect("short");
+            let read = SegmentMap::try_from(Raw { cuts: map.cuts.clone(), end });
+            prop_assert_eq!(read, Ok(map.clone()));
+            let lengths: Vec<i64> = map.segments().map(|(from, to)| to - from).collect();
+            prop_assert!(lengths.iter().all(|length| *length <= at(2.5)));
+            prop_assert!(lengths.iter().rev().skip(1).all(|length| *length >= at(1.5)));
+        }
+
         #[test]
         fn a_map_covers_the_asset_and_keeps_its_limits(gaps in prop::collection::vec(1..11 * 90_000_i64, 0..200), tail in 1..11 * 90_000_i64) {
             let mut keyframes = vec![0];

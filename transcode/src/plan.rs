@@ -98,8 +98,7 @@ pub fn plan(source: &Source, options: &Options) -> Result<Plan, Unplayable> {
 
 /// Where it is cut, and why not at its own keyframes.
 fn cut(source: &Source) -> Result<(SegmentMap, Option<String>), Unplayable> {
-    let even = || SegmentMap::even(source.duration);
-    let Some(video) = &source.video else { return Ok((even()?, None)) };
+    let Some(video) = &source.video else { return Ok((SegmentMap::even(source.duration)?, None)) };
     let why = match &video.copy {
         Err(why) => why.clone(),
         Ok(keyframes) => match SegmentMap::of_keyframes(keyframes, source.duration) {
@@ -107,7 +106,7 @@ fn cut(source: &Source) -> Result<(SegmentMap, Option<String>), Unplayable> {
             Err(error) => error.to_string(),
         },
     };
-    Ok((even()?, Some(why)))
+    Ok((SegmentMap::of_rate(video.first, video.fps_millis, source.duration)?, Some(why)))
 }
 
 fn pictures(

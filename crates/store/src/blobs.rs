@@ -45,7 +45,8 @@ pub trait Blobs: Send + Sync + 'static {
     /// Makes an empty blob. It is on disk when this returns.
     fn create(&self, name: &BlobName) -> Result<(), BlobError>;
 
-    /// Opens a blob to go on at `len`: what stands behind, which nobody was told of, is cut off.
+    /// Opens a blob to go on at `len`: what stands behind, which nobody was told of, is cut off. One that is shorter has lost what
+    /// somebody was told of, which is an error.
     fn append(&self, name: &BlobName, len: u64) -> Result<Box<dyn BlobWriter>, BlobError>;
 
     /// Opens a blob for reading.
@@ -65,7 +66,7 @@ pub trait Blobs: Send + Sync + 'static {
     /// Makes what was written into an [`Blobs::output_file`] durable, and says how long it is.
     fn sync_output(&self, name: &BlobName) -> Result<u64, BlobError>;
 
-    /// Makes `to` of others, one behind the other. It is durable when this returns.
+    /// Makes `to` of others, one behind the other. It is durable when this returns; where that fails there is nothing of it.
     fn concat(&self, parts: &[BlobName], to: &BlobName) -> Result<u64, BlobError>;
 
     /// Removes a blob. One that is gone is no error.
@@ -102,5 +103,24 @@ pub trait BlobReader: Send + Sync {
     /// The same for whoever must not wait: as much as is in memory, from `offset` on. Nothing, where that is not known.
     fn read_now(&self, _offset: u64, _buffer: &mut [u8]) -> usize {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        // ENOSPC and EDQUOT
+        for number in [28, 122] {
+            assert!(matches!(BlobError::from(Error::from_raw_os_error(number)), BlobError::Full), "{number}");
+        }
+        assert!(matches!(BlobError::from(Error::from(ErrorKind::NotFound)), BlobError::NotFound));
+        assert!(matches!(BlobError::from(Error::from(ErrorKind::AlreadyExists)), BlobError::Exists));
+        // EIO
+        assert!(matches!(BlobError::from(Error::from_raw_os_error(5)), BlobError::Io(_)));
     }
 }

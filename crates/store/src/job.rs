@@ -24,6 +24,10 @@ const _: () = assert!(LEASE.as_millis() > 3 * HEARTBEAT.as_millis(), "three hear
 /// Attempts that may fail before a job is given up. A crash, a full disk and a restart in the middle are three; what fails
 /// five times fails always.
 pub const FAILURES_MAX: u32 = 5;
+/// So often a server may end, without a word, in the middle of a job before the job is taken for the cause. A worker's end
+/// does not end the server, so that crashes of the machine are what counts here: fewer would give up long jobs on one
+/// whose power fails, more would keep a server that one job ends from coming to anything else.
+pub const SERVER_ENDS_MAX: u32 = 10;
 /// The wait behind the first failure; each further one waits four times as long.
 const BACKOFF: Duration = Duration::from_secs(2);
 const BACKOFF_FACTOR: u32 = 4;
@@ -160,6 +164,11 @@ impl Job {
         self.check(now, attempt)?;
         self.state = State::Ready(now);
         Ok(())
+    }
+
+    /// The server ended without a word while the attempt was under way, for the `ends`th time since the job was asked for.
+    pub fn handle_server_end(&mut self, now: WallTime, attempt: Attempt, ends: u32) -> Result<(), Refusal> {
+        if ends < SERVER_ENDS_MAX { self.release(now, attempt) } else { self.fail(now, attempt, Failure::Permanent) }
     }
 
     /// Time has passed. Returns the attempt that was lost, if its lease has ended.

@@ -218,6 +218,11 @@ pub trait Store: Send + Sync + 'static {
     /// What is committed of an asset, by name.
     fn renditions(&self, asset: AssetName) -> Pending<Vec<RenditionRecord>>;
 
+    /// Deletes renditions that stood in for another until it was there: those that are called like another of the same
+    /// asset with `suffix` behind it, if that was committed before `before`. At most so many at once; returns them by
+    /// asset, with the blobs that are free. It looks at every rendition there is.
+    fn delete_stand_ins(&self, suffix: &'static str, before: WallTime) -> Pending<Vec<(AssetName, BlobName)>>;
+
     /// Those of `blobs` that no record names.
     fn unknown_blobs(&self, blobs: Vec<BlobName>) -> Pending<Vec<BlobName>>;
 

@@ -90,6 +90,7 @@ mod tests {
             width,
             height,
             fps_millis: 25_000,
+            first: 0,
             rotation: 0,
             mirrored: false,
             interlaced: false,

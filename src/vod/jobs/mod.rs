@@ -107,8 +107,8 @@ impl JobSettings {
     }
 }
 
-/// Jobs beside those that are configured, of new assets alone: a ladder of a long video takes hours. More make each of
-/// them slower.
+/// Jobs beside those that are configured, of each class that is more urgent than extra renditions: a ladder of a long
+/// video takes hours. More make each of them slower.
 const URGENT_AT_ONCE: usize = 1;
 
 /// The attempts that are under way: on which asset, and how each is told to end. As many as there may be at once.
@@ -121,8 +121,8 @@ pub struct Jobs {
     workers: FileWorkers,
     settings: JobSettings,
     places: Arc<Semaphore>,
-    /// One more, for what somebody waits for.
-    urgent_place: Arc<Semaphore>,
+    /// More, for what is at least so urgent.
+    urgent_places: [(Class, Arc<Semaphore>); 2],
     running: Arc<Mutex<Running>>,
     standstill: Standstill,
 }
@@ -131,13 +131,14 @@ impl Jobs {
     /// Nothing is done before it starts.
     pub fn new(means: Means, workers: FileWorkers, settings: JobSettings) -> Jobs {
         let places = Arc::new(Semaphore::new(settings.at_once));
-        let urgent_place = Arc::new(Semaphore::new(URGENT_AT_ONCE));
+        let urgent_places =
+            [Class::First, Class::Preview].map(|least| (least, Arc::new(Semaphore::new(URGENT_AT_ONCE))));
         Jobs {
             means,
             workers,
             settings,
             places,
-            urgent_place,
+            urgent_places,
             running: Arc::default(),
             standstill: Standstill::default(),
         }
@@ -219,9 +220,11 @@ impl Jobs {
 
     /// A place for a job, and how urgent one must be to take it.
     fn place(&self) -> Option<(OwnedSemaphorePermit, Class)> {
-        let free = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
-        let any = free(&self.places).map(|place| (place, Class::Background));
-        any.or_else(|| free(&self.urgent_place).map(|place| (place, Class::First)))
+        let any = [(Class::Extra, Arc::clone(&self.places))];
+        // The least urgent first: its place is good for all others.
+        any.iter()
+            .chain(self.urgent_places.iter().rev())
+            .find_map(|(least, places)| Some((Arc::clone(places).try_acquire_owned().ok()?, *least)))
     }
 
     async fn do_one(&self, job: JobRecord, attempt: Attempt) {

@@ -57,7 +57,7 @@ impl Jobs {
         let first = as_work(plan.first)?;
         let mut jobs = vec![NewJob { kind: JobKind::First, class: Class::First, work: first, after: Vec::new() }];
         if plan.has_images {
-            jobs.push(NewJob { kind: JobKind::Images, class: Class::Extra, work: String::new(), after: vec![0] });
+            jobs.push(NewJob { kind: JobKind::Images, class: Class::Preview, work: String::new(), after: vec![0] });
         }
         if !plan.more.is_empty() {
             jobs.push(NewJob { kind: JobKind::More, class: Class::Extra, work: as_work(plan.more)?, after: vec![0] });

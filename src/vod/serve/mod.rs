@@ -31,8 +31,8 @@ use tokio::sync::Semaphore;
 use self::access::{Downloading, Viewing, Watching};
 use self::body::{Span, SpanBody};
 use self::cipher::Sealing;
-pub use self::texts::{ListingTexts, RenditionTexts, VERSION_PARAMETER};
-use self::texts::{Text, media_of, multivariant_of, pictures_of, storyboard_of, version_of};
+pub use self::texts::{ListingTexts, RenditionTexts, VERSION_PARAMETER, version_of};
+use self::texts::{Text, media_of, multivariant_of, pictures_of, storyboard_of};
 use super::listings::{Listed, ListedImages};
 use crate::api::error::{Code, Problem};
 use crate::config::Encryption;
@@ -79,7 +79,7 @@ struct Sender {
 enum Lasting {
     /// It never changes under its address, which says of which version it is.
     Forever,
-    /// It is whole, and what takes its place is worth no hurry.
+    /// It is whole, and hardly ever changes.
     Hour,
     /// More may join it.
     Minute,
@@ -124,6 +124,15 @@ impl Viewing {
             Some(asked) if asked == version => Lasting::Forever,
             Some(_) => Lasting::Not,
             None => Lasting::Minute,
+        }
+    }
+
+    /// What a rendition's playlist may be kept for. It says how it is encrypted as well, which its version does not.
+    fn lasting_of_playlist(&self, listed: &Listed) -> Lasting {
+        match self.lasting(version_of(listed)) {
+            _ if !listed.is_whole => Lasting::Second,
+            Lasting::Forever => Lasting::Hour,
+            lasting => lasting,
         }
     }
 
@@ -247,7 +256,7 @@ async fn multivariant(Watching(viewing): Watching) -> Result<Response, Problem> 
 async fn rendition(Watching(viewing): Watching) -> Result<Response, Problem> {
     let listed = viewing.listing.rendition(viewing.param("rendition")).cloned();
     let listed = listed.ok_or_else(|| Problem::not_found("rendition"))?;
-    let lasting = if listed.is_whole { Lasting::Hour } else { Lasting::Second };
+    let lasting = viewing.lasting_of_playlist(&listed);
     let is_encrypted = viewing.is_encrypted();
     let none = || Problem::not_found("file");
     match viewing.param("file") {

@@ -59,8 +59,8 @@ pub struct ListingTexts {
     multivariant: Once,
 }
 
-/// What tells a rendition from one that was made before it: it stands in the addresses of segments, so that caches keep
-/// them for ever and never mix the two.
+/// What tells a rendition from one that was made before it: it stands in the addresses of its playlists and
+/// segments, so that caches keep segments for ever and never mix the two.
 pub fn version_of(listed: &Listed) -> &str {
     version_of_blob(&listed.blob)
 }
@@ -83,7 +83,7 @@ pub fn multivariant_of(listing: &Listing, is_encrypted: bool) -> Option<Arc<Text
             let segments = renditions.iter_mut().flat_map(|one| &mut one.segments);
             segments.for_each(|segment| segment.pictures.clear());
         }
-        Some(Arc::new(Text::new(multivariant(&renditions, ""))))
+        Some(Arc::new(Text::new(multivariant(&renditions))))
     });
     text.clone()
 }
@@ -96,7 +96,7 @@ pub fn media_of(listing: &Listing, listed: &Listed, is_encrypted: bool) -> Optio
         let is_text = matches!(one.kind, VodKind::Subtitles { .. });
         let encryption = (is_encrypted && !is_text).then(|| Encryption { key_uri: KEY_URI.to_owned() });
         let target_secs = facts.map.target_duration_secs().unsigned_abs();
-        Some(Arc::new(Text::new(media(&one, target_secs, encryption.as_ref(), &query_of(listed)))))
+        Some(Arc::new(Text::new(media(&one, target_secs, encryption.as_ref()))))
     });
     text.clone()
 }
@@ -111,13 +111,9 @@ pub fn pictures_of(listing: &Listing, listed: &Listed, is_encrypted: bool) -> Op
             return None;
         }
         let target_secs = facts.map.target_duration_secs().unsigned_abs();
-        Some(Arc::new(Text::new(i_frames(&one, target_secs, &query_of(listed)))))
+        Some(Arc::new(Text::new(i_frames(&one, target_secs))))
     });
     text.clone()
-}
-
-fn query_of(listed: &Listed) -> String {
-    format!("?{VERSION_PARAMETER}={}", version_of(listed))
 }
 
 /// The storyboard's cues (WebVTT): each is a part of a sheet, by the Media Fragments of its address. `query` is added

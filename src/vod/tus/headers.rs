@@ -275,6 +275,36 @@ mod tests {
         assert!(Concat::parse(&many, is_id).is_err());
     }
 
+    /// Cut off anywhere a field is refused, or says less.
+    #[test]
+    fn a_field_that_is_cut_off_says_less_or_nothing() {
+        let id = "0123456789abcdefghijkm";
+        let metadata = format!("title {},type dmlkZW8vbXA0, is_open", STANDARD.encode("a film"));
+        let whole = Metadata::parse(&metadata).expect("good");
+        let checksum = format!("sha256 {}", STANDARD.encode([7; 32]));
+        let concat = format!("final;/u/{id} /u/{id}?x=1");
+        let (mut fewer, mut parts) = (0, Vec::new());
+        for len in 0..metadata.len() {
+            let Ok(cut) = Metadata::parse(&metadata[..len]) else { continue };
+            assert!(cut.0.len() <= whole.0.len() && cut != whole, "{len}");
+            fewer += 1;
+        }
+        assert!(fewer > 0);
+        for len in 0..checksum.len() {
+            assert!(Checksum::parse(&checksum[..len]).is_err(), "{len}");
+        }
+        for len in 0..concat.len() {
+            match Concat::parse(&concat[..len], |part| part == id) {
+                Ok(Concat::Final(ids)) => parts.push(ids.len()),
+                other => assert!(other.is_err(), "{len}"),
+            }
+        }
+        assert!(parts.is_sorted() && parts.contains(&1) && parts.contains(&2), "{parts:?}");
+        for len in 0..7 {
+            assert!(Concat::parse(&"partial"[..len], |_| true).is_err(), "{len}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_said_again_is_what_was_understood(text in "\\PC{0,200}") {

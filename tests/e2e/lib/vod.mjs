@@ -67,8 +67,10 @@ export class Library {
     return until(`the jobs of asset ${asset}`, timeoutMs, async () => {
       const found = await this.get(asset);
       if (found.state === 'processing') return null;
+      // What waits for a job that failed waits until that is wanted again.
+      const isOver = ({ state }) => ended.has(state) || (found.state === 'failed' && state === 'blocked');
       // What is listed is read behind the jobs: the last of them adds to it.
-      return (await this.jobs(asset)).every((job) => ended.has(job.state)) && this.get(asset);
+      return (await this.jobs(asset)).every(isOver) && this.get(asset);
     }, everyMs);
   }
 

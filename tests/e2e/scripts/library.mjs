@@ -90,7 +90,7 @@ async function tracks(shelf) {
   await shelf.raw.locator('.big-play').click();
   await until('it to play', PATIENCE_MS, async () => (await shelf.video(facts)).at > 1);
   const [sounds, texts] = [await shelf.options('sounds'), await shelf.options('subtitles')];
-  results.check('the menus name the languages', sounds.join() === 'English,Korean' && texts.join() === 'Off,German', { sounds, texts });
+  results.check('the menus name the languages', sounds.join() === 'English,한국어' && texts.join() === 'Off,Deutsch', { sounds, texts });
   // The loudest tone says which track is heard.
   await shelf.page.evaluate(() => {
     const context = new AudioContext();
@@ -102,7 +102,7 @@ async function tracks(shelf) {
       return (levels.reduce((best, level, at) => (level > levels[best] ? at : best), 0) * context.sampleRate) / analyser.fftSize;
     };
   });
-  for (const [label, hertz] of [['Korean', TWO_LANGUAGES.tones.ko], ['English', TWO_LANGUAGES.tones.en]]) {
+  for (const [label, hertz] of [['한국어', TWO_LANGUAGES.tones.ko], ['English', TWO_LANGUAGES.tones.en]]) {
     await shelf.raw.locator('select[name="sounds"]').selectOption({ label });
     const heard = await until(`${label} to be heard`, PATIENCE_MS, async () => {
       const loudest = await shelf.page.evaluate(() => window.__hertz());
@@ -110,7 +110,7 @@ async function tracks(shelf) {
     }, 100);
     results.check(`${label} is heard when it is chosen`, true, { hertz: round(heard) });
   }
-  await shelf.raw.locator('select[name="subtitles"]').selectOption({ label: 'German' });
+  await shelf.raw.locator('select[name="subtitles"]').selectOption({ label: 'Deutsch' });
   const read = await until('words', PATIENCE_MS, () => shelf.video((video) => {
     const cues = [...video.textTracks].filter(({ mode }) => mode !== 'disabled').flatMap(({ activeCues }) => [...(activeCues ?? [])].map(({ text }) => text));
     return cues.length > 0 && { cues, at: video.currentTime };

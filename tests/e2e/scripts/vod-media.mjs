@@ -57,7 +57,7 @@ async function decoded(input) {
 
 /** What FFmpeg says of its streams. */
 async function streams(input) {
-  const args = ['-v', 'error', '-show_entries', 'stream=index,codec_type,width,height,sample_aspect_ratio,channels:stream_disposition=attached_pic:stream_side_data=rotation', '-of', 'json', input];
+  const args = ['-v', 'error', '-show_entries', 'stream=index,codec_type,width,height,sample_aspect_ratio,channels:stream_disposition=attached_pic:stream_tags=title:stream_side_data=rotation', '-of', 'json', input];
   const { stdout } = await command('ffprobe', args, { maxBuffer: 1 << 26, timeout: HANG_MS }).catch((error) => ({ stdout: error.stdout || '{}' }));
   return JSON.parse(stdout || '{}').streams ?? [];
 }
@@ -68,7 +68,9 @@ function shape(found) {
   const video = videos[0];
   if (!video || videos.length > 1) return null;
   const [across, down] = (video.sample_aspect_ratio ?? '1:1').split(':').map(Number);
-  const rotation = video.side_data_list?.find((one) => one.rotation !== undefined)?.rotation ?? 0;
+  // Telephones of HTC say it in the name of the track, which ffprobe does not read.
+  const named = Number(/^htc_video_rotA-(\d+)$/.exec(video.tags?.title ?? '')?.[1] ?? 0);
+  const rotation = video.side_data_list?.find((one) => one.rotation !== undefined)?.rotation ?? named;
   const [width, height] = [video.width * (across && down ? across / down : 1), video.height];
   return Math.round(Math.abs(rotation) / 90) % 2 ? height / width : width / height;
 }

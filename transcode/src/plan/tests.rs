@@ -15,6 +15,7 @@ fn video(width: u32, height: u32, copy: Result<Vec<i64>, String>) -> SourceVideo
         width,
         height,
         fps_millis: 30_000,
+        first: 0,
         rotation: 0,
         mirrored: false,
         interlaced: false,

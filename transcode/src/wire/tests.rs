@@ -95,11 +95,26 @@ fn layout() -> impl Strategy<Value = Layout> {
 
 fn source() -> impl Strategy<Value = Source> {
     let copy = || prop_oneof![prop::collection::vec(any::<i64>(), 0..9).prop_map(Ok), "[a-z]{0,9}".prop_map(Err)];
-    let video = (any::<[u32; 3]>(), any::<[bool; 3]>(), any::<u64>(), copy()).prop_map(|(sizes, flags, bps, copy)| {
-        let [width, height, fps_millis] = sizes;
+    let times = (any::<u32>(), any::<i64>());
+    let video = (any::<[u32; 2]>(), times, any::<[bool; 3]>(), any::<u64>(), copy());
+    let video = video.prop_map(|([width, height], (fps_millis, first), flags, bps, copy)| {
         let [mirrored, interlaced, hdr] = flags;
         let (stream, codec, rotation, bits) = (1, "h264".to_owned(), 90, 10);
-        SourceVideo { stream, codec, width, height, fps_millis, rotation, mirrored, interlaced, bits, hdr, bps, copy }
+        SourceVideo {
+            stream,
+            codec,
+            width,
+            height,
+            fps_millis,
+            first,
+            rotation,
+            mirrored,
+            interlaced,
+            bits,
+            hdr,
+            bps,
+            copy,
+        }
     });
     let audio = ("[a-z]{0,9}", "[a-zé]{0,9}", any::<u8>()).prop_map(|(language, title, channels)| SourceAudio {
         stream: 2,

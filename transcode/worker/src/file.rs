@@ -15,6 +15,7 @@ mod header;
 mod images;
 mod input;
 mod make;
+mod order;
 mod pictures;
 mod probe;
 mod receive;

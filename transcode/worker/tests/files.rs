@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 
 use support::files::{FileWorker, LIMITS, Made, Media, OPTIONS, ffprobe, loudness, make, secs};
+use support::shown::{played_flashes, source_flashes};
 use telstar_transcode::file::{CLOCK, FileNews, FileTask, Images, Output, RenditionKind, Source, Storyboard};
 use telstar_transcode::map::SegmentMap;
 use telstar_transcode::plan::{COPY_NAME, Plan, Planned, plan};
@@ -18,6 +19,8 @@ const H264: &str = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30 -keyint
 const AAC: &str = "-c:a aac -ac 2 -b:a 96k";
 /// The promise: box-level A/V alignment.
 const ERROR_MAX_SECS: f64 = 0.001;
+/// As players show it, the picture may be so far from its sound, which rings a little before a tone.
+const PLAYED_APART_MAX_SECS: f64 = 0.005;
 
 fn named<'made>(made: &'made [Made], name: &str) -> &'made Made {
     made.iter().find(|one| one.name == name).unwrap_or_else(|| panic!("{name} was not made"))
@@ -123,6 +126,32 @@ fn every_rung_is_cut_where_the_copy_is_and_none_is_scaled_up() {
     assert!((265..=280).contains(&frames), "half of sixty a second: {frames}");
     let RenditionKind::Video { width, height, .. } = made[0].rendition.kind else { panic!("pictures") };
     assert_eq!((width, height), (426, 240));
+}
+
+#[test]
+fn players_by_ffmpeg_show_each_picture_with_its_sound_and_renditions_at_one_time() {
+    let lit = "-vf drawbox=c=white:t=fill:enable='gte(t,4)' -af volume=0:enable='lt(t,4)'";
+    // An encoder that always has pictures wait for others, at ordinary rates and at one where two of them are seconds.
+    let reordered =
+        "-c:v libx264 -preset medium -pix_fmt yuv420p -bf 3 -b_strategy 0 -force_key_frames expr:gte(t,n_forced*4)";
+    for (rate, has_hevc) in [("25", true), ("30000/1001", false), ("1", true)] {
+        let sources = format!("-f lavfi -i color=black:s=384x288:r={rate}:d=6 -f lavfi -i sine=f=1000:r=48000:d=6");
+        let media = Media::new("a.mp4", &format!("{sources} {lit} {reordered} {AAC}"));
+        let source = media.probe().expect("it can be played");
+        let options = telstar_transcode::plan::Options { has_hevc, ..OPTIONS };
+        let Plan { map, first, more, .. } = plan(&source, &options).expect("it can be played");
+        let made = make(&media, &source, &map, &[first, more].concat());
+        let of_video = |made: &&Made| matches!(made.rendition.kind, RenditionKind::Video { .. });
+        let names: Vec<&str> = made.iter().filter(of_video).map(|one| &one.name[..]).collect();
+        assert_eq!(names, [COPY_NAME, "v240", "v288-hevc", "v240-hevc"][..if has_hevc { 4 } else { 2 }]);
+        let (lit, heard) = source_flashes(&media.path);
+        for pictures in made.iter().filter(of_video) {
+            let (bright, loud) = played_flashes(pictures, named(&made, "a1-first"));
+            let apart = bright - loud - (lit - heard);
+            let text = format!("{rate} a second, {}: bright at {bright}, loud at {loud}", pictures.name);
+            assert!(apart.abs() < PLAYED_APART_MAX_SECS, "{text}, {apart} more than in the source");
+        }
+    }
 }
 
 #[test]

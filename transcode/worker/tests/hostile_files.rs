@@ -1,5 +1,6 @@
 //! Files that are made to hurt: each ends as an asset or in words, soon, and within the memory that a worker has. What each took is
-//! printed; with TELSTAR_RESULTS set it is written there as well.
+//! printed; with TELSTAR_RESULTS set it is written there as well, and with
+//! TELSTAR_ATTACKS, a folder, the files are.
 
 mod support;
 

@@ -3,7 +3,7 @@
 mod support;
 
 use support::files::{Made, Media, OPTIONS, ffprobe, make, secs};
-use support::shown::{apart, brightness, flashes, pictures, source_flashes};
+use support::shown::{apart, brightness, flashes, pictures, played_flashes, source_flashes};
 use telstar_transcode::file::{Output, RenditionKind, Source};
 use telstar_transcode::plan::{COPY_NAME, Plan, plan};
 
@@ -62,6 +62,9 @@ fn assert_together(media: &Media, source: &Source, pictures: &Made, sound: &Made
         media.path.display()
     );
     assert!((loud - heard - shift).abs() < 0.004, "{}: loud at {loud}, in the source at {heard}", media.path.display());
+    // Players that go by FFmpeg's demuxer are told the same times.
+    let (played, sounded) = played_flashes(pictures, sound);
+    assert!((played - bright).abs() < 0.001 && (sounded - loud).abs() < 0.001, "{played} {bright}, {sounded} {loud}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const QUERY: &str = "?v=x";
+
 fn video(name: &str, codecs: &str, height: u32, len: u64, count: usize) -> VodRendition {
     let pictures = vec![
         VodPicture { offset: 0, len: len / 4, at_secs: 0.0 },
@@ -14,7 +16,7 @@ fn video(name: &str, codecs: &str, height: u32, len: u64, count: usize) -> VodRe
         pictures: vec![VodPicture { offset: 0, len: 10, at_secs: 0.0 }],
     });
     let kind = VodKind::Video { width: height * 16 / 9, height, fps: 29.97, range: None };
-    VodRendition { name: name.into(), codecs: codecs.into(), kind, segments, is_whole: true }
+    VodRendition { name: name.into(), query: QUERY.into(), codecs: codecs.into(), kind, segments, is_whole: true }
 }
 
 fn sound(name: &str, channels: u8, language: &str, is_default: bool) -> VodRendition {
@@ -22,6 +24,7 @@ fn sound(name: &str, channels: u8, language: &str, is_default: bool) -> VodRendi
     let segments = vec![VodSegment { secs: 4.0, len: 64_000, pictures: Vec::new() }; 3];
     VodRendition {
         name: name.into(),
+        query: QUERY.into(),
         codecs: "mp4a.40.2".into(),
         kind: VodKind::Audio { channels, label },
         segments,
@@ -33,7 +36,7 @@ fn text(name: &str) -> VodRendition {
     let label = Label { name: "Deutsch".into(), language: "de".into(), is_default: false };
     let segments = vec![VodSegment { secs: 4.0, len: 100, pictures: Vec::new() }; 3];
     let kind = VodKind::Subtitles { label, forced: false, hearing_impaired: true };
-    VodRendition { name: name.into(), codecs: String::new(), kind, segments, is_whole: false }
+    VodRendition { name: name.into(), query: QUERY.into(), codecs: String::new(), kind, segments, is_whole: false }
 }
 
 fn lines(text: &str, begin: &str) -> Vec<String> {
@@ -56,11 +59,11 @@ fn every_rung_has_every_group_and_what_most_can_play_stands_first() {
             text("s1"),
         ])
         .collect();
-    let playlist = multivariant(&all, "?t=x");
+    let playlist = multivariant(&all);
     let uris: Vec<&str> = playlist.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         uris,
-        ["v720", "v720", "v1080", "v1080", "v720-hevc", "v720-hevc"].map(|name| format!("{name}/index.m3u8?t=x"))
+        ["v720", "v720", "v1080", "v1080", "v720-hevc", "v720-hevc"].map(|name| format!("{name}/index.m3u8?v=x"))
     );
     let first = &lines(&playlist, "#EXT-X-STREAM-INF")[0];
     // 2.5 MB in 9.5 s, of which no whole segment has more, and 128,000 bits of sound a second.
@@ -76,18 +79,27 @@ fn every_rung_has_every_group_and_what_most_can_play_stands_first() {
         assert!(first.contains(expect), "{expect} in {first}");
     }
     let media = lines(&playlist, "#EXT-X-MEDIA");
-    assert_eq!(media.len(), 4);
+    assert_eq!(media.len(), 5);
     assert!(
         media[0].contains("NAME=\"Sound 'en'\"")
             && media[0].contains("DEFAULT=YES")
             && media[0].contains("CHANNELS=\"2\"")
     );
+    let of = |group: &str| -> Vec<(String, String)> {
+        let value = |line: &str, name: &str| line.split(name).nth(1)?.split('"').nth(1).map(str::to_owned);
+        let members = media.iter().filter(|line| line.contains(&format!("GROUP-ID=\"{group}\"")));
+        members.filter_map(|line| Some((value(line, "NAME=")?, value(line, "URI=")?))).collect()
+    };
+    let member = |name: &str, folder: &str| (format!("Sound '{name}'"), format!("{folder}/index.m3u8?v=x"));
+    assert_eq!(of("audio"), [member("en", "a1"), member("ko", "a2")]);
+    assert_eq!(of("surround"), [member("en", "a1-surround"), member("ko", "a2")], "the same tracks in each group");
     assert!(
-        media[3].contains("TYPE=SUBTITLES")
-            && media[3].contains("LANGUAGE=\"de\"")
-            && media[3].contains("describes-music")
+        media[4].contains("TYPE=SUBTITLES")
+            && media[4].contains("LANGUAGE=\"de\"")
+            && media[4].contains("describes-music")
     );
-    assert_eq!(lines(&playlist, "#EXT-X-I-FRAME-STREAM-INF").len(), 3);
+    let pictures = lines(&playlist, "#EXT-X-I-FRAME-STREAM-INF");
+    assert!(pictures.len() == 3 && pictures.iter().all(|line| line.contains("/iframes.m3u8?v=x\"")), "{pictures:?}");
     quick_m3u8::Reader::from_str(&playlist, quick_m3u8::config::ParsingOptions::default());
 }
 
@@ -95,9 +107,9 @@ fn every_rung_has_every_group_and_what_most_can_play_stands_first() {
 fn sound_alone_is_a_variant_and_what_has_nothing_yet_is_not_listed() {
     let mut empty = video("v720", "avc1.64001f", 720, 100, 0);
     empty.segments.clear();
-    let playlist = multivariant(&[empty, sound("a1", 2, "und", true), sound("a2", 2, "ko", false)], "");
+    let playlist = multivariant(&[empty, sound("a1", 2, "und", true), sound("a2", 2, "ko", false)]);
     assert!(
-        playlist.ends_with("CODECS=\"mp4a.40.2\"\na1/index.m3u8\n") && lines(&playlist, "#EXT-X-MEDIA").is_empty(),
+        playlist.ends_with("CODECS=\"mp4a.40.2\"\na1/index.m3u8?v=x\n") && lines(&playlist, "#EXT-X-MEDIA").is_empty(),
         "{playlist}"
     );
 }
@@ -106,29 +118,29 @@ fn sound_alone_is_a_variant_and_what_has_nothing_yet_is_not_listed() {
 fn a_playlist_grows_until_it_is_whole() {
     let mut one = video("v720", "avc1.64001f", 720, 1_000_000, 2);
     one.is_whole = false;
-    let playlist = media(&one, 4, None, "?t=x");
+    let playlist = media(&one, 4, None);
     assert!(playlist.contains("#EXT-X-PLAYLIST-TYPE:EVENT\n") && !playlist.contains("ENDLIST"));
-    assert!(playlist.contains("#EXT-X-MAP:URI=\"init.mp4?t=x\"\n") && playlist.contains("#EXTINF:1.5,\n2.m4s?t=x\n"));
+    assert!(playlist.contains("#EXT-X-MAP:URI=\"init.mp4?v=x\"\n") && playlist.contains("#EXTINF:1.5,\n2.m4s?v=x\n"));
     one.is_whole = true;
-    let whole = media(&one, 4, Some(&Encryption { key_uri: "../key?t=x".into() }), "");
+    let whole = media(&one, 4, Some(&Encryption { key_uri: "../key".into() }));
     assert!(whole.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && whole.ends_with("#EXT-X-ENDLIST\n"));
     let (map, key) =
         (whole.find("#EXT-X-MAP").expect("a map"), whole.find("#EXT-X-KEY:METHOD=AES-128").expect("a key"));
     assert!(map < key, "the init segment is not encrypted");
-    let subtitles = media(&text("s1"), 4, None, "");
-    assert!(subtitles.contains("\n0.vtt\n") && !subtitles.contains("EXT-X-MAP"));
+    let subtitles = media(&text("s1"), 4, None);
+    assert!(subtitles.contains("\n0.vtt?v=x\n") && !subtitles.contains("EXT-X-MAP"));
 }
 
 #[test]
 fn pictures_that_stand_alone_last_until_the_next() {
-    let playlist = i_frames(&video("v720", "avc1.64001f", 720, 1_000, 1), 4, "");
+    let playlist = i_frames(&video("v720", "avc1.64001f", 720, 1_000, 1), 4);
     let expect = "#EXT-X-I-FRAMES-ONLY\n";
     assert!(playlist.contains(expect), "{playlist}");
-    let tail = playlist.split("init.mp4\"\n").nth(1).expect("a map");
+    let tail = playlist.split("init.mp4?v=x\"\n").nth(1).expect("a map");
     assert_eq!(
         tail,
-        "#EXT-X-BYTERANGE:250@0\n#EXTINF:2,\n0.m4s\n#EXT-X-BYTERANGE:125@500\n#EXTINF:2,\n0.m4s\n\
-         #EXT-X-BYTERANGE:10@0\n#EXTINF:1.5,\n1.m4s\n#EXT-X-ENDLIST\n"
+        "#EXT-X-BYTERANGE:250@0\n#EXTINF:2,\n0.m4s?v=x\n#EXT-X-BYTERANGE:125@500\n#EXTINF:2,\n0.m4s?v=x\n\
+         #EXT-X-BYTERANGE:10@0\n#EXTINF:1.5,\n1.m4s?v=x\n#EXT-X-ENDLIST\n"
     );
 }
 

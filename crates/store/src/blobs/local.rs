@@ -198,25 +198,42 @@ impl BlobReader for Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::conformance::blobs::{BlobsFixture, blobs_conformance};
+
+    fn fresh() -> BlobsFixture {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("blobs");
+        let open = move || -> Box<dyn Blobs> { Box::new(LocalBlobs::open(&path).expect("the folder is writable")) };
+        BlobsFixture { blobs: open(), again: Some(Box::new(open)), _folder: Some(folder) }
+    }
+
+    blobs_conformance!(fresh);
 
     #[test]
-    fn what_needs_no_disk_is_what_stands_there() {
+    fn what_lies_between_the_blobs_and_is_none_is_left_alone() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let blobs = LocalBlobs::open(folder.path()).expect("it is empty");
+        let blobs = LocalBlobs::open(folder.path()).expect("the folder is writable");
         let name = BlobName::parse("0123456789abcdefghijkm").expect("a name");
-        assert!(blobs.open_now(&name).is_none());
-        let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
-        blobs.create(&name).expect("there is room");
-        let mut writer = blobs.append(&name, 0).expect("made");
-        writer.write(&bytes).and_then(|()| writer.sync()).expect("there is room");
-        // Whatever the kernel has in memory of them is right.
-        let reader = blobs.open_now(&name).or_else(|| blobs.open(&name).ok()).expect("it is there");
-        for (offset, len) in [(0, 100_000), (99_990, 100), (5, 0), (100_000, 10), (200_000, 10)] {
-            let mut buffer = vec![0; len];
-            let read = reader.read_now(offset as u64, &mut buffer);
-            assert!(read <= bytes.len().saturating_sub(offset).min(len), "{offset} {len}");
-            assert!(buffer[..read] == bytes[offset.min(bytes.len())..][..read], "{offset} {len}");
+        blobs.create(&name).expect("the name is free");
+        for stranger in ["lost+found", "01/README", "01/23456789abcdefghijkm.bak", "01/23456789ABCDEFGHIJKM"] {
+            fs::write(folder.path().join(stranger), "x").expect("a small file");
+        }
+        assert_eq!(blobs.list().expect("readable"), [name]);
+        assert!(folder.path().join("01/README").exists());
+    }
+
+    #[test]
+    fn nobody_else_on_the_machine_reads_blobs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let blobs = LocalBlobs::open(&folder.path().join("blobs")).expect("the folder is writable");
+        let name = BlobName::parse("0123456789abcdefghijkm").expect("a name");
+        blobs.create(&name).expect("the name is free");
+        for (path, expect) in [("blobs", 0o700), ("blobs/01", 0o700), ("blobs/01/23456789abcdefghijkm", 0o600)] {
+            let mode = fs::metadata(folder.path().join(path)).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o777, expect, "{path}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use telstar_units::{AccountId, AssetName, BlobName, OPAQUE_NAME_LEN, UploadName};
 
 use super::{Fixture, at, founded};
-use crate::job::{Attempt, Class, Failure, State};
+use crate::job::{Attempt, Class, Failure, SERVER_ENDS_MAX, State};
 use crate::{
     Asset, AssetChange, AssetState, AssetsOf, AttemptFailure, Completion, EventId, EventKind, JobKind, JobRecord,
     NewAsset, NewJob, NewRendition, NewUpload, NextJob, OpenState, PageRequest, Quota, Store, StoreError, UploadKind,
@@ -40,7 +40,7 @@ fn create(store: &dyn Store, text: &str, owner: AccountId) -> Asset {
 }
 
 fn take(store: &dyn Store, now: i64) -> Option<(JobRecord, Attempt)> {
-    match store.take_job(Class::Background, at(now)).wait().expect("a store that works") {
+    match store.take_job(Class::Extra, at(now)).wait().expect("a store that works") {
         NextJob::Leased(job, attempt) => Some((*job, attempt)),
         NextJob::At(_) | NextJob::Nothing => None,
     }
@@ -236,6 +236,30 @@ pub(crate) fn only_the_current_attempt_commits_and_all_of_it_or_nothing(fixture:
     assert_eq!(take(&*store, 65).map(|(job, _)| job.kind), Some(JobKind::More));
 }
 
+pub(crate) fn a_rendition_that_stood_in_for_another_goes_when_that_has_been_there_for_long(fixture: Fixture) {
+    let store = fixture.store;
+    create(&*store, "a1", founded(&*store));
+    let name = asset_name("a1");
+    let commit = |made: &[(&str, &str)], now| {
+        let more = NewJob { kind: JobKind::More, class: Class::Extra, work: "w".into(), after: Vec::new() };
+        store.add_job(name.clone(), more, at(now)).wait().expect("made");
+        while let Some((job, attempt)) = take(&*store, now) {
+            let renditions = if job.kind == JobKind::More { made } else { &[] };
+            let renditions = renditions.iter().map(|(name, blob)| rendition(name, blob)).collect();
+            let completion = Completion { renditions, ..Completion::default() };
+            store.complete_job(job.id, attempt, completion, at(now)).wait().expect("current");
+        }
+    };
+    commit(&[("s-first", "r1"), ("t-first", "r2"), ("first", "r3")], 10);
+    commit(&[("s", "r4")], 20);
+    let delete = |before| store.delete_stand_ins("-first", at(before)).wait().expect("works");
+    assert!(delete(20).is_empty(), "whoever began with it goes on");
+    assert!(delete(21) == [(name.clone(), blob("r1"))]);
+    assert!(delete(21).is_empty());
+    let left = store.renditions(name.clone()).wait().expect("readable");
+    assert_eq!(left.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["first", "s", "t-first"]);
+}
+
 pub(crate) fn a_job_that_always_fails_fails_its_asset_until_it_is_wanted_again(fixture: Fixture) {
     let store = fixture.store;
     let owner = founded(&*store);
@@ -316,4 +340,25 @@ pub(crate) fn jobs_of_a_server_that_is_gone_are_begun_again(fixture: Fixture) {
     assert!(again.id == job.id && second == Attempt(2) && again.job.failures == 0 && again.progress == 0);
     let late = store.complete_job(job.id, attempt, Completion::default(), at(501)).wait();
     assert_eq!(late.err(), Some(StoreError::NotFound("attempt")));
+}
+
+pub(crate) fn a_job_in_which_the_server_ends_again_and_again_is_given_up(fixture: Fixture) {
+    let store = fixture.store;
+    let owner = founded(&*store);
+    create(&*store, "a1", owner);
+    let ends_until_failed = |from: i64| {
+        (1..=SERVER_ENDS_MAX + 1).find(|end| {
+            let (job, _) = take(&*store, from + i64::from(*end)).expect("it is begun again");
+            assert_eq!(store.release_jobs(at(from + i64::from(*end))).wait(), Ok(1));
+            let job = store.job(job.id).wait().expect("readable").expect("there");
+            job.job.state == State::Failed
+        })
+    };
+    assert_eq!(ends_until_failed(10), Some(SERVER_ENDS_MAX));
+    let asset = store.asset(asset_name("a1")).wait().expect("readable").expect("there");
+    assert_eq!(asset.state, AssetState::Failed);
+    assert!(asset.problem.contains("10 times"), "{}", asset.problem);
+    let job = store.jobs_of(asset.name).wait().expect("readable").remove(0);
+    store.retry_job(job.id, at(100)).wait().expect("by hand");
+    assert_eq!(ends_until_failed(100), Some(SERVER_ENDS_MAX), "what was before does not count");
 }

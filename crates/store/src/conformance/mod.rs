@@ -3,6 +3,7 @@
 //! A backend's tests call the `conformance!` macro with a way to make an empty store; each case becomes a test.
 
 pub(crate) mod assets;
+pub(crate) mod blobs;
 pub(crate) mod durability;
 pub(crate) mod invites;
 pub(crate) mod people;
@@ -71,10 +72,12 @@ macro_rules! conformance {
             assets::assets_are_listed_newest_first_and_leave_nothing_behind,
             assets::open_jobs_are_listed_as_they_are_under_way,
             assets::only_the_current_attempt_commits_and_all_of_it_or_nothing,
+            assets::a_rendition_that_stood_in_for_another_goes_when_that_has_been_there_for_long,
             assets::a_job_that_always_fails_fails_its_asset_until_it_is_wanted_again,
             assets::nobody_waits_for_who_wants_much,
             assets::a_job_that_is_given_back_has_not_failed,
             assets::jobs_of_a_server_that_is_gone_are_begun_again,
+            assets::a_job_in_which_the_server_ends_again_and_again_is_given_up,
             durability::runs_are_counted_over_reopening,
             durability::what_was_acknowledged_is_there_after_reopening,
             durability::a_failed_operation_leaves_its_neighbours_alone,

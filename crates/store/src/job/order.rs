@@ -1,7 +1,8 @@
 //! Whose job is next.
 //!
 //! In: what is ready, and how much of whom is under way. Out: one of them. The first rendition of anybody's new asset goes
-//! before everybody's extra ones; among equals the owner of whom least is under way, then the oldest.
+//! before everybody's posters, and those before everybody's extra renditions; among equals the owner of whom least is under
+//! way, then the oldest.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,10 @@ use telstar_units::WallTime;
 pub enum Class {
     /// Somebody waits for it to be playable.
     First,
-    /// It is playable, and gets better.
+    /// Somebody looks at a list and sees no picture of it yet. Takes seconds.
+    Preview,
+    /// It is playable, and gets better. May take hours.
     Extra,
-    /// Nobody waits.
-    Background,
 }
 
 /// A job that is ready.
@@ -66,6 +67,16 @@ mod tests {
         let ready =
             vec![candidate(1, 1, Class::Extra, 1), candidate(2, 1, Class::Extra, 2), candidate(3, 2, Class::First, 9)];
         assert_eq!(order(ready, 1), [3, 1, 2]);
+    }
+
+    #[test]
+    fn a_poster_waits_for_nobodys_ladder() {
+        let ready = vec![
+            candidate(1, 1, Class::Extra, 1),
+            candidate(2, 2, Class::Preview, 2),
+            candidate(3, 2, Class::First, 9),
+        ];
+        assert_eq!(order(ready, 1), [3, 2, 1]);
     }
 
     #[test]

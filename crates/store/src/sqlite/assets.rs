@@ -13,6 +13,8 @@ use crate::{
     NewRendition, Page, PageRequest, Quota, RENDITIONS_PER_ASSET_MAX, RenditionRecord, StoreError, Subject,
 };
 
+/// Stand-ins that are deleted at once. Higher holds the writer for longer.
+const STAND_INS_MAX: i64 = 500;
 /// The columns of [`read_asset`] in a query whose assets table is called `a`.
 const COLUMNS: &str = "a.id, a.name, a.owner, a.title, a.open, a.embed_origins, a.state, a.source, a.source_len, a.facts, a.problem, \
                        a.created_at, a.ready_at, a.updated_at";
@@ -231,6 +233,32 @@ pub(super) fn put_rendition(
             now.0
         ])?;
     Ok(replaced.filter(|blob| *blob != rendition.blob))
+}
+
+/// Deletes renditions that are called like another with `suffix` behind it, which is there since before `before`.
+pub(super) fn delete_stand_ins(
+    connection: &Connection,
+    suffix: &str,
+    before: WallTime,
+) -> Result<Vec<(AssetName, BlobName)>, StoreError> {
+    let read =
+        |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, name(row, 2, AssetName::parse)?, name(row, 3, BlobName::parse)?));
+    let found: Result<Vec<(i64, String, AssetName, BlobName)>, _> = connection
+        .prepare_cached(
+            "SELECT s.asset, s.name, a.name, s.blob FROM renditions r
+             JOIN renditions s ON s.asset = r.asset AND s.name = r.name || ?1
+             JOIN assets a ON a.id = s.asset
+             WHERE r.committed_at < ?2 LIMIT ?3",
+        )?
+        .query_map(params![suffix, before.0, STAND_INS_MAX], read)?
+        .collect();
+    let found = found?;
+    for (asset, name, ..) in &found {
+        connection
+            .prepare_cached("DELETE FROM renditions WHERE asset = ?1 AND name = ?2")?
+            .execute(params![asset, name])?;
+    }
+    Ok(found.into_iter().map(|(_, _, asset, blob)| (asset, blob)).collect())
 }
 
 /// What each limit of `quota` leaves, and how its words are.

@@ -12,7 +12,7 @@ use telstar_units::{AccountId, AssetName, BlobName, RoomName, UploadName, WallTi
 
 use super::bearers::Table;
 use super::threads::{Call, Job, Operation, read_loop, undo_on_error, write_loop};
-use super::{accounts, assets, bearers, events, invites, jobs, keys, migrate, rooms, uploads, webhooks};
+use super::{accounts, assets, attempts, bearers, events, invites, jobs, keys, migrate, rooms, uploads, webhooks};
 use crate::job::{Attempt, Class};
 use crate::{
     Account, Advanced, ApiKey, ApiTokenId, Asset, AssetChange, AssetsOf, AttemptFailure, AttemptOutcome, AttemptRecord,
@@ -422,6 +422,10 @@ impl Store for SqliteStore {
         self.read(move |c| assets::renditions(c, assets::existing(c, &asset)?.id))
     }
 
+    fn delete_stand_ins(&self, suffix: &'static str, before: WallTime) -> Pending<Vec<(AssetName, BlobName)>> {
+        self.write(move |c| assets::delete_stand_ins(c, suffix, before))
+    }
+
     fn quota_left(&self, owner: AccountId, quota: Quota) -> Pending<u64> {
         self.read(move |c| assets::quota_left(c, owner, quota))
     }
@@ -443,7 +447,7 @@ impl Store for SqliteStore {
     }
 
     fn job_attempts(&self, id: JobId) -> Pending<Vec<AttemptRecord>> {
-        self.read(move |c| jobs::attempts(c, id))
+        self.read(move |c| attempts::of_job(c, id))
     }
 
     fn add_job(&self, asset: AssetName, job: NewJob, now: WallTime) -> Pending<JobRecord> {

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use telstar_units::{AccountId, AssetName, WallTime};
 
-use super::{assets, events};
+use super::{assets, attempts, events};
 use crate::job::{Attempt, Candidate, Class, Job, Refusal, State, next};
 use crate::{
-    AssetId, AssetState, AttemptFailure, AttemptRecord, Completed, Completion, EventKind, JOB_LOG_LEN_MAX,
-    JOB_WORK_LEN_MAX, JOBS_PER_ASSET_MAX, JobId, JobKind, JobRecord, NewJob, NextJob, OpenState, PAGE_LIMIT_MAX,
-    StoreError, Subject, TEXT_LEN_MAX,
+    AssetId, AssetState, AttemptFailure, Completed, Completion, EventKind, JOB_WORK_LEN_MAX, JOBS_PER_ASSET_MAX, JobId,
+    JobKind, JobRecord, NewJob, NextJob, OpenState, PAGE_LIMIT_MAX, StoreError, Subject, TEXT_LEN_MAX,
 };
 
 const COLUMNS: &str = "j.id, a.name, j.owner, j.kind, j.class, j.work, j.state, j.blockers, j.due_at, j.attempts, j.failures, \
@@ -59,8 +58,8 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<Found> {
 fn class(number: i64) -> Class {
     match number {
         0 => Class::First,
-        1 => Class::Extra,
-        _ => Class::Background,
+        1 => Class::Preview,
+        _ => Class::Extra,
     }
 }
 
@@ -126,25 +125,6 @@ pub(super) fn open(
     let rows: Result<Vec<Found>, _> =
         connection.prepare_cached(&sql)?.query_map(params![owner.0, word, limit], read_job)?.collect();
     Ok(rows?.into_iter().map(|found| found.record).collect())
-}
-
-pub(super) fn attempts(connection: &Connection, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
-    let read = |row: &Row<'_>| {
-        Ok(AttemptRecord {
-            attempt: Attempt(row.get(0)?),
-            began_at: WallTime(row.get(1)?),
-            ended_at: row.get::<_, Option<i64>>(2)?.map(WallTime),
-            outcome: row.get(3)?,
-            log: row.get(4)?,
-        })
-    };
-    let rows: Result<Vec<AttemptRecord>, _> = connection
-        .prepare_cached(
-            "SELECT attempt, began_at, ended_at, outcome, log FROM job_attempts WHERE job = ?1 ORDER BY attempt",
-        )?
-        .query_map([id.0], read)?
-        .collect();
-    Ok(rows?)
 }
 
 /// Makes jobs that may wait for each other.
@@ -267,9 +247,7 @@ pub(super) fn take(connection: &Connection, least: Class, now: WallTime) -> Resu
     let attempt = found.record.job.lease(now).map_err(refused)?;
     save(connection, found.record.id, found.record.job, now)?;
     connection.prepare_cached("UPDATE jobs SET progress = 0 WHERE id = ?1")?.execute([found.record.id.0])?;
-    connection
-        .prepare_cached("INSERT INTO job_attempts (job, attempt, began_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![found.record.id.0, attempt.0, now.0])?;
+    attempts::begin(connection, found.record.id, attempt, now)?;
     tell(connection, &found, now)?;
     found.record.progress = 0;
     Ok(NextJob::Leased(Box::new(found.record), attempt))
@@ -291,34 +269,6 @@ pub(super) fn heartbeat(
     Ok(())
 }
 
-fn end_attempt(
-    connection: &Connection,
-    id: JobId,
-    attempt: Attempt,
-    outcome: &str,
-    log: &str,
-    now: WallTime,
-) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(
-            "UPDATE job_attempts SET ended_at = ?3, outcome = ?4, log = ?5 WHERE job = ?1 AND attempt = ?2",
-        )?
-        .execute(params![id.0, attempt.0, now.0, cut(outcome, TEXT_LEN_MAX), cut_front(log, JOB_LOG_LEN_MAX)])?;
-    Ok(())
-}
-
-/// The beginning of a text.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    &text[..end.unwrap_or(0)]
-}
-
-/// The end of a text, where a log says what went wrong.
-fn cut_front(text: &str, max: usize) -> &str {
-    let from = (text.len().saturating_sub(max)..=text.len()).find(|at| text.is_char_boundary(*at));
-    &text[from.unwrap_or(text.len())..]
-}
-
 pub(super) fn complete(
     connection: &Connection,
     id: JobId,
@@ -330,7 +280,7 @@ pub(super) fn complete(
     found.record.job.complete(now, attempt).map_err(refused)?;
     save(connection, id, found.record.job, now)?;
     connection.prepare_cached("UPDATE jobs SET progress = 10000, problem = '' WHERE id = ?1")?.execute([id.0])?;
-    end_attempt(connection, id, attempt, "done", &completion.log, now)?;
+    attempts::end(connection, id, attempt, "done", &completion.log, now)?;
     if let Some(facts) = &completion.facts {
         assets::set_facts(connection, found.asset, facts, now)?;
     }
@@ -385,8 +335,8 @@ fn note_failure(
 ) -> Result<(), StoreError> {
     let id = found.record.id;
     save(connection, id, found.record.job, now)?;
-    end_attempt(connection, id, attempt, problem, log, now)?;
-    found.record.problem = cut(problem, TEXT_LEN_MAX).to_owned();
+    attempts::end(connection, id, attempt, problem, log, now)?;
+    found.record.problem = attempts::cut(problem, TEXT_LEN_MAX).to_owned();
     connection
         .prepare_cached("UPDATE jobs SET problem = ?2 WHERE id = ?1")?
         .execute(params![id.0, found.record.problem])?;
@@ -407,10 +357,11 @@ pub(super) fn release(
     let mut found = find(connection, id)?;
     found.record.job.release(now, attempt).map_err(refused)?;
     save(connection, id, found.record.job, now)?;
-    end_attempt(connection, id, attempt, reason, "", now)
+    attempts::end(connection, id, attempt, reason, "", now)
 }
 
-/// Of a server that is gone: its workers died with it, and that is no fault of the jobs.
+/// Of a server that is gone: its workers died with it, and that is no fault of the jobs, unless it happens to one of them
+/// again and again.
 pub(super) fn release_all(connection: &Connection, now: WallTime) -> Result<usize, StoreError> {
     let leased = leased(connection, i64::MAX)?;
     let count = leased.len();
@@ -418,9 +369,15 @@ pub(super) fn release_all(connection: &Connection, now: WallTime) -> Result<usiz
         let State::Leased(attempt, until) = found.record.job.state else { continue };
         // A lease that has run out meanwhile is released as well: nobody works on it.
         let before = WallTime(now.0.min(until.0 - 1));
-        found.record.job.release(before, attempt).map_err(refused)?;
+        let ends = attempts::server_ends(connection, &found.record)? + 1;
+        found.record.job.handle_server_end(before, attempt, ends).map_err(refused)?;
+        if found.record.job.state == State::Failed {
+            let problem = format!("the server ended {ends} times in the middle of it");
+            note_failure(connection, &mut found, attempt, &problem, "", now)?;
+            continue;
+        }
         save(connection, found.record.id, found.record.job, now)?;
-        end_attempt(connection, found.record.id, attempt, "the server ended", "", now)?;
+        attempts::end(connection, found.record.id, attempt, attempts::SERVER_ENDED, "", now)?;
     }
     Ok(count)
 }
@@ -453,7 +410,7 @@ pub(super) fn cancel(connection: &Connection, id: JobId, now: WallTime) -> Resul
     found.record.job.cancel().map_err(refused)?;
     save(connection, id, found.record.job, now)?;
     if let Some(attempt) = attempt {
-        end_attempt(connection, id, attempt, "cancelled", "", now)?;
+        attempts::end(connection, id, attempt, "cancelled", "", now)?;
     }
     if matches!(found.record.kind, JobKind::Probe | JobKind::First) {
         assets::set_state(connection, found.asset, AssetState::Failed, "its processing was cancelled", now)?;

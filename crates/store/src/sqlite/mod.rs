@@ -9,6 +9,7 @@
 
 mod accounts;
 mod assets;
+mod attempts;
 mod backend;
 mod bearers;
 mod events;

@@ -33,6 +33,7 @@ export class Tree {
     this.pid = pid;
     this.workers = new Map();
     this.alive = new Set();
+    this.gone = [];
     this.from = this.cpu();
     this.ended = cpuOf(pid).ended;
     this.timer = setInterval(() => this.#look(), LOOK_MS);
@@ -46,7 +47,7 @@ export class Tree {
       // Of several at once nobody knows which took what.
       if (gone.length === 1) Object.assign(this.workers.get(gone[0]), { cpu_secs: ended - this.ended });
       this.ended = ended;
-      gone.forEach((pid) => this.alive.delete(pid));
+      gone.forEach((pid) => { this.alive.delete(pid); this.gone.push(pid); });
     }
     for (const pid of children) {
       if (!this.alive.has(pid) && !read(pid, 'cmdline').includes(FOR_FILES)) continue;
@@ -63,11 +64,11 @@ export class Tree {
     return { server: own, tree: own + ended + alive };
   }
 
-  /** CPU seconds since the watch began, and what each worker took, in the order of their starts. */
+  /** CPU seconds since the watch began, and what each worker took, in the order of their starts; `ended` are those that have, in that order. */
   stop() {
     clearInterval(this.timer);
     this.#look();
     const until = this.cpu();
-    return { server_secs: until.server - this.from.server, tree_secs: until.tree - this.from.tree, workers: [...this.workers.values()] };
+    return { server_secs: until.server - this.from.server, tree_secs: until.tree - this.from.tree, workers: [...this.workers.values()], ended: this.gone.map((pid) => this.workers.get(pid)) };
   }
 }

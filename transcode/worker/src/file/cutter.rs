@@ -1,8 +1,8 @@
 //! Samples of one track into segments: fragments that begin with a keyframe, in an output that only grows.
 //!
 //! In: samples in decode order, on the asset's timeline. Out: bytes, and what is where in them. Presentation times stay
-//! what they are; decode times are moved by one constant so that the first is not before zero, and composition offsets
-//! may be negative, so that no edit list is needed.
+//! what they are; decode times are made anew for each group of pictures, see `order.rs`, so that each fragment begins
+//! when its first sample is shown and lasts until the next one's is.
 
 use std::io::{self, Write};
 
@@ -12,6 +12,7 @@ use telstar_transcode::file::{CLOCK, Key, Segment};
 use telstar_transcode::map::SegmentMap;
 use telstar_units::{Timescale, rescale};
 
+use super::order::decode_times;
 use crate::failure::Failure;
 
 /// Bytes of one fragment: what one group of pictures may take in memory before it is written. 256 MiB is what a segment
@@ -45,8 +46,6 @@ pub struct Cutter<Output> {
     output: Output,
     /// Segments that have begun.
     begun: usize,
-    /// What is added to decode times.
-    decode_shift: i64,
     /// The fragment under way; its last sample lasts until the next.
     fragment: Vec<Sample>,
     bytes: usize,
@@ -77,7 +76,6 @@ impl<Output: Write> Cutter<Output> {
             end: ticks(map.end()),
             output,
             begun: 0,
-            decode_shift: 0,
             fragment: Vec::new(),
             bytes: 0,
             sequence_number: 0,
@@ -94,7 +92,6 @@ impl<Output: Write> Cutter<Output> {
                 // Nothing can be shown of it.
                 return Ok(None);
             }
-            self.decode_shift = sample.pts - sample.dts;
             self.begin(sample.pts);
         }
         if let Some(last) = self.fragment.last()
@@ -106,11 +103,11 @@ impl<Output: Write> Cutter<Output> {
         let is_cut = sample.key && next_cut.is_some_and(|cut| sample.pts + self.tolerance(&sample) >= cut);
         let mut ended = None;
         if is_cut && !self.fragment.is_empty() {
-            self.write_fragment(sample.dts)?;
+            self.write_fragment(sample.pts)?;
             ended = Some(self.end_segment(sample.pts)?);
             self.begin(sample.pts);
         } else if sample.key && self.kind == MediaKind::Video && !self.fragment.is_empty() {
-            self.write_fragment(sample.dts)?;
+            self.write_fragment(sample.pts)?;
         }
         self.bytes += sample.data.len();
         self.fragment.push(sample);
@@ -140,18 +137,18 @@ impl<Output: Write> Cutter<Output> {
         };
         let mut ended = Vec::new();
         for sample in spread {
-            self.write_fragment(sample.dts)?;
+            self.write_fragment(sample.pts)?;
             ended.push(self.end_segment(sample.pts)?);
             self.begin(sample.pts);
             self.fragment.push(sample);
         }
-        let Some(last) = self.fragment.last() else { return Ok(ended) };
+        // Where pictures wait for others, the last to be shown is not the last to be decoded.
+        let Some(last) = self.fragment.iter().max_by_key(|sample| sample.pts) else { return Ok(ended) };
         let shown_until = match self.kind {
             MediaKind::Video => self.end.max(last.pts + last.duration.max(1)),
             MediaKind::Audio => last.pts + last.duration.max(1),
         };
-        let decoded_until = last.dts + (shown_until - last.pts).max(1);
-        self.write_fragment(decoded_until)?;
+        self.write_fragment(shown_until)?;
         ended.push(self.end_segment(shown_until)?);
         Ok(ended)
     }
@@ -175,24 +172,25 @@ impl<Output: Write> Cutter<Output> {
         Ok(Segment { offset, len: self.written - offset, start, duration: until - start, keys })
     }
 
-    /// Writes the fragment under way, which lasts until `until` in decode time.
+    /// Writes the fragment under way, which lasts until `until`.
     fn write_fragment(&mut self, until: i64) -> Result<(), Failure> {
         let samples = std::mem::take(&mut self.fragment);
         self.bytes = 0;
         let Some(first) = samples.first() else { return Ok(()) };
-        let ends = samples.iter().skip(1).map(|sample| sample.dts).chain([until]);
+        let times = decode_times(&samples, until);
+        let ends = times.iter().skip(1).chain([&until]);
         let entries: Vec<SampleEntry> = samples
             .iter()
-            .zip(ends)
-            .map(|(sample, end)| SampleEntry {
-                duration: u32::try_from(end - sample.dts).unwrap_or(u32::MAX),
+            .zip(times.iter().zip(ends))
+            .map(|(sample, (time, end))| SampleEntry {
+                duration: u32::try_from(end - time).unwrap_or(u32::MAX),
                 size: sample.data.len() as u32,
                 sync: sample.key,
-                composition_offset: sample.pts - (sample.dts + self.decode_shift),
+                composition_offset: sample.pts - time,
             })
             .collect();
         self.sequence_number += 1;
-        let decode_time = u64::try_from(first.dts + self.decode_shift).unwrap_or(0);
+        let decode_time = u64::try_from(first.pts).unwrap_or(0);
         let header = fragment_header(self.kind, self.sequence_number, decode_time, &entries);
         let offset = self.written - self.segment.offset;
         if self.kind == MediaKind::Video && first.key {
@@ -221,6 +219,8 @@ pub fn unwritten(error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use mp4_atom::{Decode, Moof};
+
     use super::*;
 
     const SECOND: i64 = 90_000;
@@ -274,6 +274,39 @@ mod tests {
             }
         }
         assert!(index.is_whole(&map));
+    }
+
+    #[test]
+    fn each_fragment_begins_when_its_first_picture_is_shown_and_none_is_shown_before_it_is_decoded() {
+        let (map, mut bytes) = (map(&[0, 2, 4, 6, 8], 9 * SECOND), Vec::new());
+        let mut cutter = Cutter::new(MediaKind::Video, CLOCK, &map, &mut bytes);
+        for sample in pictures(225) {
+            cutter.push(sample).expect("in order");
+        }
+        cutter.finish().expect("the rest");
+        drop(cutter);
+        let (mut rest, mut begins, mut shown) = (&bytes[..], Vec::new(), Vec::new());
+        while !rest.is_empty() {
+            let moof = Moof::decode(&mut rest).expect("our own box");
+            let mut time = moof.traf[0].tfdt.as_ref().expect("it says when").base_media_decode_time as i64;
+            assert_eq!(begins.last().map_or(0, |(_, end)| *end), time, "they follow each other");
+            let (begin, mut len) = (time, 8);
+            for sample in moof.traf[0].trun[0].samples.iter() {
+                let offset = sample.cts.expect("pictures have one");
+                assert!(offset >= 0, "{offset} at {time}");
+                shown.push(time + offset);
+                time += i64::from(sample.duration.expect("each has one"));
+                len += sample.size.expect("each has one") as usize;
+            }
+            begins.push((begin, time));
+            rest = &rest[len..];
+        }
+        let secs: Vec<(i64, i64)> = begins.iter().map(|(begin, end)| (begin / SECOND, end / SECOND)).collect();
+        assert_eq!(secs, [(0, 2), (2, 4), (4, 6), (6, 8), (8, 9)]);
+        let mut expect: Vec<i64> = pictures(225).iter().map(|sample| sample.pts).collect();
+        expect.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(shown, expect);
     }
 
     #[test]

@@ -138,6 +138,17 @@ mod tests {
         assert_eq!(with(&[(DISPLAY_WIDTH, 0), (DISPLAY_HEIGHT, 0)]), [None, None]);
     }
 
+    #[test]
+    fn a_file_that_is_cut_off_anywhere_says_what_is_left_of_it() {
+        let whole = file(&[(PIXEL_WIDTH, 720), (PIXEL_HEIGHT, 576), (DISPLAY_WIDTH, 16), (DISPLAY_HEIGHT, 9)]);
+        let all = aspects(&mut Cursor::new(&whole)).expect("memory can be read");
+        assert_eq!(all, [None, Some(1_422)]);
+        for len in 0..whole.len() {
+            let told = aspects(&mut Cursor::new(&whole[..len])).expect("memory can be read");
+            assert!(told.len() < all.len() && told == all[..told.len()], "{len}: {told:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_looked_at(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -186,6 +186,7 @@ impl Probe<'_> {
             width,
             height,
             fps_millis,
+            first: clock.asset(look.first),
             rotation,
             mirrored,
             interlaced: look.interlaced,

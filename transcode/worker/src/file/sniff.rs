@@ -118,4 +118,30 @@ mod tests {
             assert_eq!(sniff(text), None, "{:?}", String::from_utf8_lossy(text));
         }
     }
+
+    /// What is cut off is the same kind, or none, but for a tag of which nobody knows yet what follows.
+    #[test]
+    fn a_head_that_is_cut_off_anywhere_is_no_other_kind() {
+        let mut packets = vec![0; 204 * 5];
+        (0..5).for_each(|at| packets[204 * at] = 0x47);
+        for whole in [
+            b"\0\0\0\x20ftypisom\0\0\x02\0",
+            &[0x1a, 0x45, 0xdf, 0xa3, 0x01, 0, 0, 0][..],
+            b"FLV\x01\x05\0\0\0\x09",
+            b"RIFF\x10\0\0\0WAVEfmt ",
+            b"FORM\0\0\0\x10AIFFCOMM",
+            b"OggS\0\x02",
+            b"fLaC\0\0\0\x22",
+            &[0, 0, 1, 0xba, 0x44],
+            &packets,
+            b"ID3\x04\0\0\0\0\0\x02xx\xff\xf1\x50",
+        ] {
+            let kind = sniff(whole).expect("it is one");
+            for len in 0..whole.len() {
+                let cut = sniff(&whole[..len]);
+                let is_tag = whole.starts_with(b"ID3") && cut.is_some_and(|(_, name)| name == "MP3");
+                assert!(cut.is_none() || cut == Some(kind) || is_tag, "{kind:?}, {len}: {cut:?}");
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,7 @@ pub fn attack_with(name: &str, media: &Media, means: Means) -> Ending {
     let mut row = Row::default();
     let ending = everything(media, means, &mut row);
     write(name, &row, &ending);
+    keep(name, media, means, &ending);
     assert!(row.wall < PATIENCE, "{name} took {:?}", row.wall);
     assert!(row.peak_mib < means.memory_mib as f64, "{name} took {} MiB", row.peak_mib);
     assert!(means.may_die || !matches!(ending, Ending::Died), "{name}: the worker died");
@@ -202,6 +204,28 @@ fn run(media: &Media, task: FileTask, outputs: usize, means: Means, row: &mut Ro
     }
 }
 
+/// The files themselves, for whoever sends them to a server (`tests/e2e/scripts/vod-hostile.mjs`): each beside what it is, and
+/// how it ended here.
+fn keep(name: &str, media: &Media, means: Means, ending: &Ending) {
+    let Some(folder) = std::env::var_os("TELSTAR_ATTACKS").map(PathBuf::from) else { return };
+    let number = KEPT.fetch_add(1, Ordering::Relaxed);
+    fs::copy(&media.path, folder.join(format!("{number:03}"))).expect("the folder is there");
+    let kind = match ending {
+        Ending::Asset { .. } => "asset",
+        Ending::Refused(_) => "refused",
+        Ending::Failed(_) => "failed",
+        Ending::Died => "died",
+    };
+    // Other limits, another end.
+    let usual =
+        means.limits == MEANS.limits && means.memory_mib == MEANS.memory_mib && means.cpu_secs == MEANS.cpu_secs;
+    let told = json!({ "what": name, "kind": kind, "ended": ending.words(), "usual_limits": usual });
+    fs::write(folder.join(format!("{number:03}.json")), told.to_string()).expect("the folder is there");
+}
+
+/// Files that were kept.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
 /// What was written down, by name.
 static ROWS: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
 
@@ -216,7 +240,7 @@ fn write(name: &str, row: &Row, ending: &Ending) {
     rows.insert(name.to_owned(), figures);
     let claim = "A hostile file ends as an asset or in words, soon, and within the memory that a worker has.";
     let checks: Vec<&Value> = rows.values().collect();
-    let command = "TELSTAR_RESULTS=docs/results cargo test -p telstar-worker --test hostile_files";
+    let command = "TELSTAR_RESULTS=$PWD/docs/results cargo test -p telstar-worker --test hostile_files";
     let whole = json!({ "name": "vod-hostile-files", "claim": claim, "command": command, "memory_max_mib": MEMORY_MIB, "checks": checks });
     let text = serde_json::to_string_pretty(&whole).expect("plain");
     fs::write(PathBuf::from(folder).join("vod-hostile-files.json"), text + "\n").expect("the folder is there");

@@ -72,6 +72,13 @@ impl Drop for Bait {
     }
 }
 
+/// What the files name: the bait, or what somebody else watches while he sends them to a server.
+fn named(bait: &Bait) -> (String, u16) {
+    let port = std::env::var("TELSTAR_ATTACKS_PORT").ok().and_then(|port| port.parse().ok());
+    let file = std::env::var("TELSTAR_ATTACKS_FILE").unwrap_or_else(|_| bait.canary().display().to_string());
+    (file, port.unwrap_or(bait.port))
+}
+
 fn hls(uri: &str) -> Vec<u8> {
     format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.0,\n{uri}\n#EXT-X-ENDLIST\n")
         .into_bytes()
@@ -131,7 +138,7 @@ fn mp4_with_external_media(reference: &[u8; 4], path: &str) -> Vec<u8> {
 #[test]
 fn a_file_that_names_others_gets_none_of_them() {
     let bait = Bait::new();
-    let (file, port) = (bait.canary().display().to_string(), bait.port);
+    let (file, port) = named(&bait);
     let http = format!("http://127.0.0.1:{port}/a.ts");
     let manifest = format!(
         "<?xml version=\"1.0\"?><!DOCTYPE MPD [<!ENTITY a SYSTEM \"file://{file}\">]><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \

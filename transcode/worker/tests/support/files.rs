@@ -12,7 +12,9 @@ use std::time::Duration;
 use mp4_atom::{Decode, Moof};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
-use telstar_transcode::file::{EncoderPreset, FileNews, FileTask, Index, Limits, Make, OUTPUTS_MAX, Rendition, Source};
+use telstar_transcode::file::{
+    EncoderPreset, FileNews, FileTask, Index, Limits, Make, OUTPUTS_MAX, Rendition, RenditionKind, Source,
+};
 use telstar_transcode::map::SegmentMap;
 use telstar_transcode::plan::{Options, Plan, Planned, plan};
 use telstar_transcode::{FromWorker, Reader, Ready, ToWorker, Writer};
@@ -86,6 +88,15 @@ impl Media {
     }
 }
 
+/// A sample of a rendition, in its ticks.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed {
+    pub dts: i64,
+    pub pts: i64,
+    /// The decode time of the next.
+    pub end: i64,
+}
+
 /// A rendition that was made.
 pub struct Made {
     pub name: String,
@@ -103,22 +114,44 @@ impl Made {
 
     /// When its samples are shown, in seconds, in the order of time. By its boxes: players and ffprobe shift times at will.
     pub fn times(&self) -> Vec<f64> {
-        let (mut rest, mut times) = (&self.bytes[..], Vec::new());
+        let hz = f64::from(self.rendition.timescale);
+        let mut times: Vec<f64> = self.samples().into_iter().map(|sample| sample.pts as f64 / hz).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
+    /// Its samples in decode order, by its boxes.
+    pub fn samples(&self) -> Vec<Timed> {
+        let (mut rest, mut samples) = (&self.bytes[..], Vec::new());
         while let Some([s0, s1, s2, s3, kind @ ..]) = rest.first_chunk::<8>() {
             let (whole, behind) = rest.split_at(u32::from_be_bytes([*s0, *s1, *s2, *s3]) as usize);
             if kind == b"moof" {
                 let moof = Moof::decode(&mut &whole[..]).expect("our own box");
                 let traf = &moof.traf[0];
-                let mut at = traf.tfdt.as_ref().expect("it says when").base_media_decode_time as i64;
+                let mut dts = traf.tfdt.as_ref().expect("it says when").base_media_decode_time as i64;
                 for sample in traf.trun[0].samples.iter() {
-                    times.push((at + sample.cts.unwrap_or(0)) as f64 / f64::from(self.rendition.timescale));
-                    at += i64::from(sample.duration.expect("each has one"));
+                    let end = dts + i64::from(sample.duration.expect("each has one"));
+                    samples.push(Timed { dts, pts: dts + sample.cts.unwrap_or(0), end });
+                    dts = end;
                 }
             }
             rest = behind;
         }
-        times.sort_by(f64::total_cmp);
-        times
+        samples
+    }
+
+    /// Samples are decoded one behind the other from where the first segment begins to where the last ends, and none is
+    /// shown before it is decoded: FFmpeg would show all pictures that much later, and not their sound.
+    fn assert_decodable(&self) {
+        if self.rendition.kind == RenditionKind::Subtitles {
+            return;
+        }
+        let (mut at, segments) = (self.index.segments()[0].start, self.index.segments());
+        for sample in self.samples() {
+            assert!(sample.dts == at && sample.end > at && sample.pts >= at, "{}: {sample:?} at {at}", self.name);
+            at = sample.end;
+        }
+        assert_eq!(segments.last().map(|last| last.start + last.duration), Some(at), "{}", self.name);
     }
 
     pub fn segment(&self, number: usize) -> &[u8] {
@@ -162,6 +195,7 @@ pub fn make(media: &Media, source: &Source, map: &SegmentMap, planned: &[Planned
         file.read_to_end(&mut made.bytes).expect("a file");
         assert!(made.index.is_whole(map), "{}: {} of {}", made.name, made.index.segments().len(), map.count());
         assert_eq!(made.index.len(), made.bytes.len() as u64, "{}", made.name);
+        made.assert_decodable();
         made
     };
     made.into_iter().zip(files).map(read).collect()

@@ -69,8 +69,20 @@ pub fn flashes(made_pictures: &Made, made_sound: &Made) -> (f64, f64) {
 
 /// The same of a source, on its own.
 pub fn source_flashes(path: &Path) -> (f64, f64) {
+    (bright_by_ffmpeg(path), loud_by_ffmpeg(path))
+}
+
+/// The same of renditions, as players that go by FFmpeg's demuxer show them.
+pub fn played_flashes(pictures: &Made, sound: &Made) -> (f64, f64) {
+    (bright_by_ffmpeg(&pictures.media().path), loud_by_ffmpeg(&sound.media().path))
+}
+
+fn bright_by_ffmpeg(path: &Path) -> f64 {
     let times: Vec<f64> =
         ffprobe(path, "v", "frames").iter().map(|frame| secs(frame, "best_effort_timestamp_time")).collect();
-    let begins = secs(&ffprobe(path, "a", "frames")[0], "best_effort_timestamp_time");
-    (bright(&pictures(path, ""), &times), loud(&sound(path), begins))
+    bright(&pictures(path, ""), &times)
+}
+
+fn loud_by_ffmpeg(path: &Path) -> f64 {
+    loud(&sound(path), secs(&ffprobe(path, "a", "frames")[0], "best_effort_timestamp_time"))
 }

@@ -9,9 +9,12 @@ const ROOM: i64 = HZ / 200;
 /// Between two cuts that are so little further apart than the most nothing more is due: the first cut is at zero, and the first picture
 /// a little behind it, where sound begins earlier.
 const MORE: i64 = HZ / 9;
-/// A picture that comes so much later than it should is too late: the one before is shown again at the right time. A
-/// segment may begin a second from where the map has it.
-const LATE: i64 = HZ / 2;
+/// A picture that comes so much later than it should is too late: the one before is shown again at the right time. So long
+/// is half a frame of sound, which is cut at the frame that is nearest: the two are never further apart than one. A rate that
+/// is even has its pictures at the cuts, so that this is for those that are not.
+const LATE: i64 = HZ / 100;
+/// The first picture may be so late. Sound that begins before it is heard without one.
+const FIRST_LATE: i64 = HZ / 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ impl Dues {
 
     /// A time that the picture at `at` is too late for. To be asked again until there is none.
     pub fn missed(&self, at: i64) -> Option<i64> {
-        self.times.get(self.next).copied().filter(|due| at - due > LATE)
+        let late = if self.next == 0 { FIRST_LATE } else { LATE };
+        self.times.get(self.next).copied().filter(|due| at - due > late)
     }
 }
 
@@ -72,6 +76,15 @@ mod tests {
         let mut dues = Dues::new(&map);
         let keys: Vec<i64> = (0..240).map(|n| n * 3_000).filter(|at| dues.take(at + 1_920)).collect();
         assert_eq!(keys, [0, 2 * SECOND, 4 * SECOND, 6 * SECOND]);
+    }
+
+    #[test]
+    fn what_comes_unevenly_is_cut_on_time_all_the_same() {
+        let mut dues = Dues::new(&SegmentMap::even(7 * SECOND).expect("short"));
+        let late = HZ / 30;
+        assert!(dues.missed(late).is_none() && dues.take(late), "the first comes when it comes");
+        assert_eq!(dues.missed(2 * SECOND + HZ / 120), None);
+        assert_eq!(dues.missed(2 * SECOND + HZ / 60), Some(2 * SECOND));
     }
 
     #[test]

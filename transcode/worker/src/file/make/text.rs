@@ -172,6 +172,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_packet_that_is_cut_off_anywhere_is_a_cue_or_none() {
+        for (format, packet) in [
+            (Id::SUBRIP, &b"<i>Hel\xc3\xa9o</i> <b>there</b>\r\n\r\n<font size=1>--></font> {\\an8}"[..]),
+            (Id::ASS, b"0,0,Default,,0,0,0,,One, {\\i1}two\\Nthree{\\i0} {\\p1}m 0 0{\\p0}"),
+            (Id::WEBVTT, b"<v Ann>hi</v>\n\n00:00 --> <00:00:01.500><c.red>b</c>"),
+            (Id::MOV_TEXT, b"\0\x09Hallo <3!\0\0\0\x0cstyl"),
+            (Id::MOV_TEXT, b"\0\x06\xfe\xff\xac\x00\xb0\x98"),
+        ] {
+            for len in 0..packet.len() {
+                let Some(text) = cue(format, &packet[..len]) else { continue };
+                assert!(
+                    !text.is_empty() && !text.contains("-->") && !text.contains("\n\n"),
+                    "{format:?} {len}: {text}"
+                );
+                let tags = text.split('<').skip(1).map(|tag| tag.split_once('>').map_or(tag, |(tag, _)| tag));
+                assert!(tags.clone().all(is_cue_tag), "{format:?} {len}: {text}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_it_is_no_cue_ends_early(

@@ -122,8 +122,22 @@ mod tests {
     fn video(rotation: u16, interlaced: bool, hdr: bool) -> SourceVideo {
         let (stream, codec, fps_millis, bits, bps) = (0, "h264".to_owned(), 30_000, 8, 0);
         let (width, height, copy) = (64, 32, Ok(Vec::new()));
-        let mirrored = false;
-        SourceVideo { stream, codec, width, height, fps_millis, rotation, mirrored, interlaced, bits, hdr, bps, copy }
+        let (mirrored, first) = (false, 0);
+        SourceVideo {
+            stream,
+            codec,
+            width,
+            height,
+            fps_millis,
+            first,
+            rotation,
+            mirrored,
+            interlaced,
+            bits,
+            hdr,
+            bps,
+            copy,
+        }
     }
 
     fn sizes(video: &SourceVideo, format: Pixel) -> Vec<(i64, (u32, u32))> {

@@ -107,6 +107,8 @@ const SHORT: &[(&str, &str)] = &[
 const UNDETERMINED: &str = "und";
 /// The longest tag that is taken as it is. RFC 5646 §4.4.1 asks for room for 35.
 const TAG_LEN_MAX: usize = 35;
+/// RFC 5646 §2.1.
+const SUBTAG_LEN_MAX: usize = 8;
 
 /// The language that a container names.
 pub fn language(named: Option<&str>) -> String {
@@ -114,8 +116,10 @@ pub fn language(named: Option<&str>) -> String {
     // FFmpeg hands on what is in the file, which need not be text.
     let named = String::from_utf8_lossy(named.as_bytes()).trim().to_owned();
     let (primary, rest) = named.split_once(['-', '_']).map_or((&named[..], None), |(first, rest)| (first, Some(rest)));
-    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-    let is_tag = |part: &str| !part.is_empty() && part.chars().all(is_letter);
+    let is_subtag = |part: &str| {
+        (1..=SUBTAG_LEN_MAX).contains(&part.len()) && part.chars().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    let is_tag = |rest: &str| rest.split('-').all(is_subtag);
     if !(2..=3).contains(&primary.len()) || !primary.chars().all(|letter| letter.is_ascii_alphabetic()) {
         return UNDETERMINED.to_owned();
     }
@@ -151,6 +155,8 @@ mod tests {
             ("```", "und"),
             ("en\"><", "und"),
             ("en-\"><", "en"),
+            ("en--", "en"),
+            ("en-abcdefghi", "en"),
             ("", "und"),
         ] {
             assert_eq!(language(Some(named)), expect, "{named}");
