@@ -12,14 +12,16 @@ const MORE: i64 = HZ / 9;
 /// A picture that comes so much later than it should is too late: the one before is shown again at the right time. So long
 /// is half a frame of sound, which is cut at the frame that is nearest: the two are never further apart than one. A rate that
 /// is even has its pictures at the cuts, so that this is for those that are not.
-const LATE: i64 = HZ / 100;
-/// The first picture may be so late. Sound that begins before it is heard without one.
-const FIRST_LATE: i64 = HZ / 2;
+const CUT_LATE: i64 = HZ / 100;
+/// So late may be what nothing else is cut at: the first picture, before which sound is heard without one, and those
+/// between two cuts.
+const LATE: i64 = HZ / 2;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Dues {
-    times: Vec<i64>,
+    /// Each with what is too late for it.
+    times: Vec<(i64, i64)>,
     next: usize,
 }
 
@@ -30,7 +32,8 @@ impl Dues {
         let even = |(from, to): (i64, i64)| {
             // As many equal parts as keep within the most; a little more is no further part.
             let parts = ((to - from - MORE).max(0) / most + 1).max(1);
-            (0..parts).map(move |part| from + (to - from) * part / parts)
+            let late = move |part| if part == 0 && from > 0 { CUT_LATE } else { LATE };
+            (0..parts).map(move |part| (from + (to - from) * part / parts, late(part)))
         };
         Dues { times: map.segments().flat_map(even).collect(), next: 0 }
     }
@@ -38,7 +41,7 @@ impl Dues {
     /// Whether the picture at this time stands alone. It is asked once for each, in order.
     pub fn take(&mut self, at: i64) -> bool {
         let before = self.next;
-        while self.times.get(self.next).is_some_and(|due| *due <= at + ROOM) {
+        while self.times.get(self.next).is_some_and(|(due, _)| *due <= at + ROOM) {
             self.next += 1;
         }
         self.next > before
@@ -46,8 +49,7 @@ impl Dues {
 
     /// A time that the picture at `at` is too late for. To be asked again until there is none.
     pub fn missed(&self, at: i64) -> Option<i64> {
-        let late = if self.next == 0 { FIRST_LATE } else { LATE };
-        self.times.get(self.next).copied().filter(|due| at - due > late)
+        self.times.get(self.next).filter(|(due, late)| at - due > *late).map(|(due, _)| *due)
     }
 }
 
@@ -85,6 +87,17 @@ mod tests {
         assert!(dues.missed(late).is_none() && dues.take(late), "the first comes when it comes");
         assert_eq!(dues.missed(2 * SECOND + HZ / 120), None);
         assert_eq!(dues.missed(2 * SECOND + HZ / 60), Some(2 * SECOND));
+    }
+
+    #[test]
+    fn between_two_cuts_nothing_is_shown_twice_for_a_moment() {
+        let map = SegmentMap::of_keyframes(&[0, 4 * SECOND + 1_920], 8 * SECOND).expect("short");
+        let mut dues = Dues::new(&map);
+        assert!(dues.take(1_920));
+        // Half way to the cut lies half of the first picture's delay before a picture.
+        assert_eq!(dues.missed(2 * SECOND + 1_920), None);
+        assert!(dues.take(2 * SECOND + 1_920));
+        assert_eq!(dues.missed(4 * SECOND + 1_920 + HZ / 60), Some(4 * SECOND + 1_920));
     }
 
     #[test]
