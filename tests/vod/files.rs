@@ -5,13 +5,11 @@
 
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, send};
-use super::support::PATIENCE;
 use super::worker::worker;
 
 /// What ffmpeg makes, small.
@@ -51,19 +49,12 @@ impl Stage {
 
     /// The asset and its jobs once nothing more happens to it.
     async fn ended(&self, asset: &str) -> (Value, Vec<Value>) {
-        let asked = async {
-            loop {
-                let found = self.json("GET", &format!("/assets/{asset}"), None, 200).await;
-                let jobs = self.json("GET", &format!("/assets/{asset}/jobs"), None, 200).await;
-                let jobs = jobs["jobs"].as_array().cloned().expect("a list");
-                let goes_on = |job: &Value| ["ready", "leased"].map(Value::from).contains(&job["state"]);
-                if found["state"] != "processing" && !jobs.iter().any(goes_on) {
-                    return (found, jobs);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{asset} ends in time"))
+        let (of_asset, of_jobs) = (format!("/assets/{asset}"), format!("/assets/{asset}/jobs"));
+        self.until(&of_asset, |found| found["state"] != "processing").await;
+        let goes_on = |job: &Value| ["ready", "leased"].map(Value::from).contains(&job["state"]);
+        let is_over = |found: &Value| found["jobs"].as_array().is_some_and(|jobs| !jobs.iter().any(goes_on));
+        let jobs = self.until(&of_jobs, is_over).await["jobs"].as_array().cloned().expect("a list");
+        (self.json("GET", &of_asset, None, 200).await, jobs)
     }
 }
 

@@ -1,8 +1,11 @@
 //! A server, uploads as a tus client sends them, and assets as workers would leave them.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Body, Method, RequestBuilder, Response};
+use serde_json::Value;
 use telstar::Config;
 use telstar::vod::jobs::records::{Facts, KeptImage, KeptIndex, POSTER, STORYBOARD};
 use telstar_store::job::Class;
@@ -13,7 +16,7 @@ use telstar_transcode::file::{
 use telstar_transcode::map::SegmentMap;
 use telstar_units::{AccountId, AssetName, BlobName};
 
-use super::support::{Rig, header};
+use super::support::{PATIENCE, Rig, header};
 
 /// Where uploads are made.
 pub const UPLOADS: &str = "/api/v1/uploads";
@@ -31,6 +34,20 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Asks until the answer is as wanted. What changes it is the worker, another process, which tells only the server.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asked = async {
+            loop {
+                let found = self.json("GET", path, None, 200).await;
+                if wanted(&found) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{path} is as wanted in time"))
+    }
+
     pub async fn set() -> Stage {
         Stage::set_with(|_| {}).await
     }

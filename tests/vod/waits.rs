@@ -1,29 +1,12 @@
 //! Jobs that cannot be done now: they wait and say why, and go on by themselves.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use telstar_store::job::Class;
 use telstar_store::{JobKind, NewAsset, NewJob, Quota};
 use telstar_units::{AssetName, BlobName};
 
 use super::stage::Stage;
-use super::support::PATIENCE;
 use super::worker::worker;
-
-/// Asks until the answer is as wanted.
-async fn until(stage: &Stage, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let asked = async {
-        loop {
-            let found = stage.json("GET", path, None, 200).await;
-            if wanted(&found) {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{path} is as wanted in time"))
-}
 
 #[tokio::test]
 async fn a_server_without_a_worker_keeps_what_is_uploaded_until_it_has_one() {
@@ -40,9 +23,9 @@ async fn a_server_without_a_worker_keeps_what_is_uploaded_until_it_has_one() {
     for asset in &assets {
         let path = format!("/assets/{asset}");
         let says = |text: &Value| text.as_str().is_some_and(|text| text.contains("transcode.worker"));
-        let waits = until(&stage, &path, |asset| says(&asset["problem"])).await;
+        let waits = stage.until(&path, |asset| says(&asset["problem"])).await;
         assert_eq!(waits["state"], "processing", "it may still become one");
-        let jobs = until(&stage, &format!("{path}/jobs"), |list| says(&list["jobs"][0]["problem"])).await;
+        let jobs = stage.until(&format!("{path}/jobs"), |list| says(&list["jobs"][0]["problem"])).await;
         let job = &jobs["jobs"][0];
         assert_eq!((&job["state"], &job["failures"]), (&json!("ready"), &json!(0)), "{job}");
     }
@@ -62,7 +45,7 @@ async fn a_server_without_a_worker_keeps_what_is_uploaded_until_it_has_one() {
 
     std::os::unix::fs::symlink(worker(), &executable).expect("linked");
     for asset in &assets {
-        let done = until(&stage, &format!("/assets/{asset}"), |asset| asset["state"] != "processing").await;
+        let done = stage.until(&format!("/assets/{asset}"), |asset| asset["state"] != "processing").await;
         let problem = done["problem"].as_str().expect("words");
         assert!(done["state"] == "failed" && !problem.contains("transcode.worker"), "of the file now: {done}");
     }
@@ -83,7 +66,7 @@ async fn an_account_that_has_taken_its_room_gets_no_more_renditions_and_is_told(
     let more = NewJob { kind: JobKind::More, class: Class::Extra, work, after: Vec::new() };
     let job = store.add_job(name, more, now).await.expect("made").id.0;
     state.vod.has_work.notify_one();
-    let failed = until(&stage, &format!("/jobs/{job}"), |job| job["state"] == "failed").await;
+    let failed = stage.until(&format!("/jobs/{job}"), |job| job["state"] == "failed").await;
     let problem = failed["problem"].as_str().expect("words");
     assert!(problem.contains("room") && failed["attempts"][0]["attempt"] == 1, "{failed}");
     // It can be asked for again, when there is room.
